@@ -1,0 +1,206 @@
+"""The event contract: the columns of raw_usage, and the SQL that holds every line to them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Kind = Literal["text", "timestamp", "tokens", "milliseconds", "money", "boolean", "json", "bigint"]
+
+DLT_TYPES: dict[Kind, dict[str, Any]] = {
+    "text": {"data_type": "text"},
+    "timestamp": {"data_type": "timestamp", "precision": 6},
+    "tokens": {"data_type": "bigint"},
+    "milliseconds": {"data_type": "double"},
+    "money": {"data_type": "decimal", "precision": 38, "scale": 12},
+    "boolean": {"data_type": "bool"},
+    "json": {"data_type": "text"},  # warehouses disagree on what a JSON type accepts; all of them read it from text
+    "bigint": {"data_type": "bigint"},
+}
+REQUIRED = {"event_id", "occurred_at", "source_file", "source_line", "loaded_at"}
+
+FORMAT_COLUMNS: dict[str, Kind] = {
+    "event_id": "text",
+    "occurred_at": "timestamp",
+    "duration_ms": "milliseconds",
+    "time_to_first_token_ms": "milliseconds",
+    "provider": "text",
+    "model": "text",
+    "requested_model": "text",
+    "region": "text",
+    "service_tier": "text",
+    "operation": "text",
+    "endpoint": "text",
+    "input_tokens": "tokens",
+    "cache_read_tokens": "tokens",
+    "cache_write_tokens": "tokens",
+    "cache_write_1h_tokens": "tokens",
+    "output_tokens": "tokens",
+    "reasoning_tokens": "tokens",
+    "token_convention": "text",
+    "is_running_total": "boolean",
+    "reported_cost_usd": "money",
+    "is_estimate": "boolean",
+    "user_id": "text",
+    "session_id": "text",
+    "organization_id": "text",
+    "team": "text",
+    "project": "text",
+    "cost_center": "text",
+    "app_name": "text",
+    "environment": "text",
+    "feature": "text",
+    "page": "text",
+    "component": "text",
+    "status": "text",
+    "error_type": "text",
+    "error_message": "text",
+    "request_id": "text",
+    "trace_id": "text",
+    "span_id": "text",
+    "parent_span_id": "text",
+    "request_preview": "text",
+    "response_preview": "text",
+    "water_ml": "money",
+    "energy_wh": "money",
+    "tags": "json",
+    "extra": "json",
+}
+"""What a format may select, beside `source_line`. What it leaves out is NULL."""
+
+PROVENANCE_COLUMNS: dict[str, Kind] = {
+    "source_format": "text",
+    "source_file": "text",
+    "source_line": "bigint",
+    "source_offset": "bigint",
+    "loaded_at": "timestamp",
+}
+TABLES: dict[str, dict[str, Kind]] = {
+    "events": {**FORMAT_COLUMNS, **PROVENANCE_COLUMNS},
+    "rejected_lines": {"reason": "text", "line": "text", "line_base64": "text", **PROVENANCE_COLUMNS},
+    "loaded_files": {
+        "source_format": "text",
+        "source_file": "text",
+        "first_offset": "bigint",
+        "next_offset": "bigint",
+        "lines_read": "bigint",
+        "lines_landed": "bigint",
+        "lines_skipped": "bigint",
+        "lines_rejected": "bigint",
+        "loaded_at": "timestamp",
+    },
+}
+CONTENT_COLUMNS = ("request_preview", "response_preview")
+CONTENT_KEYS = (
+    *("prompt", "prompts", "messages", "content", "text", "input", "output", "completion", "response", "choices"),
+    *("request_preview", "response_preview", "system", "thinking", "toolUseResult", "summary", "snapshot"),
+)
+"""Keys of a line that hold what people wrote or models answered: never kept in `extra` unless content is asked for."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column that a format selects: the SQL that names it, and whether its type is DuckDB's JSON."""
+
+    sql: str
+    is_json: bool
+
+
+def dlt_columns(table: str) -> dict[str, dict[str, Any]]:
+    """dlt's column hints of one raw table."""
+    return {
+        name: {"name": name, "nullable": name not in REQUIRED, **DLT_TYPES[kind]} for name, kind in TABLES[table].items()
+    }
+
+
+def conform(selected: Mapping[str, Column], *, keep_content: bool) -> str:
+    """SQL that turns a relation `selected` of a format's columns into typed ones and a `reject_reason`.
+
+    Text is read as text: numbers are checked before they are cast, money never passes through a float, and a naive
+    timestamp is read in the session's time zone. `input_tokens` comes out inclusive of its cached parts, and so do
+    `output_tokens` of its reasoning and the cache writes of the one-hour ones: a part that exceeds its whole cannot
+    have been counted in it.
+    """
+    texts, faults, typed = [], [], []
+    for name, kind in FORMAT_COLUMNS.items():
+        if name not in selected or (name in CONTENT_COLUMNS and not keep_content):
+            texts.append(f"cast(null as varchar) as {name}")
+            typed.append(f"cast(null as {_SQL_TYPES[kind]}) as {name}")
+            continue
+        column = selected[name]
+        as_text = column.sql if kind == "timestamp" else f"cast({column.sql} as varchar)"
+        if column.is_json and kind in ("text", "timestamp"):
+            as_text = f"json_extract_string({column.sql}, '$')"
+        texts.append(f"{as_text} as {name}")
+        typed.append(f"{_CASTS[kind].format(name)} as {name}")
+        if kind == "tokens":
+            faults.append(f"token_fault('{name}', {name})")
+        elif kind == "money":
+            faults.append(f"case when {name} is not null and money({name}) is null then '{name} is not a finite number' end")
+    return f"""
+        texts as (select source_line, {", ".join(texts)} from selected),
+        typed as (
+            select
+                source_line,
+                {", ".join(typed)},
+                case
+                    when occurred_at is null then 'no timestamp'
+                    when try_cast(occurred_at as timestamptz) is null then 'timestamp does not parse'
+                    when not try_cast(occurred_at as timestamptz) between timestamptz '2000-01-01 00:00:00+00'
+                        and timestamptz '2099-12-31 23:59:59.999999+00' then 'timestamp is not between 2000 and 2099'
+                    else coalesce({", ".join([*faults, "null"])})
+                end as reject_reason
+            from texts
+        ),
+        whole_writes as (
+            select
+                * replace (
+                    case
+                        when cache_write_1h_tokens > coalesce(cache_write_tokens, 0)
+                        then coalesce(cache_write_tokens, 0) + cache_write_1h_tokens
+                        else cache_write_tokens
+                    end as cache_write_tokens
+                )
+            from typed
+        ),
+        inclusive as (
+            select
+                * replace (
+                    case when reported_cost_usd >= 0 then reported_cost_usd end as reported_cost_usd,
+                    case
+                        when token_convention = 'exclusive' or {_PARTS} > input_tokens then 'exclusive' else 'inclusive'
+                    end as token_convention,
+                    case
+                        when token_convention = 'exclusive' or {_PARTS} > input_tokens then input_tokens + {_PARTS}
+                        else input_tokens
+                    end as input_tokens,
+                    case
+                        when reasoning_tokens > output_tokens then output_tokens + reasoning_tokens else output_tokens
+                    end as output_tokens
+                )
+            from whole_writes
+        )
+        select * from inclusive
+    """
+
+
+_PARTS = "(coalesce(cache_read_tokens, 0) + coalesce(cache_write_tokens, 0))"
+_SQL_TYPES: dict[Kind, str] = {
+    "text": "varchar",
+    "timestamp": "timestamptz",
+    "tokens": "bigint",
+    "milliseconds": "double",
+    "money": "decimal(38, 12)",
+    "boolean": "boolean",
+    "json": "varchar",
+    "bigint": "bigint",
+}
+_CASTS: dict[Kind, str] = {
+    "text": "landed_text({})",
+    "timestamp": "try_cast({} as timestamptz)",
+    "tokens": "tokens({})",
+    "milliseconds": "milliseconds({})",
+    "money": "money({})",
+    "boolean": "try_cast({} as boolean)",
+    "json": "landed_text({})",
+    "bigint": "cast({} as bigint)",
+}

@@ -1,0 +1,107 @@
+"""Finds the files that a user means and opens them as one stream of decompressed bytes, here or in a bucket."""
+
+import glob
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pyarrow as pa
+
+from loader.errors import UsageError
+from loader.lines import Readable
+
+SUFFIXES = (".jsonl", ".ndjson", ".log")
+COMPRESSIONS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+PACKED_SUFFIXES = (".gz", ".zst", ".zstd")
+STANDARD_INPUT = "-"
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """A file to read: `name` is what the user called it, `url` is where fsspec finds it, `size` its bytes on disk."""
+
+    name: str
+    url: str
+    size: int
+
+    @property
+    def is_standard_input(self) -> bool:
+        return self.url == STANDARD_INPUT
+
+    @contextmanager
+    def open(self) -> Iterator[Readable]:
+        """A stream of its bytes, decompressed where its first bytes say that it is packed."""
+        with ExitStack() as stack:
+            if self.is_standard_input:
+                raw: Any = sys.stdin.buffer
+                head = raw.peek(4)[:4]
+            else:
+                raw = stack.enter_context(fsspec.open(self.url, "rb"))
+                head = raw.read(4)
+                raw.seek(0)
+            for magic, compression in COMPRESSIONS.items():
+                if head.startswith(magic):
+                    raw = stack.enter_context(pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), compression))
+            yield raw
+
+
+def find(paths: Iterable[str]) -> list[InputFile]:
+    """The files that `paths` (files, folders, globs, fsspec URLs, '-') name, each once, in the order of their names.
+
+    A folder stands for the .jsonl, .ndjson and .log files in and below it, packed ones included. Raises UsageError for
+    a path that leads nowhere and for a folder without such files.
+    """
+    found: dict[str, InputFile] = {}
+    for path in paths:
+        if path == STANDARD_INPUT:
+            files = [InputFile("standard input", STANDARD_INPUT, 0)]
+        elif "://" in path:
+            files = _remote(path)
+        else:
+            files = _local(path)
+        for file in sorted(files, key=lambda file: file.name):
+            found.setdefault(file.url, file)
+    return list(found.values())
+
+
+def _local(path: str) -> list[InputFile]:
+    here = Path(path).expanduser()
+    if here.is_dir():
+        files = sorted(file for file in here.rglob("*") if _is_log(file.name) and file.is_file())
+        if not files:
+            raise UsageError(f"{path}: no {', '.join(SUFFIXES)} file in this folder.", "Name the files themselves.")
+    elif here.exists():
+        files = [here]
+    else:
+        files = [Path(name) for name in glob.glob(str(here), recursive=True) if Path(name).is_file()]
+        if not files:
+            raise UsageError(f"{path}: no such file.", "Check the path; quote a glob that the shell should not expand.")
+    return [InputFile(str(file), str(file.absolute()), file.stat().st_size) for file in files]
+
+
+def _remote(path: str) -> list[InputFile]:
+    try:
+        filesystem, inner = fsspec.url_to_fs(path)
+        names = filesystem.glob(inner) if glob.has_magic(inner) else [inner]
+        if names == [inner] and filesystem.isdir(inner):
+            names = [name for name in filesystem.find(inner) if _is_log(name)]
+        files = [name for name in names if filesystem.isfile(name)]
+    except ImportError as error:
+        raise UsageError(f"{path}: {error}") from error
+    except OSError as error:
+        raise UsageError(f"{path}: {error}") from error
+    if not files:
+        raise UsageError(f"{path}: nothing there to read.", "Check the bucket, the path and your rights to it.")
+    urls = [filesystem.unstrip_protocol(name) for name in files]
+    return [InputFile(url, url, filesystem.size(name) or 0) for url, name in zip(urls, files, strict=True)]
+
+
+def _is_log(name: str) -> bool:
+    stem = name
+    for suffix in PACKED_SUFFIXES:
+        stem = stem.removesuffix(suffix)
+    return stem.endswith(SUFFIXES)

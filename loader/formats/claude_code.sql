@@ -1,0 +1,63 @@
+-- Claude Code's session transcripts: an assistant line with usage is a request, or a snapshot of one while it streams.
+create macro recognises(line) as
+    json_exists(line, '$.type')
+    and (json_exists(line, '$.sessionId') or json_exists(line, '$.leafUuid') or json_exists(line, '$.messageId'));
+
+create type event as struct(
+    type varchar,
+    sessionId varchar,
+    cwd varchar,
+    "timestamp" varchar,
+    requestId varchar,
+    costUSD json,
+    durationMs json,
+    message struct(
+        id varchar,
+        role varchar,
+        model varchar,
+        usage struct(
+            input_tokens json,
+            cache_creation_input_tokens json,
+            cache_read_input_tokens json,
+            cache_creation struct(ephemeral_5m_input_tokens json, ephemeral_1h_input_tokens json),
+            output_tokens json,
+            output_tokens_details struct(thinking_tokens json),
+            service_tier varchar
+        )
+    )
+);
+
+select
+    source_line,
+    coalesce(event.message.id || coalesce('/' || event.requestId, ''), line ->> '$.uuid') as event_id,
+    event.timestamp as occurred_at,
+    event.durationMs as duration_ms,
+    'anthropic' as provider,
+    event.message.model,
+    'chat' as operation,
+    event.message.usage.service_tier,
+    event.message.usage.input_tokens,
+    event.message.usage.cache_read_input_tokens as cache_read_tokens,
+    coalesce(
+        event.message.usage.cache_creation_input_tokens,
+        token_sum(
+            event.message.usage.cache_creation.ephemeral_5m_input_tokens,
+            event.message.usage.cache_creation.ephemeral_1h_input_tokens
+        )
+    ) as cache_write_tokens,
+    event.message.usage.cache_creation.ephemeral_1h_input_tokens as cache_write_1h_tokens,
+    event.message.usage.output_tokens,
+    event.message.usage.output_tokens_details.thinking_tokens as reasoning_tokens,
+    'exclusive' as token_convention,
+    event.costUSD as reported_cost_usd,
+    event.sessionId as session_id,
+    event.cwd as project,
+    'claude-code' as app_name,
+    'success' as status,
+    event.requestId as request_id,
+    extra
+from events
+where
+    event.type = 'assistant'
+    and json_type(line, '$.message.usage') = 'OBJECT'
+    and event.message.model is distinct from '<synthetic>'

@@ -1,0 +1,90 @@
+"""Cuts a stream of bytes into batches of whole lines, at a memory cost that does not follow the file's size."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+MEBIBYTE = 1 << 20
+READ_BYTES = 4 * MEBIBYTE  # one Arrow chunk; DuckDB reads the chunks of a batch in parallel
+BATCH_BYTES = 32 * MEBIBYTE
+MAX_LINE_BYTES = 64 * MEBIBYTE
+KEPT_OF_OVERLONG_LINE = MEBIBYTE
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+class Readable(Protocol):
+    """Anything that bytes can be read from: a file, a decompressor, standard input."""
+
+    def read(self, size: int = ..., /) -> bytes: ...
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Consecutive whole lines of one file.
+
+    `lines` holds their bytes without the newline, `first_line` is 1-based, `start` and `end` are byte offsets in the
+    (decompressed) file. An overlong line comes as a batch of its own that holds just its first bytes.
+    """
+
+    lines: pa.ChunkedArray
+    first_line: int
+    start: int
+    end: int
+    is_overlong: bool = False
+
+    def offsets(self) -> pa.ChunkedArray:
+        """The byte offset at which each line begins (int64)."""
+        lengths = pc.add(pc.cast(pc.binary_length(self.lines), pa.int64()), 1)
+        return pc.subtract(pc.cumulative_sum(lengths, start=self.start), lengths)
+
+
+def batches(stream: Readable, *, offset: int = 0, line: int = 0, final: bool = False) -> Iterator[Batch]:
+    """Yields the whole lines of `stream`, which stands at byte `offset`, behind `line` lines.
+
+    A last line without its newline is left for the next time, unless `final`. A byte-order mark at the head of the
+    file is no part of its first line.
+    """
+    chunks: list[pa.Array] = []
+    size = 0
+    start, first_line = offset, line + 1
+    held = unread = b""
+    while data := unread or stream.read(READ_BYTES):
+        unread = b""
+        if offset == 0 and start == 0 and not held and not chunks and data.startswith(BYTE_ORDER_MARK):
+            start, data = len(BYTE_ORDER_MARK), data[len(BYTE_ORDER_MARK) :]
+        held += data
+        if b"\n" in data:
+            lines = pc.split_pattern(pa.array([held], pa.large_binary()), b"\n")[0].values
+            whole = len(held)
+            held = lines[-1].as_py()
+            chunks.append(lines[:-1])
+            size += whole - len(held)
+        is_overlong = len(held) > MAX_LINE_BYTES
+        if chunks and (is_overlong or size >= BATCH_BYTES):
+            yield Batch(pa.chunked_array(chunks), first_line, start, start + size)
+            first_line += sum(map(len, chunks))
+            chunks, start, size = [], start + size, 0
+        if is_overlong:
+            head = pa.chunked_array([pa.array([held[:KEPT_OF_OVERLONG_LINE]], pa.large_binary())])
+            length, unread = _skip_line(stream, len(held))
+            held = b""
+            yield Batch(head, first_line, start, start + length, is_overlong=True)
+            first_line, start = first_line + 1, start + length
+    if held and final:
+        chunks.append(pa.array([held], pa.large_binary()))
+        size += len(held)
+    if chunks:
+        yield Batch(pa.chunked_array(chunks), first_line, start, start + size)
+
+
+def _skip_line(stream: Readable, length: int) -> tuple[int, bytes]:
+    """Reads to the end of an overlong line: its whole length with its newline, and the bytes read behind it."""
+    while data := stream.read(READ_BYTES):
+        head, newline, rest = data.partition(b"\n")
+        length += len(head) + len(newline)
+        if newline:
+            return length, rest
+    return length, b""

@@ -1,0 +1,162 @@
+"""Carries Arrow tables to raw_usage with dlt. What is known of former loads lies in the warehouse, not on this machine."""
+
+import hashlib
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Queue
+from typing import Any, TypeVar
+
+# dlt reports on its users, and gives Arrow tables no load id, unless it is told
+os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
+os.environ["NORMALIZE__PARQUET_NORMALIZER__ADD_DLT_LOAD_ID"] = "true"
+os.environ.setdefault("RUNTIME__LOG_LEVEL", "CRITICAL")
+
+import dlt
+import pyarrow as pa
+from dlt.common.schema.utils import new_table
+from dlt.pipeline.exceptions import PipelineStepFailed
+
+from loader import contract
+from loader.destinations import Warehouse, connect
+from loader.errors import TokenmartError
+from loader.positions import Position
+from loader.profile import Target
+
+NAME = "tokenmart"
+SOURCE = "usage"
+Item = TypeVar("Item")
+Tables = Callable[[dict[str, Position]], Iterator[tuple[str, pa.Table]]]
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A dlt pipeline into an open warehouse, with the positions that the warehouse knows."""
+
+    warehouse: Warehouse
+    dlt_pipeline: Any
+
+    @property
+    def known(self) -> dict[str, Position]:
+        """How far each file was read, by its name."""
+        state = self.dlt_pipeline.state.get("sources", {}).get(SOURCE, {})
+        return dict(state.get("files", {}))
+
+    def run(self, tables: Tables) -> str | None:
+        """Loads the tables in one package and returns its load id; None where there was nothing to load.
+
+        `tables` is given the known positions and moves them on; they become known with the load, or not at all.
+        """
+
+        def rows() -> Iterator[Any]:
+            known = dlt.current.source_state().setdefault("files", {})
+            for name, table in _ahead(tables(known)):
+                yield dlt.mark.with_table_name(table, name)
+
+        schema = dlt.Schema(SOURCE)
+        for name in contract.TABLES:
+            schema.update_table(new_table(name, columns=list(contract.dlt_columns(name).values())))
+        source = dlt.source(lambda: dlt.resource(rows, name=SOURCE), schema=schema)()
+        try:
+            self.dlt_pipeline.extract(source, loader_file_format="parquet")
+            self.dlt_pipeline.normalize()
+            return next(iter(self.dlt_pipeline.load().loads_ids), None)
+        except PipelineStepFailed as error:
+            cause: BaseException = error
+            while cause.__cause__ or cause.__context__:
+                cause = cause.__cause__ or cause.__context__ or cause
+            if isinstance(cause, TokenmartError):
+                raise cause from error
+            raise TokenmartError(
+                f"The {error.step} into {self.warehouse.location} failed: {cause}",
+                "Nothing of this load counts; run it again when the cause is mended.",
+            ) from error
+
+
+@contextmanager
+def open_pipeline(target: Target) -> Iterator[Pipeline]:
+    """Opens the target's warehouse and reads from it how far former loads came."""
+    with connect(target) as warehouse, _working_folder(target) as (folder, interrupted):
+        pipeline = dlt.pipeline(
+            NAME, pipelines_dir=str(folder), destination=warehouse.destination, dataset_name=target.raw_schema
+        )
+        pipeline.sync_destination()
+        _forget(warehouse, target, interrupted)
+        yield Pipeline(warehouse, pipeline)
+
+
+@contextmanager
+def _working_folder(target: Target) -> Iterator[tuple[Path, list[str]]]:
+    """A new folder for one run, and the load ids of runs into this target that were killed before they could end.
+
+    It begins empty, so that the warehouse alone says what was loaded, and no two targets share one.
+    """
+    settings = hashlib.sha256(repr(sorted(target.settings.items())).encode()).hexdigest()[:12]
+    parent = target.project_folder / ".tokenmart" / f"{target.name}-{settings}"
+    interrupted = []
+    for dead in parent.glob("load-*"):
+        if not _is_running(int(dead.name.removeprefix("load-"))):
+            interrupted += [package.name for package in dead.glob(f"{NAME}/load/*/*") if package.is_dir()]
+            shutil.rmtree(dead)
+    folder = parent / f"load-{os.getpid()}"
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield folder, interrupted
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_running(process_id: int) -> bool:
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return process_id != os.getpid()
+
+
+def _forget(warehouse: Warehouse, target: Target, load_ids: list[str]) -> None:
+    """Deletes the rows of loads that never became complete. No model reads them; they only take up room."""
+    if not load_ids:
+        return
+    ids = ", ".join(f"'{load_id}'" for load_id in load_ids)
+    for name in contract.TABLES:
+        warehouse.query(
+            f"delete from {target.raw_schema}.{name} where _dlt_load_id in ({ids})"
+            f" and _dlt_load_id not in (select load_id from {target.raw_schema}._dlt_loads)"
+        )
+
+
+def _ahead(items: Iterator[Item]) -> Iterator[Item]:
+    """Yields the items while a thread makes the next one: parsing and writing take turns on no core."""
+    queue: Queue[tuple[str, Any]] = Queue(maxsize=1)
+    is_wanted = threading.Event()
+    is_wanted.set()
+
+    def make() -> None:
+        try:
+            for item in items:
+                if not is_wanted.is_set():
+                    return
+                queue.put(("item", item))
+            queue.put(("end", None))
+        except BaseException as error:
+            queue.put(("error", error))
+
+    threading.Thread(target=make, daemon=True).start()
+    try:
+        while True:
+            kind, value = queue.get()
+            if kind == "item":
+                yield value
+            elif kind == "error":
+                raise value
+            else:
+                return
+    finally:
+        is_wanted.clear()

@@ -1,0 +1,195 @@
+-- The people, applications, models and hours that every sample format draws from; run once in an empty DuckDB.
+--
+-- Variables: seed (text), events, days, starts_on (date); before each chunk also first_session and next_session.
+-- Every draw is a hash of the seed and of what it is drawn for, in whole numbers: nothing depends on the order of
+-- rows, on threads or on a machine's floating-point library.
+
+create macro sample_key(thing, purpose) as concat_ws('/', getvariable('seed'), thing, purpose);
+
+-- a whole number from 0 to sides - 1
+create macro draw(thing, purpose, sides) as
+    cast(md5_number(sample_key(thing, purpose)) >> 65 as bigint) % sides;
+
+create macro drawn_uuid(thing, purpose) as cast(cast(md5(sample_key(thing, purpose)) as uuid) as varchar);
+
+-- around the typical value, at most eight times as much: a product of even draws is close to lognormal, and needs no
+-- exp(), whose last digit differs between machines
+create macro skewed(typical, thing, purpose) as
+    divide(
+        typical
+        * (30 + draw(thing, purpose || ' 1', 171))
+        * (30 + draw(thing, purpose || ' 2', 171))
+        * (30 + draw(thing, purpose || ' 3', 171)),
+        1000000
+    );
+
+-- list prices in USD per million tokens; what is typical of a reply in tokens, and of its times in ms
+create table models as
+select
+    provider,
+    model,
+    endpoint,
+    cast(input_price as decimal(9, 3)) as input_price,
+    cast(cached_price as decimal(9, 3)) as cached_price,
+    cast(write_price as decimal(9, 3)) as write_price,
+    cast(output_price as decimal(9, 3)) as output_price,
+    reply_tokens,
+    first_token_ms,
+    ms_per_token,
+from
+    (
+        values
+            ('openai', 'gpt-4o-mini-2024-07-18', '/v1/chat/completions', 0.15, 0.075, null, 0.6, 180, 350, 9),
+            ('openai', 'gpt-4o-2024-08-06', '/v1/chat/completions', 2.5, 1.25, null, 10, 260, 450, 13),
+            ('openai', 'gpt-5-2025-08-07', '/v1/responses', 1.25, 0.125, null, 10, 900, 1800, 11),
+            ('openai', 'text-embedding-3-small', '/v1/embeddings', 0.02, null, null, 0, 0, 90, 0),
+            ('anthropic', 'claude-haiku-4-5-20251001', '/v1/messages', 1, 0.1, 1.25, 5, 240, 500, 7),
+            ('anthropic', 'claude-sonnet-4-5-20250929', '/v1/messages', 3, 0.3, 3.75, 15, 420, 900, 15),
+            ('anthropic', 'claude-opus-4-5-20251101', '/v1/messages', 5, 0.5, 6.25, 25, 520, 1300, 19),
+            ('google', 'gemini-2.5-flash', '/v1/generateContent', 0.3, 0.03, null, 2.5, 300, 400, 5),
+            ('google', 'gemini-2.5-pro', '/v1/generateContent', 1.25, 0.125, null, 10, 800, 1500, 10),
+            ('mistral', 'mistral-large-latest', '/v1/chat/completions', 2, null, null, 6, 280, 600, 16),
+            ('acme', 'acme-llm-1', '/generate', null, null, null, null, 200, 700, 20)
+    ) as listed(
+        provider,
+        model,
+        endpoint,
+        input_price,
+        cached_price,
+        write_price,
+        output_price,
+        reply_tokens,
+        first_token_ms,
+        ms_per_token
+    );
+
+-- what sessions are for: one slot per percent of them
+create table workloads as
+with
+    uses as (
+        from
+            (
+                values
+                    ('support-bot', 'care', 'answer', '/tickets', 'chat', 'gpt-4o-mini-2024-07-18', 1400, 18),
+                    ('support-bot', 'care', 'answer', '/tickets', 'chat', 'claude-haiku-4-5-20251001', 1800, 10),
+                    ('support-bot', 'care', 'summarise', '/tickets', 'sidebar', 'gemini-2.5-flash', 3500, 9),
+                    ('docs-search', 'care', 'index', null, null, 'text-embedding-3-small', 600, 10),
+                    ('docs-search', 'care', 'answer', '/search', 'search-box', 'gpt-4o-2024-08-06', 2600, 7),
+                    ('code-review', 'forge', 'review', null, 'ci', 'claude-sonnet-4-5-20250929', 9000, 13),
+                    ('code-review', 'forge', 'plan', null, 'ci', 'claude-opus-4-5-20251101', 12000, 4),
+                    ('report-writer', 'atlas', 'draft', '/reports', 'editor', 'gpt-5-2025-08-07', 3000, 8),
+                    ('report-writer', 'atlas', 'draft', '/reports', 'editor', 'gemini-2.5-pro', 5000, 6),
+                    ('report-writer', 'atlas', 'translate', '/reports', null, 'mistral-large-latest', 1500, 5),
+                    ('batch-tagger', 'atlas', null, null, null, 'gpt-4o-mini-2024-07-18', 500, 5),
+                    ('playground', null, null, '/playground', 'prompt-box', 'gpt-4o-2024-08-06', 300, 2),
+                    ('playground', null, null, '/playground', 'prompt-box', 'acme-llm-1', 300, 3)
+            ) as listed(app_name, project, feature, page, component, model, prompt_tokens, percent)
+    ),
+    percents as (select *, unnest(range(percent)) as nth from uses)
+select * exclude (percent, nth), row_number() over (order by app_name, feature, model, nth) - 1 as slot
+from percents;
+
+-- the last five are in no team: their cost is unattributed
+create table people as
+select
+    person,
+    format('user-{:02d}', person + 1) as user_id,
+    ['northwind', 'globex', 'initech'][1 + person % 3] as organization_id,
+    case when person < 35 then ['support', 'platform', 'search', 'data', 'growth'][1 + person % 5] end as team,
+    case when person < 35 then ['cc-4100', 'cc-4200', 'cc-4200', 'cc-4300', 'cc-5100'][1 + person % 5] end
+        as cost_center,
+from range(40) as numbers(person);
+
+-- the events that begin in each hour (UTC): more in working hours, more on weekdays, and a little more every day.
+-- The last hour is left to the sessions that are still going on
+create table hours as
+with
+    clock as (
+        select
+            day, hour, getvariable('starts_on') + to_days(cast(day as integer)) + to_hours(hour) as starts_at,
+        from range(getvariable('days')) as days(day), range(24) as day_hours(hour)
+        where day < getvariable('days') - 1 or hour < 23
+    ),
+    weighted as (
+        select
+            starts_at,
+            [2, 1, 1, 1, 1, 3, 7, 15, 31, 44, 48, 45, 39, 44, 48, 46, 41, 30, 19, 12, 9, 7, 5, 3][1 + hour]
+            * case when isodow(starts_at) <= 5 then 100 else 22 end
+            * (100 + divide(40 * day, getvariable('days'))) as weight,
+        from clock
+    ),
+    shares as (
+        select starts_at, weight, sum(weight) over (order by starts_at) as upto, sum(weight) over () as total,
+        from weighted
+    ),
+    counted as (
+        select
+            starts_at,
+            cast(divide(getvariable('events') * (upto - weight), total) as bigint) as first_event,
+            cast(divide(getvariable('events') * upto, total) as bigint) as next_event,
+        from shares
+    )
+from counted
+where first_event < next_event;
+
+-- Every twelve events are two sessions of one person each. No session needs another one to be known, so that any
+-- chunk of them can be made by itself
+create view sessions as
+with
+    halves as (
+        select
+            session,
+            session % 2 = 0 as is_first,
+            12 * divide(session, 2) as block,
+            12 * divide(session, 2) + 1 + draw(divide(session, 2), 'cut', 11) as cut,
+        from range(getvariable('first_session'), getvariable('next_session')) as numbers(session)
+    ),
+    bounded as (
+        select
+            session,
+            if(is_first, block, cut) as first_event,
+            least(if(is_first, cut, block + 12), getvariable('events')) as next_event,
+            -- a few people make most of the sessions
+            divide(draw(session, 'person', 40) * draw(session, 'other person', 40), 40) as person,
+            draw(session, 'workload', 100) as slot,
+            10000000 + draw(session, 'pace', 140000000) as microseconds_apart,
+        from halves
+    ),
+    placed as (
+        select
+            bounded.*,
+            hours.starts_at as hour_starts_at,
+            bounded.first_event - hours.first_event as place_in_hour,
+            divide(3600000000, hours.next_event - hours.first_event) as microseconds_each,
+        from bounded
+        asof join hours on bounded.first_event >= hours.first_event
+        where bounded.first_event < getvariable('events')
+    )
+select
+    *,
+    hour_starts_at
+    + to_microseconds(place_in_hour * microseconds_each + draw(session, 'start', microseconds_each)) as starts_at,
+from placed;
+
+-- one row per event: whose it is, its place in its session (from 0), and when it was asked (UTC)
+create view requests as
+with numbered as (select *, unnest(range(first_event, next_event)) as event from sessions)
+select
+    event,
+    session,
+    event - first_event as place,
+    event = next_event - 1 as is_last,
+    person,
+    slot,
+    starts_at
+    + to_microseconds((event - first_event) * microseconds_apart + draw(event, 'pause', microseconds_apart))
+        as requested_at,
+from numbered;
+
+-- every session that is still to come begins at this time (UTC) or later
+create view horizon as
+select
+    if(getvariable('next_session') < 2 * ceil(getvariable('events') / 12), max(starts_at), timestamp 'infinity')
+        as reaches_to,
+from hours
+where first_event <= 12 * divide(getvariable('next_session'), 2);
