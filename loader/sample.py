@@ -24,38 +24,42 @@ def write_sample(
     formats: Sequence[str] = ("tokenledger",),
     end: datetime.date = LAST_DATE,
 ) -> list[Path]:
-    """Writes `events` requests of each format below `folder`/<format>, spread over the `days` (UTC) that end with `end`.
+    """Writes `events` requests of each format below `folder`/<format>, over the `days` (UTC) up to `end`.
 
-    A request may take several lines; the points of ctm count as requests. Lines are in the order of writing, in which
-    some of tokenledger's are late. The same arguments give the same bytes, on any machine and at any time, at a memory
-    cost that hardly grows with `events`. Returns the files written, in the order of their paths.
+    A request may take several lines; each point of ctm counts as one. Lines stand in the order of writing, for
+    some of tokenledger's days after their timestamp. The same arguments give the same bytes, on any machine and
+    at any time; memory hardly grows with `events`. Returns the files written, in path order.
 
-    Raises UsageError for an unknown format, for less than one event or one day, and where a format's folder is not
-    empty: two samples in one folder would be counted together.
+    Raises UsageError for an unknown format, for less than one event or one day, and where the folder of a format
+    is not empty: two samples in one folder would be counted together.
     """
-    if unknown := [name for name in formats if name not in FORMATS]:
-        raise UsageError(f"There is no sample of the format '{unknown[0]}'.", f"Choose from {', '.join(FORMATS)}.")
+    for name in formats:
+        if name not in FORMATS:
+            raise UsageError(f"There is no sample of '{name}'.", f"The formats are {', '.join(FORMATS)}.")
+        if (folder / name).exists() and any((folder / name).iterdir()):
+            raise UsageError(f"{folder / name} is not empty.", "Give another folder, or remove its files.")
     if events < 1 or days < 1:
         raise UsageError("A sample needs at least one event and one day.")
-    for name in formats:
-        if (folder / name).exists() and any((folder / name).iterdir()):
-            raise UsageError(f"{folder / name} is not empty.", "Give another folder, or remove the older sample.")
     starts_on = end - datetime.timedelta(days=days - 1)
-    written: set[Path] = set()
-    for name in set(formats):
+    written: list[Path] = []
+    for name in sorted(set(formats)):
+        # with the format in its seed, no two formats share the id of a request
         settings = {"seed": f"{seed}/{name}", "events": events, "days": days, "starts_on": starts_on}
-        written |= _write_format(name, folder / name, settings, 2 * -(-events // 12))
-    return sorted(written)
+        written += _write_format(name, folder / name, events, settings)
+    return written
 
 
-def _write_format(name: str, folder: Path, settings: dict[str, object], sessions: int) -> set[Path]:
+def _write_format(name: str, folder: Path, events: int, settings: dict[str, object]) -> list[Path]:
     written: set[Path] = set()
     with duckdb.connect() as connection:
         _set(connection, settings)
         connection.execute(_sql("sample"))
-        connection.execute("create table waiting(file text, written_at timestamp, event bigint, part bigint, line text)")
+        connection.execute(
+            "create table waiting(file text, written_at timestamp, event bigint, part bigint, line text)"
+        )
+        sessions = 2 * -(-events // 12)
         for first in range(0, sessions, SESSIONS_PER_CHUNK):
-            _set(connection, {"first_session": first, "next_session": min(first + SESSIONS_PER_CHUNK, sessions)})
+            _set(connection, {"first_session": first, "next_session": first + SESSIONS_PER_CHUNK})
             connection.execute("insert into waiting " + _sql(f"sample_{name}"))
             rows = connection.execute(
                 """
@@ -71,10 +75,15 @@ def _write_format(name: str, folder: Path, settings: dict[str, object], sessions
                 with path.open("a", encoding="utf-8", newline="") as stream:
                     stream.writelines(line for _, line in lines)
                 written.add(path)
+            # sessions that run on into the next chunk, and late events
             connection.execute(
-                "create or replace table waiting as from waiting where written_at >= (select reaches_to from horizon)"
+                """
+                create or replace table waiting as
+                from waiting
+                where written_at >= (select reaches_to from horizon)
+                """
             )
-    return written
+    return sorted(written)
 
 
 def _set(connection: duckdb.DuckDBPyConnection, variables: dict[str, object]) -> None:

@@ -1,9 +1,8 @@
--- The people, applications, models and hours that every sample format draws from; run once in an empty DuckDB.
+-- The people, applications, models and hours that every sample format draws from; run once.
 --
--- Variables: seed (text), events, days, starts_on (date); before each chunk also first_session and next_session.
--- Every draw is a hash of the seed and of what it is drawn for, in whole numbers: nothing depends on the order of
+-- Variables: seed (text), events, days, starts_on (date), and for each chunk first_session and next_session.
+-- Every draw hashes the seed and what it is drawn for, and is a whole number: nothing depends on the order of
 -- rows, on threads or on a machine's floating-point library.
-
 create macro sample_key(thing, purpose) as concat_ws('/', getvariable('seed'), thing, purpose);
 
 -- a whole number from 0 to sides - 1
@@ -12,8 +11,8 @@ create macro draw(thing, purpose, sides) as
 
 create macro drawn_uuid(thing, purpose) as cast(cast(md5(sample_key(thing, purpose)) as uuid) as varchar);
 
--- around the typical value, at most eight times as much: a product of even draws is close to lognormal, and needs no
--- exp(), whose last digit differs between machines
+-- around the typical value, at most eight times as much: a product of even draws is close to lognormal, and
+-- needs no exp(), whose last digit differs between machines
 create macro skewed(typical, thing, purpose) as
     divide(
         typical
@@ -100,13 +99,14 @@ select
         as cost_center,
 from range(40) as numbers(person);
 
--- the events that begin in each hour (UTC): more in working hours, more on weekdays, and a little more every day.
--- The last hour is left to the sessions that are still going on
+-- the events that begin in each hour (UTC): more in working hours, on weekdays, and as the days go on; none
+-- in
+-- the last hour, so that every session ends within the days
 create table hours as
 with
     clock as (
         select
-            day, hour, getvariable('starts_on') + to_days(cast(day as integer)) + to_hours(hour) as starts_at,
+            day, hour, getvariable('starts_on') + to_days(day) + to_hours(hour) as starts_at,
         from range(getvariable('days')) as days(day), range(24) as day_hours(hour)
         where day < getvariable('days') - 1 or hour < 23
     ),
@@ -132,8 +132,7 @@ with
 from counted
 where first_event < next_event;
 
--- Every twelve events are two sessions of one person each. No session needs another one to be known, so that any
--- chunk of them can be made by itself
+-- one row per session: every twelve events are two sessions, so that any chunk can be made without the others
 create view sessions as
 with
     halves as (
@@ -186,10 +185,8 @@ select
         as requested_at,
 from numbered;
 
--- every session that is still to come begins at this time (UTC) or later
+-- every session after this chunk begins at this time (UTC) or later
 create view horizon as
-select
-    if(getvariable('next_session') < 2 * ceil(getvariable('events') / 12), max(starts_at), timestamp 'infinity')
-        as reaches_to,
+select if(6 * getvariable('next_session') < getvariable('events'), max(starts_at), timestamp 'infinity') as reaches_to,
 from hours
-where first_event <= 12 * divide(getvariable('next_session'), 2);
+where first_event <= 6 * getvariable('next_session');

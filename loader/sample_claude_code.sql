@@ -1,4 +1,4 @@
--- Claude Code transcripts, a file per session: requests as streamed snapshots, among lines that are no requests.
+-- Claude Code transcripts, a file per session: requests as streamed snapshots, among lines that are none.
 with
     asked as (
         select
@@ -6,7 +6,7 @@ with
             draw(session, 'model', 20) as model_draw,
             ['api', 'web', 'infra', 'notebooks'][1 + draw(session, 'project', 4)] as project,
             drawn_uuid(session, 'session') as session_id,
-            -- the first request writes the system prompt to the cache; later ones read all that was written before
+            -- the first writes the system prompt to the cache, and each reads what was written before it
             50 + if(place = 0, 9000 + skewed(5000, event, 'write'), skewed(900, event, 'write')) as writes,
             16 + skewed(300, event, 'reply') as reply,
             -- most sessions keep their cache for five minutes, some for an hour, some both
@@ -34,19 +34,33 @@ with
         from asked
     ),
     snapshots as (
-        select *, unnest(range(snapshots)) as snapshot, snapshot = snapshots - 1 as is_final, from remembered
+        select
+            *,
+            unnest(range(snapshots)) as snapshot,
+            snapshot = snapshots - 1 as is_final,
+            if(is_final, reply, 1 + draw(event, 'first words', 12)) as output_tokens,
+            if(is_final, divide(reply * draw(event, 'thinking', 60), 100), 0) as thinking_tokens,
+        from remembered
     ),
     opening_lines as (
         select
-            *,
+            project,
+            session_id,
+            requested_at,
+            event,
             0 as part,
-            to_json(struct_pack(type := 'summary', summary := task, leafUuid := drawn_uuid(event, 'line 1'))) as line,
+            to_json(
+                struct_pack(type := 'summary', summary := task, leafUuid := drawn_uuid(event, 'line 1'))
+            ) as line,
         from asked
         where place = 0
     ),
     user_lines as (
         select
-            *,
+            project,
+            session_id,
+            requested_at,
+            event,
             1 as part,
             to_json(
                 struct_pack(
@@ -55,7 +69,7 @@ with
                     sessionId := session_id,
                     isSidechain := false,
                     cwd := '/home/dev/' || project,
-                    timestamp := strftime(requested_at - to_seconds(1), '%Y-%m-%dT%H:%M:%S.%gZ'),
+                    timestamp := strftime(requested_at, '%Y-%m-%dT%H:%M:%S.%gZ'),
                     message := struct_pack(
                         role := 'user', content := if(place = 0, task, 'The command printed 12 lines')
                     )
@@ -66,7 +80,10 @@ with
     -- what the program itself answers when a call failed: it looks like a request, and is none
     synthetic_lines as (
         select
-            *,
+            project,
+            session_id,
+            requested_at,
+            event,
             2 as part,
             to_json(
                 struct_pack(
@@ -75,7 +92,7 @@ with
                     sessionId := session_id,
                     isSidechain := false,
                     cwd := '/home/dev/' || project,
-                    timestamp := strftime(requested_at, '%Y-%m-%dT%H:%M:%S.%gZ'),
+                    timestamp := strftime(requested_at + to_milliseconds(300), '%Y-%m-%dT%H:%M:%S.%gZ'),
                     message := struct_pack(
                         id := drawn_uuid(event, 'synthetic'),
                         role := 'assistant',
@@ -95,9 +112,11 @@ with
     ),
     assistant_lines as (
         select
-            *,
+            project,
+            session_id,
+            requested_at,
+            event,
             3 + snapshot as part,
-            if(is_final, reply, 1 + draw(event, 'first words', 12)) as output_tokens,
             to_json(
                 struct_pack(
                     type := 'assistant',
@@ -129,11 +148,7 @@ with
                                 ephemeral_1h_input_tokens := writes_1h
                             ),
                             output_tokens := output_tokens,
-                            output_tokens_details := struct_pack(
-                                thinking_tokens := if(
-                                    is_final, divide(output_tokens * draw(event, 'thinking', 60), 100), 0
-                                )
-                            ),
+                            output_tokens_details := struct_pack(thinking_tokens := thinking_tokens),
                             server_tool_use := struct_pack(web_search_requests := 0),
                             service_tier := 'standard'
                         )
@@ -144,7 +159,10 @@ with
     ),
     system_lines as (
         select
-            *,
+            project,
+            session_id,
+            requested_at,
+            event,
             9 as part,
             to_json(
                 struct_pack(
@@ -161,15 +179,20 @@ with
         where is_last and draw(session, 'saved', 3) = 0
     ),
     all_lines as (
-        select project, session_id, requested_at, event, part, line, from opening_lines
+        from opening_lines
         union all
-        select project, session_id, requested_at, event, part, line, from user_lines
+        from user_lines
         union all
-        select project, session_id, requested_at, event, part, line, from synthetic_lines
+        from synthetic_lines
         union all
-        select project, session_id, requested_at, event, part, line, from assistant_lines
+        from assistant_lines
         union all
-        select project, session_id, requested_at, event, part, line, from system_lines
+        from system_lines
     )
-select '-home-dev-' || project || '/' || session_id || '.jsonl' as file, requested_at as written_at, event, part, line,
+select
+    '-home-dev-' || project || '/' || session_id || '.jsonl' as file,
+    requested_at as written_at,
+    event,
+    part,
+    line,
 from all_lines

@@ -1,4 +1,4 @@
--- ctm cost points in one file: every point is its session's running total, and some points repeat the one before.
+-- ctm cost points in one file: each is its session's running total, and some repeat the one before.
 with
     spent as (
         select

@@ -1,4 +1,4 @@
--- TokenLedger events, a file per month of writing: with failed, unmeasured and late calls, and streamed snapshots.
+-- TokenLedger events, a file per month of writing: failed, unmeasured, streamed and late ones among them.
 with
     failures as (
         from
@@ -22,8 +22,8 @@ with
             draw(session, 'environment', 100) as environment_draw,
             skewed(prompt_tokens, event, 'prompt') + 1 + place * 150 as prompt,
             if(reply_tokens > 0, 16 + skewed(reply_tokens, event, 'reply'), 0) as reply,
-            epoch_us(getvariable('starts_on') + to_days(getvariable('days'))) - epoch_us(requested_at)
-                as microseconds_left,
+            epoch_us(getvariable('starts_on') + to_days(getvariable('days')))
+            - epoch_us(requested_at) as microseconds_left,
         from requests
         join workloads using (slot)
         join models using (model)
@@ -118,8 +118,8 @@ select
                 event_id := drawn_uuid(event, 'event'),
                 trace_id := if(project = 'forge', md5(sample_key(session, 'trace')), null),
                 span_id := if(project = 'forge', left(md5(sample_key(event, 'span')), 16), null),
-                parent_span_id :=
-                    if(project = 'forge' and place > 0, left(md5(sample_key(session, 'root span')), 16), null),
+                parent_span_id
+                := if(project = 'forge' and place > 0, left(md5(sample_key(session, 'root span')), 16), null),
                 timestamp := strftime(requested_at, '%Y-%m-%dT%H:%M:%S.%f+00:00'),
                 duration_ms := tenths_of_ms / 10,
                 provider := provider,
@@ -146,7 +146,11 @@ select
                 organization_id := organization_id,
                 app_name := app_name,
                 environment := case
-                    when environment_draw < 80 then 'prod' when environment_draw < 93 then 'staging' else 'dev'
+                    when environment_draw < 80
+                    then 'prod'
+                    when environment_draw < 93
+                    then 'staging'
+                    else 'dev'
                 end,
                 status := status,
                 error_type := error_type,
