@@ -1,7 +1,6 @@
 """The event contract: the columns of raw_usage, and the SQL that holds every line to them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
 
 Kind = Literal["text", "timestamp", "tokens", "milliseconds", "money", "boolean", "json", "bigint"]
@@ -65,7 +64,7 @@ FORMAT_COLUMNS: dict[str, Kind] = {
     "tags": "json",
     "extra": "json",
 }
-"""What a format may select, beside `source_line`. What it leaves out is NULL."""
+"""What a format may select, beside `line_id`. What it leaves out is NULL."""
 
 PROVENANCE_COLUMNS: dict[str, Kind] = {
     "source_format": "text",
@@ -97,14 +96,6 @@ CONTENT_KEYS = (
 """Keys of a line that hold what people wrote or models answered: never kept in `extra` unless content is asked for."""
 
 
-@dataclass(frozen=True)
-class Column:
-    """A column that a format selects: the SQL that names it, and whether its type is DuckDB's JSON."""
-
-    sql: str
-    is_json: bool
-
-
 def dlt_columns(table: str) -> dict[str, dict[str, Any]]:
     """dlt's column hints of one raw table."""
     return {
@@ -112,8 +103,10 @@ def dlt_columns(table: str) -> dict[str, dict[str, Any]]:
     }
 
 
-def conform(selected: Mapping[str, Column], *, keep_content: bool) -> str:
-    """SQL that turns a relation `selected` of a format's columns into typed ones and a `reject_reason`.
+def conform(selected: Mapping[str, bool], *, keep_content: bool) -> str:
+    """SQL that turns the relation `selected` of a format into the contract's columns and a `reject_reason`.
+
+    `selected` says of each column that the format selects whether its type is DuckDB's JSON.
 
     Text is read as text: numbers are checked before they are cast, money never passes through a float, and a naive
     timestamp is read in the session's time zone. `input_tokens` comes out inclusive of its cached parts, and so do
@@ -126,10 +119,10 @@ def conform(selected: Mapping[str, Column], *, keep_content: bool) -> str:
             texts.append(f"cast(null as varchar) as {name}")
             typed.append(f"cast(null as {_SQL_TYPES[kind]}) as {name}")
             continue
-        column = selected[name]
-        as_text = column.sql if kind == "timestamp" else f"cast({column.sql} as varchar)"
-        if column.is_json and kind in ("text", "timestamp"):
-            as_text = f"json_extract_string({column.sql}, '$')"
+        # a timestamp may come as one; JSON's own cast to text would leave a text in its quotes
+        as_text = name if kind == "timestamp" else f"cast({name} as varchar)"
+        if selected[name] and kind in ("text", "timestamp"):
+            as_text = f"json_extract_string({name}, '$')"
         texts.append(f"{as_text} as {name}")
         typed.append(f"{_CASTS[kind].format(name)} as {name}")
         if kind == "tokens":
@@ -137,10 +130,10 @@ def conform(selected: Mapping[str, Column], *, keep_content: bool) -> str:
         elif kind == "money":
             faults.append(f"case when {name} is not null and money({name}) is null then '{name} is not a finite number' end")
     return f"""
-        texts as (select source_line, {", ".join(texts)} from selected),
+        texts as (select line_id, {", ".join(texts)} from selected),
         typed as (
             select
-                source_line,
+                line_id,
                 {", ".join(typed)},
                 case
                     when occurred_at is null then 'no timestamp'

@@ -35,21 +35,30 @@ def connect(target: Target) -> Iterator[Warehouse]:
         yield warehouse
 
 
+def is_new(target: Target) -> bool:
+    """Whether nothing can have been loaded into the target, because it does not exist yet."""
+    return target.type == "duckdb" and not _path(target).exists()
+
+
+def _path(target: Target) -> Path:
+    return target.project_folder / str(target.settings.get("path", ":memory:"))
+
+
 @contextmanager
 def _duckdb(target: Target) -> Iterator[Warehouse]:
     import dlt
     import duckdb
 
-    path = str(target.settings.get("path", ":memory:"))
-    if path == ":memory:":
+    path = _path(target)
+    if path.name == ":memory:":
         raise TokenmartError("The target keeps its DuckDB in memory: nothing would remain.", "Give it a path.")
-    if not Path(path).absolute().parent.is_dir():
+    if not path.parent.is_dir():
         raise TokenmartError(f"{path}: there is no such folder.", "Create it, or set TOKENMART_DUCKDB_PATH.")
     config = {**target.settings.get("config_options", {}), "memory_limit": LOAD_MEMORY}
     deadline = time.monotonic() + LOCK_SECONDS
     while True:
         try:
-            connection = duckdb.connect(path, config=config)
+            connection = duckdb.connect(str(path), config=config)
             break
         except duckdb.IOException as error:
             if "lock" not in str(error):
@@ -67,7 +76,7 @@ def _duckdb(target: Target) -> Iterator[Warehouse]:
         yield Warehouse(
             destination=dlt.destinations.duckdb(connection, create_indexes=False),
             query=lambda sql: connection.cursor().execute(sql).fetchall(),
-            location=path,
+            location=str(path),
         )
     finally:
         connection.close()

@@ -2,7 +2,6 @@
 
 import datetime as dt
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 
 import duckdb
 import pyarrow as pa
@@ -10,58 +9,71 @@ import pyarrow.compute as pc
 
 from loader.lines import Batch
 
-_SEEN = "create table seen (content varchar, times bigint)"
-_COUNT = "insert into seen select md5(bytes), count(*) from lines group by all"
+_SEEN = "create table seen (file bigint, content varchar, times bigint)"
+_COUNT = "insert into seen select file, md5(bytes), count(*) from lines group by all"
 _IDENTIFY = """
-    with new as (select source_line, md5(bytes) as content from lines),
-    before as (select content, sum(times) as times from seen where content in (select content from new) group by content)
+    with new as (select file, line_id, md5(bytes) as content from lines),
+    before as (
+        select file, content, sum(times) as times
+        from seen
+        where (file, content) in (select (file, content) from new)
+        group by file, content
+    )
     select
         new.content || '-' || cast(
-            coalesce(before.times, 0) + row_number() over (partition by new.content order by new.source_line) as varchar
+            coalesce(before.times, 0)
+            + row_number() over (partition by new.file, new.content order by new.line_id) as varchar
         ) as event_id
-    from new left join before on before.content = new.content
-    order by new.source_line
+    from new left join before on before.file = new.file and before.content = new.content
+    order by new.line_id
 """
 
 
-@dataclass
 class Identities:
-    """The lines of one file that had to be given an id, counted by content.
+    """The lines that had to be given an id, counted by file and content. Files are known by number.
 
-    `earlier` yields the batches of the file that former loads read. They are read again only when a new line is not
-    later than all those before it (`latest`): lines of another time have another content.
+    What former loads read of a file is read again (`earlier`) only when a new line is not later than all those before it:
+    lines of another time have another content.
     """
 
-    earlier: Callable[[], Iterator[Batch]]
-    latest: dt.datetime | None = None
-    _connection: duckdb.DuckDBPyConnection = field(init=False)
-    _is_complete: bool = field(init=False)
-
-    def __post_init__(self) -> None:
+    def __init__(self, earlier: Callable[[int], Iterator[Batch]]) -> None:
+        self.latest: dict[int, dt.datetime] = {}
+        self._earlier = earlier
+        self._counted: set[int] = set()
         self._connection = duckdb.connect(config={"memory_limit": "128MB"})
         self._connection.execute(_SEEN)
-        self._is_complete = self.latest is None
 
-    def identify(self, batch: Batch, events: pa.Table) -> pa.Table:
-        """`events` with every event_id filled."""
-        is_new = pc.is_null(events["event_id"])
+    def begin(self, file: int, latest: dt.datetime | None) -> None:
+        """Says up to which time former loads gave ids to lines of a file; None where they gave none."""
+        if latest is None:
+            self._counted.add(file)
+        else:
+            self.latest[file] = latest
+
+    def identify(self, events: pa.Table, files: pa.ChunkedArray, lines: pa.ChunkedArray) -> pa.Table:
+        """`events` with every event_id filled; `files` and `lines` hold file number and bytes of each line_id."""
+        is_new = pc.is_null(events["event_id"]).combine_chunks()
         if not pc.any(is_new).as_py():
             return events
         new = events.filter(is_new)
-        span = pc.min_max(new["occurred_at"])
-        if not self._is_complete and span["min"].as_py() <= self.latest:
-            for before in self.earlier():
-                self._count(before.lines)
-            self._is_complete = True
-        numbers = new["source_line"]
-        lines = batch.lines.take(pc.subtract(numbers, batch.first_line))
-        self._connection.register("lines", pa.table({"source_line": numbers, "bytes": lines}))
+        numbers, of_file = new["line_id"], files.take(new["line_id"])
+        spans = pa.table({"file": of_file, "at": new["occurred_at"]}).group_by("file").aggregate(
+            [("at", "min"), ("at", "max")]
+        )
+        for span in spans.to_pylist():
+            file = span["file"]
+            if file not in self._counted and span["at_min"] <= self.latest[file]:
+                for before in self._earlier(file):
+                    self._count(pa.repeat(file, len(before.lines)), before.lines)
+                self._counted.add(file)
+            self.latest[file] = max(self.latest.get(file, span["at_max"]), span["at_max"])
+        bytes_ = lines.take(numbers)
+        self._connection.register("lines", pa.table({"file": of_file, "line_id": numbers, "bytes": bytes_}))
         ids = self._connection.sql(_IDENTIFY).to_arrow_table()["event_id"]
-        self._count(lines)
-        self.latest = max(self.latest or span["max"].as_py(), span["max"].as_py())
-        filled = pc.replace_with_mask(events["event_id"].cast(ids.type), is_new, ids.combine_chunks())
+        self._count(of_file, bytes_)
+        filled = pc.replace_with_mask(events["event_id"].cast(ids.type).combine_chunks(), is_new, ids.combine_chunks())
         return events.set_column(events.column_names.index("event_id"), "event_id", filled)
 
-    def _count(self, lines: pa.ChunkedArray) -> None:
-        self._connection.register("lines", pa.table({"bytes": lines}))
+    def _count(self, files: pa.ChunkedArray, lines: pa.ChunkedArray) -> None:
+        self._connection.register("lines", pa.table({"file": files, "bytes": lines}))
         self._connection.execute(_COUNT)

@@ -40,8 +40,9 @@ create macro milliseconds(x) as case when number(x) >= 0 and isfinite(number(x))
 
 -- a running number of milliseconds or of millionths of a dollar, in the notation that the contract reads
 create macro epoch_milliseconds(x) as
-    coalesce(cast(make_timestamptz(try_cast(x as bigint) * 1000) as varchar), x);
-create macro micros(x) as coalesce(cast(cast(try_cast(x as decimal(32, 6)) * 0.000001 as decimal(38, 12)) as varchar), x);
+    coalesce(cast(make_timestamptz(try_cast(x as bigint) * 1000) as varchar), cast(x as varchar));
+create macro micros(x) as
+    coalesce(cast(cast(try_cast(x as decimal(32, 6)) * 0.000001 as decimal(38, 12)) as varchar), cast(x as varchar));
 
 -- an object, or a text that holds one
 create macro json_object_in(x) as

@@ -1,7 +1,7 @@
 """Remembers how far each file was read, in a form that survives renaming, rotation and another machine."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import TypedDict
 
 from loader.files import InputFile
@@ -14,15 +14,14 @@ TAIL_BYTES = 256
 class Position(TypedDict):
     """How far a file was read: `offset` bytes and `lines` lines, by the format of that name.
 
-    `head` is a digest of the first `head_bytes` bytes (a power of two), `tail` one of the TAIL_BYTES before the offset:
-    a file that has both begins with what was read, whatever its name. `latest` is the latest time (ISO 8601) of a line
+    `head` is a digest of the first bytes (a power of two of them), `tail` one of the TAIL_BYTES before the offset: a file
+    that has both begins with what was read, whatever its name. `latest` is the latest time (ISO 8601) of a line
     whose id was made from its content, NULL if there was none.
     """
 
     offset: int
     lines: int
     format: str
-    head_bytes: int
     head: str
     tail: str
     latest: str | None
@@ -36,23 +35,32 @@ def position(file: InputFile, *, offset: int, lines: int, format_: str, latest: 
         offset=offset,
         lines=lines,
         format=format_,
-        head_bytes=head_bytes,
         head=_digest(head[:head_bytes]),
         tail=_digest(_read(file, max(0, offset - TAIL_BYTES), min(offset, TAIL_BYTES))),
         latest=latest,
     )
 
 
-def find(file: InputFile, positions: Iterable[Position]) -> Position | None:
-    """The furthest of `positions` that this file has behind it; None for a file that is new."""
-    head = _read(file, 0, HEAD_BYTES)
-    digests = {1 << power: _digest(head[: 1 << power]) for power in range(len(head).bit_length())}
-    candidates = [known for known in positions if digests.get(known["head_bytes"]) == known["head"]]
-    for known in sorted(candidates, key=lambda known: -known["offset"]):
-        offset = known["offset"]
-        if _digest(_read(file, max(0, offset - TAIL_BYTES), min(offset, TAIL_BYTES))) == known["tail"]:
-            return known
-    return None
+class Positions:
+    """Known positions, found by what a file begins with."""
+
+    def __init__(self, positions: Mapping[str, Position]) -> None:
+        self._by_head: dict[str, list[Position]] = {}
+        for known in sorted(positions.values(), key=lambda known: -known["offset"]):
+            self._by_head.setdefault(known["head"], []).append(known)
+
+    def find(self, file: InputFile) -> Position | None:
+        """The furthest position that this file has behind it; None for a file that is new."""
+        if not self._by_head:
+            return None
+        head = _read(file, 0, HEAD_BYTES)
+        digests = [_digest(head[: 1 << power]) for power in range(len(head).bit_length())]
+        candidates = [known for digest in digests for known in self._by_head.get(digest, ())]
+        for known in sorted(candidates, key=lambda known: -known["offset"]):
+            offset = known["offset"]
+            if _digest(_read(file, max(0, offset - TAIL_BYTES), min(offset, TAIL_BYTES))) == known["tail"]:
+                return known
+        return None
 
 
 def skip(stream: Readable, size: int) -> None:

@@ -26,12 +26,12 @@ def write_sample(
 ) -> list[Path]:
     """Writes `events` requests of each format below `folder`/<format>, over the `days` (UTC) up to `end`.
 
-    A request may take several lines; each point of ctm counts as one. Lines stand in the order of writing, for
-    some of tokenledger's days after their timestamp. The same arguments give the same bytes, on any machine and
-    at any time; memory hardly grows with `events`. Returns the files written, in path order.
+    A request may take several lines; each point of ctm counts as one. Lines stand in the order of writing,
+    which for some of tokenledger's is days after their timestamp. The same arguments give the same bytes, on
+    any machine and at any time; memory hardly grows with `events`. Returns the files written, in path order.
 
-    Raises UsageError for an unknown format, for less than one event or one day, and where the folder of a format
-    is not empty: two samples in one folder would be counted together.
+    Raises UsageError for an unknown format, for less than one event or one day, and where the folder of a
+    format is not empty: two samples in one folder would be counted together.
     """
     for name in formats:
         if name not in FORMATS:

@@ -1,11 +1,12 @@
 """Input formats: each is a DuckDB script that ends in a select of the event contract's columns.
 
-The select reads `events` (`source_line`, `line`, the line as a struct `event`, `extra`) where the script creates a type
-`event`, else `lines` (`source_line`, `line`); it passes `source_line` on, and the lines that it leaves out are skipped.
-A macro `recognises(line)` says whether a line is of the format.
+The select reads `events` (`line_id`, `line`, the line as a struct `event`, `extra`) where the script creates a type `event`,
+else `lines` (`line_id`, `line`); it passes `line_id` on, and the lines that it leaves out are skipped. A macro
+`recognises(line)` says whether a line is of the format.
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,21 +20,122 @@ from loader.errors import UsageError
 
 FOLDER = Path(__file__).parent
 MACROS = FOLDER.parent / "macros.sql"
+PARSING_MEMORY = "512MB"
 LONGEST_KEPT_IN_EXTRA = 8 << 20  # a merge patch takes many times the line's size in memory
-LINES = pa.schema(
-    [("source_line", pa.int64()), ("line", pa.large_string()), ("has_unmapped", pa.bool_())],
-)
+LINES = pa.schema([("line_id", pa.int64()), ("line", pa.large_string()), ("has_unmapped", pa.bool_())])
 
 
 @dataclass(frozen=True)
 class Format:
-    """A format ready to run: `query` reads the registered table `batch` (LINES) on `connection`."""
+    """A format ready to run: `query` reads a table `batch` (LINES) and gives line_id, the contract's columns and reject_reason."""
 
     name: str
-    connection: duckdb.DuckDBPyConnection
     query: str
     known_keys: tuple[str, ...]
-    is_recognisable: bool
+
+
+class Parser:
+    """An in-memory DuckDB with the formats that have been asked for, each in a schema of its own."""
+
+    def __init__(self, *, time_zone: str = "UTC", keep_content: bool = False) -> None:
+        """Raises UsageError for a time zone that does not exist."""
+        self._keep_content = keep_content
+        self._formats: dict[str, Format] = {}
+        self._connection = duckdb.connect(config={"memory_limit": PARSING_MEMORY})
+        try:
+            self._connection.execute("set timezone = $1", [time_zone])
+        except duckdb.Error:
+            raise UsageError(f"There is no time zone {time_zone}.", "Use a name such as Europe/Berlin.") from None
+        self._connection.execute(MACROS.read_text())
+
+    def format(self, name: str) -> Format:
+        """The format of that name, or the one in the user's own file `name` (ending in .sql).
+
+        Raises UsageError if there is none, or if its SQL does not run or does not keep to the contract.
+        """
+        if name not in self._formats:
+            path = Path(name) if name.endswith(".sql") else FOLDER / f"{name}.sql"
+            if not path.is_file():
+                raise UsageError(
+                    f"There is no format {name}.", f"Use one of {', '.join(names())}, or the path of your own .sql file."
+                )
+            try:
+                self._formats[name] = self._prepared(path)
+            except (duckdb.Error, ValueError) as error:
+                raise UsageError(f"{path.name} is not a usable format: {error}") from error
+        return self._formats[name]
+
+    def recognise(self, lines: Sequence[str]) -> tuple[str | None, dict[str, int]]:
+        """The format that comes with Tokenmart and knows the most of `lines`, and how many each one knows.
+
+        None where none knows any; raises ValueError where two know equally many.
+        """
+        recognisers = ", ".join(f'count_if(try("{self.format(name).name}".recognises(line)))' for name in names())
+        self._connection.register("head", pa.table({"line": pa.array(lines, pa.large_string())}))
+        counts = self._connection.execute(f"select {recognisers} from head").fetchall()[0]
+        known = dict(zip(names(), counts, strict=True))
+        best, second = sorted(known, key=lambda name: -known[name])[:2]
+        if not known[best]:
+            return None, known
+        if known[best] == known[second]:
+            raise ValueError(f"it may be {best} or {second}: name it with --format")
+        return best, known
+
+    def run(self, query: str, params: Mapping[str, Any] | None = None, **columns: pa.ChunkedArray) -> pa.Table:
+        """Runs a query over these columns as the table `batch`."""
+        self._connection.register("batch", pa.table(columns))
+        return self._connection.sql(query, params=dict(params or {})).to_arrow_table()
+
+    def parse(self, format_: Format, lines: pa.Table) -> pa.Table:
+        """Runs a format over `lines` (LINES)."""
+        self._connection.execute(f"set search_path = '\"{format_.name}\",main'")
+        return self.run(format_.query, **dict(zip(lines.column_names, lines.columns, strict=True)))
+
+    def _prepared(self, path: Path) -> Format:
+        schema = re.sub(r"\W", "_", path.stem)
+        self._connection.execute(f'create schema "{schema}"')
+        self._connection.execute(f"set search_path = '\"{schema}\",main'")
+        *preparations, select = self._connection.extract_statements(path.read_text())
+        for statement in preparations:
+            self._connection.execute(statement)
+        self._connection.register("batch", LINES.empty_table())
+        shape = self._shape(schema)
+        relations = "lines as (select line_id, line, has_unmapped from batch)"
+        if shape is not None:
+            relations += f", events as ({self._events(shape)})"
+        relations += f", selected as ({select.query.strip().rstrip(';')})"
+        found = self._connection.sql(f"with {relations} select * from selected")
+        columns = dict(zip(found.columns, map(str, found.types), strict=True))
+        if "line_id" not in columns:
+            raise ValueError("it must select line_id, so that every line can be accounted for")
+        if unknown := columns.keys() - contract.FORMAT_COLUMNS.keys() - {"line_id"}:
+            raise ValueError(f"the event contract has no column {', '.join(sorted(unknown))}")
+        selected = {name: type_ == "JSON" for name, type_ in columns.items()}
+        query = f"with {relations}, {contract.conform(selected, keep_content=self._keep_content)}"
+        return Format(schema, query, tuple(shape or ()))
+
+    def _shape(self, schema: str) -> dict[str, Any] | None:
+        """The fields of the script's type `event`, nested as it is; None where the script has no such type."""
+        has_type = f"select 1 from duckdb_types() where schema_name = '{schema}' and type_name = 'event'"
+        if not self._connection.execute(has_type).fetchall():
+            return None
+        return _fields(self._connection.sql("select cast(null as event) as event").types[0])
+
+    def _events(self, shape: Mapping[str, Any]) -> str:
+        hidden = () if self._keep_content else contract.CONTENT_KEYS
+        # deeper keys are not counted line by line: where there are any, every line is compared with the shape
+        has_more = "true" if any(isinstance(field, Mapping) for field in shape.values()) else "has_unmapped"
+        return f"""
+            select
+                line_id,
+                line,
+                json_transform(line, '{_quoted(shape)}') as event,
+                case
+                    when not {has_more} then null
+                    when strlen(line) > {LONGEST_KEPT_IN_EXTRA} then json_object('too_long_for_extra', strlen(line))
+                    else nullif(json_merge_patch(line, '{_quoted(_mask(shape, hidden))}'), '{{}}')
+                end as extra
+            from lines"""
 
 
 def names() -> list[str]:
@@ -46,102 +148,8 @@ def description(name: str) -> str:
     return (FOLDER / f"{name}.sql").read_text().splitlines()[0].removeprefix("-- ")
 
 
-def read_format(name: str, *, time_zone: str = "UTC", keep_content: bool = False) -> Format:
-    """Prepares the format of that name, or the one in the user's own file `name` (ending in .sql).
-
-    Raises UsageError if there is none, or if its SQL does not run or does not keep to the contract.
-    """
-    path = Path(name) if name.endswith(".sql") else FOLDER / f"{name}.sql"
-    if not path.is_file():
-        known = ", ".join(names())
-        raise UsageError(f"There is no format {name}.", f"Use one of {known}, or the path of your own .sql file.")
-    connection = duckdb.connect(config={"memory_limit": "512MB"})
-    try:
-        connection.execute(f"set timezone = '{time_zone}'")
-    except duckdb.Error:
-        raise UsageError(f"There is no time zone {time_zone}.", "Use a name such as Europe/Berlin or UTC.") from None
-    connection.execute(MACROS.read_text())
-    try:
-        *preparations, select = connection.extract_statements(path.read_text())
-        for statement in preparations:
-            connection.execute(statement)
-        return _prepared(path, connection, select.query.strip().rstrip(";"), keep_content)
-    except (duckdb.Error, ValueError) as error:
-        raise UsageError(f"{path.name} is not a usable format: {error}") from error
-
-
-def _prepared(path: Path, connection: duckdb.DuckDBPyConnection, select: str, keep_content: bool) -> Format:
-    connection.register("batch", LINES.empty_table())
-    shape = _shape(connection)
-    relations = "lines as (select source_line, line, has_unmapped from batch)"
-    if shape is not None:
-        hidden = () if keep_content else contract.CONTENT_KEYS
-        # deeper keys are not counted line by line: where there are any, every line is compared with the shape
-        has_more = "true" if any(isinstance(field, Mapping) for field in shape.values()) else "has_unmapped"
-        relations += f""",
-            events as (
-                select
-                    source_line,
-                    line,
-                    json_transform(line, '{_quoted(shape)}') as event,
-                    case
-                        when not {has_more} then null
-                        when strlen(line) > {LONGEST_KEPT_IN_EXTRA} then json_object('too_long_for_extra', strlen(line))
-                        else nullif(json_merge_patch(line, '{_quoted(_mask(shape, hidden))}'), '{{}}')
-                    end as extra
-                from lines
-            )"""
-    relations += f", selected as ({select})"
-    found = connection.sql(f"with {relations} select * from selected")
-    columns = dict(zip(found.columns, map(str, found.types), strict=True))
-    if "source_line" not in columns:
-        raise ValueError("it must select source_line, so that every line can be accounted for")
-    if unknown := columns.keys() - contract.FORMAT_COLUMNS.keys() - {"source_line"}:
-        raise ValueError(f"the event contract has no column {', '.join(sorted(unknown))}")
-    selected = {name: contract.Column(name, type_ == "JSON") for name, type_ in columns.items()}
-    return Format(
-        name=path.stem,
-        connection=connection,
-        query=f"with {relations}, {contract.conform(selected, keep_content=keep_content)}",
-        known_keys=tuple(shape or ()),
-        is_recognisable=bool(connection.execute(
-            "select 1 from duckdb_functions() where function_name = 'recognises'"
-        ).fetchall()),
-    )
-
-
-def recognise(lines: Sequence[str], formats: Sequence[Format]) -> tuple[Format | None, dict[str, int]]:
-    """The format that knows the most of `lines` (None where none knows any), and how many lines each one knows.
-
-    Raises ValueError where two formats know equally many.
-    """
-    table = pa.table({"line": pa.array(lines, pa.large_string())})
-    known = {}
-    for format_ in formats:
-        format_.connection.register("head", table)
-        known[format_.name] = format_.connection.execute(
-            "select count(*) from head where try(recognises(line))"
-        ).fetchall()[0][0]
-    best = sorted(formats, key=lambda format_: known[format_.name], reverse=True)
-    if not best or not known[best[0].name]:
-        return None, known
-    if len(best) > 1 and known[best[0].name] == known[best[1].name]:
-        raise ValueError(f"it may be {best[0].name} or {best[1].name}: name it with --format")
-    return best[0], known
-
-
-def _shape(connection: duckdb.DuckDBPyConnection) -> dict[str, Any] | None:
-    """The fields of the script's type `event`, nested as it is; None where the script has no such type."""
-    if not connection.execute("select 1 from duckdb_types() where type_name = 'event'").fetchall():
-        return None
-    return _fields(connection.sql("select cast(null as event) as event").types[0])
-
-
 def _fields(type_: Any) -> dict[str, Any]:
-    return {
-        name: _fields(child) if child.id == "struct" else str(child)
-        for name, child in type_.children
-    }
+    return {name: _fields(child) if child.id == "struct" else str(child) for name, child in type_.children}
 
 
 def _mask(shape: Mapping[str, Any], hidden: Sequence[str]) -> dict[str, Any]:

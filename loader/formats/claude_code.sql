@@ -28,7 +28,7 @@ create type event as struct(
 );
 
 select
-    source_line,
+    line_id,
     coalesce(event.message.id || coalesce('/' || event.requestId, ''), line ->> '$.uuid') as event_id,
     event.timestamp as occurred_at,
     event.durationMs as duration_ms,

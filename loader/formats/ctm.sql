@@ -12,7 +12,7 @@ create type event as struct(
 );
 
 select
-    source_line,
+    line_id,
     epoch_milliseconds(event.ts) as occurred_at,
     event.session as session_id,
     event.input_tokens,

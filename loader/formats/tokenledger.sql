@@ -39,7 +39,7 @@ create type event as struct(
 );
 
 select
-    source_line,
+    line_id,
     event.event_id,
     event.timestamp as occurred_at,
     event.duration_ms,

@@ -21,7 +21,7 @@ create type event as struct(
 );
 
 select
-    source_line,
+    line_id,
     event.id as event_id,
     event.timestamp as occurred_at,
     event.provider,

@@ -1,0 +1,67 @@
+"""Runs dbt for a target, in this process, and says how it went."""
+
+import contextlib
+import io
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from loader.errors import TokenmartError
+from loader.profile import Target
+
+BUILT = {"success", "pass"}
+FAILED = {"error", "fail", "runtime error"}
+
+
+@dataclass
+class Build:
+    """What dbt did: how many nodes came out how, and for those that failed or warned a line that says why."""
+
+    models: int = 0
+    tests: int = 0
+    seconds: float = 0.0
+    failures: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+OnNode = Callable[[str, int, int], None]
+"""Is told the description of the node that starts, its number and the number of nodes."""
+
+
+def build(target: Target, *, full_refresh: bool, on_node: OnNode) -> Build:
+    """Builds seeds, models and data tests of the project. Raises TokenmartError where dbt cannot even begin.
+
+    Unit tests are left out: they test the project, not the data, and `make test` runs them.
+    """
+    from dbt.cli.main import dbtRunner
+
+    def tell(event: Any) -> None:
+        if event.info.name == "LogStartLine":
+            on_node(event.data.description, event.data.index, event.data.total)
+        elif event.info.level == "error" and event.info.msg:
+            problems.append(event.info.msg)
+
+    problems: list[str] = []
+    arguments = ["build", "--exclude-resource-type", "unit_test", "--target", target.name, "--log-level", "none"]
+    arguments += ["--project-dir", str(target.project_folder), "--profiles-dir", str(target.profiles_folder)]
+    arguments += ["--full-refresh"] if full_refresh else []
+    with contextlib.chdir(target.project_folder), contextlib.redirect_stdout(io.StringIO()):
+        outcome = dbtRunner(callbacks=[tell]).invoke(arguments)
+    if outcome.result is None or not hasattr(outcome.result, "results"):
+        reason = str(outcome.exception) if outcome.exception else "\n".join(problems)
+        raise TokenmartError(f"dbt could not begin: {reason.strip()}", "Try dbt debug in the project's folder.")
+    done = Build(seconds=outcome.result.elapsed_time)
+    for result in outcome.result.results:
+        is_test = result.node.resource_type == "test"
+        done.tests += is_test
+        done.models += not is_test
+        if result.status in FAILED:
+            done.failures.append(f"{result.node.name}: {_first_lines(result.message)}")
+        elif result.status == "warn":
+            done.warnings.append(f"{result.node.name}: {_first_lines(result.message)}")
+    return done
+
+
+def _first_lines(message: str | None) -> str:
+    lines = [line.strip() for line in (message or "").splitlines() if line.strip()]
+    return " ".join(lines[:4])

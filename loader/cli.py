@@ -1,0 +1,353 @@
+"""The command `tokenmart`: thin commands over the modules that do the work."""
+
+import dataclasses
+import datetime as dt
+import functools
+import json
+import os
+import sys
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+from loader import __version__
+from loader.errors import TokenmartError
+from loader.profile import Target, find_project, read_target
+
+DONE, FAILED, REJECTED = 0, 1, 3
+console = Console(highlight=False, soft_wrap=True)
+complaints = Console(stderr=True, highlight=False, soft_wrap=True)
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="tokenmart")
+def main() -> None:
+    """What do our LLM calls cost, how fast are they, how often do they fail, and who is it?
+
+    Loads LLM usage logs into the warehouse that dbt's profile names, and builds the marts there.
+
+    \b
+    Example:
+      tokenmart run examples
+
+    Exit codes: 0 done, 1 failed, 2 called wrongly, 3 done, but lines were rejected or files left out.
+    """
+
+
+def command(example: str, *, has_target: bool = True) -> Callable[[Command], Command]:
+    """A subcommand with the options that all have, an example in its help, and errors said for people."""
+
+    def decorate(function: Command) -> Command:
+        @functools.wraps(function)
+        def run(*args: Any, debug: bool, **options: Any) -> None:
+            if path := os.environ.get("TOKENMART_DUCKDB_PATH"):
+                # dbt runs in the project's folder, and the path was meant from here
+                os.environ["TOKENMART_DUCKDB_PATH"] = str(Path(path).expanduser().absolute())
+            try:
+                if has_target:
+                    folder = find_project(Path(options.pop("project_dir") or ".").absolute())
+                    options["target"] = read_target(folder, options["target"])
+                code = function(*args, **options)
+            except TokenmartError as error:
+                if debug:
+                    raise
+                complaints.print(f"[bold red]Failed:[/] {_escaped(str(error))}")
+                if error.hint:
+                    complaints.print(_escaped(error.hint))
+                sys.exit(error.exit_code)
+            except KeyboardInterrupt:
+                complaints.print("Stopped. Nothing of an unfinished load counts; the next one reads it again.")
+                sys.exit(130)
+            except Exception as error:
+                if debug:
+                    raise
+                complaints.print(f"[bold red]Failed unexpectedly:[/] {_escaped(f'{type(error).__name__}: {error}')}")
+                complaints.print("The same command with --debug shows where. Please report that.")
+                sys.exit(FAILED)
+            sys.exit(code or DONE)
+
+        run.__doc__ = f"{function.__doc__}\n\n    \b\n    Example:\n      {example}\n    "
+        decorated: Any = click.option("--debug", is_flag=True, help="Show the traceback of a failure.")(run)
+        if has_target:
+            decorated = click.option("--project-dir", help="The checkout of Tokenmart; here or above by default.")(decorated)
+            decorated = click.option("--target", help="The profile's output to use; its default if not given.")(decorated)
+        return main.command()(decorated)  # type: ignore[return-value]
+
+    return decorate
+
+
+as_json = click.option("--json", "is_json", is_flag=True, help="Print JSON, for scripts.")
+
+
+def reading(function: Command) -> Command:
+    """The paths and options of the commands that read files."""
+    for option in reversed(
+        [
+            click.argument("paths", nargs=-1, required=True),
+            click.option("--format", "format_name", help="A format's name, or your own .sql file; recognised by default."),
+            click.option("--timezone", default="UTC", show_default=True, help="Time zone of timestamps that name none."),
+            click.option("--keep-content", is_flag=True, help="Land prompts and replies too, where the format has them."),
+            click.option("--final", is_flag=True, help="Read a last line without its newline: nothing will be added."),
+            click.option("--again", is_flag=True, help="Read files from their beginning, even if they were read before."),
+            click.option("--max-rejects", default=0, show_default=True, help="Rejected lines that still count as done."),
+        ]
+    ):
+        function = option(function)
+    return function
+
+
+@command("tokenmart load ~/.claude/projects 'logs/*.jsonl.gz' --max-rejects 10")
+@reading
+@click.option("--dry-run", is_flag=True, help="Say what would be read, and how the first rows would land.")
+@as_json
+def load(target: Target, dry_run: bool, is_json: bool, max_rejects: int, **reading: Any) -> int:
+    """Land the new lines of files, folders, globs or '-' (standard input).
+
+    Reads .jsonl, .ndjson and .log, also packed by gzip or zstd. Of a file that was read before only the new whole lines are
+    read, whatever it is called now.
+    """
+    if dry_run:
+        return _preview(target, is_json, **reading)
+    loaded = _load(target, is_quiet=is_json, **reading)
+    if is_json:
+        _print_json(loaded)
+    return _load_code(loaded, max_rejects)
+
+
+@command("tokenmart build --target duckdb")
+@click.option("--full-refresh", is_flag=True, help="Rebuild everything from the landed events.")
+@as_json
+def build(target: Target, full_refresh: bool, is_json: bool) -> int:
+    """Build and test the marts with dbt: what has changed, or everything."""
+    built = _build(target, full_refresh, is_quiet=is_json)
+    if is_json:
+        _print_json(built)
+    return FAILED if built.failures else DONE
+
+
+@command("tokenmart run examples")
+@reading
+@as_json
+def run(target: Target, is_json: bool, max_rejects: int, **reading: Any) -> int:
+    """Load, build, and print a summary of the marts."""
+    from loader import report
+    from loader.destinations import connect
+
+    loaded = _load(target, is_quiet=is_json, **reading)
+    if not any(file.format for file in loaded.files) and _load_code(loaded, max_rejects) == FAILED:
+        return FAILED
+    built = _build(target, False, is_quiet=is_json)
+    if built.failures:
+        return FAILED
+    with connect(target) as warehouse:
+        summary = report.summary(warehouse, target)
+        location = warehouse.location
+    if is_json:
+        _print_json({"load": loaded, "build": built, "summary": summary, "location": location})
+    else:
+        from loader.screen import show_summary
+
+        show_summary(console, summary, location)
+    return _load_code(loaded, max_rejects)
+
+
+@command("tokenmart status --json")
+@click.option("--loads", default=5, show_default=True, help="How many of the last loads to list.")
+@as_json
+def status(target: Target, loads: int, is_json: bool) -> int:
+    """Say what was loaded when, what was rejected and why, how fresh it is and what is still to be done."""
+    from loader import report
+    from loader.destinations import connect, is_new
+    from loader.screen import show_status
+
+    if is_new(target):
+        raise TokenmartError("Nothing has been loaded into this target.", "Begin with: tokenmart run examples")
+    with connect(target) as warehouse:
+        found = report.status(warehouse, target, loads=loads)
+        location = warehouse.location
+    if is_json:
+        _print_json({**dataclasses.asdict(found), "location": location})
+    else:
+        show_status(console, found, location)
+    return DONE
+
+
+@command("tokenmart rejects --export mended.jsonl")
+@click.option("--reason", help="Only lines rejected for this reason.")
+@click.option("--limit", default=20, show_default=True, help="How many lines to list; an export has them all.")
+@click.option("--export", type=click.Path(dir_okay=False), help="Write the lines, byte for byte, to this file.")
+@as_json
+def rejects(target: Target, reason: str | None, limit: int, export: str | None, is_json: bool) -> int:
+    """List the lines that were rejected, or export them, so that they can be mended and loaded."""
+    from loader import report
+    from loader.destinations import connect, is_new
+    from loader.screen import show_rejects
+
+    if is_new(target):
+        raise TokenmartError("Nothing has been loaded into this target.", "Begin with: tokenmart run examples")
+    with connect(target) as warehouse:
+        rows = report.rejects(warehouse, target, reason=reason, limit=None if export else limit)
+    if export:
+        Path(export).write_bytes(b"".join(row["bytes"] + b"\n" for row in rows))
+        console.print(f"{len(rows):,} rejected lines written to {export}. Mend them there, then: tokenmart load {export}")
+    elif is_json:
+        _print_json([{**row, "bytes": row["bytes"].decode("utf-8", "replace")} for row in rows])
+    else:
+        show_rejects(console, rows)
+    return DONE
+
+
+@command("tokenmart formats logs/app.jsonl", has_target=False)
+@click.argument("paths", nargs=-1)
+@as_json
+def formats(paths: tuple[str, ...], is_json: bool) -> int:
+    """List the input formats, or say which one a file is, and why."""
+    from loader import files, formats
+    from loader.reader import head, unrecognised
+
+    if not paths:
+        described = {name: formats.description(name) for name in formats.names()}
+        if is_json:
+            _print_json(described)
+        for name, text in described.items() if not is_json else ():
+            console.print(f"[bold]{name}[/]  {_escaped(text)}")
+        return DONE
+    parser = formats.Parser()
+    answers = []
+    for file in files.find(paths):
+        lines = head(file)
+        try:
+            found, counts = parser.recognise(lines)
+            why = unrecognised(lines) if found is None else f"{counts[found]} of its first {len(lines)} lines are"
+        except ValueError as error:
+            found, why = None, str(error)
+        answers.append({"file": file.name, "format": found, "why": why})
+    if is_json:
+        _print_json(answers)
+    for answer in answers if not is_json else ():
+        console.print(f"[bold]{_escaped(answer['file'])}[/]: {answer['format'] or 'unknown'} ({_escaped(str(answer['why']))})")
+    return DONE if all(answer["format"] for answer in answers) else FAILED
+
+
+@command("tokenmart sample logs --events 100000 --days 90 --seed 7", has_target=False)
+@click.argument("folder", type=click.Path(file_okay=False))
+@click.option("--events", default=10_000, show_default=True, help="Requests of each format.")
+@click.option("--days", default=30, show_default=True, help="Days that they are spread over.")
+@click.option("--seed", default=1, show_default=True, help="The same seed writes the same bytes.")
+@click.option("--format", "format_names", multiple=True, default=("tokenledger",), show_default=True, help="May be repeated.")
+def sample(folder: str, events: int, days: int, seed: int, format_names: tuple[str, ...]) -> int:
+    """Write realistic events: several providers, caches, errors, timeouts, late and repeated ones, an unknown model."""
+    from loader.sample import write_sample
+
+    written = write_sample(Path(folder), events=events, days=days, seed=seed, formats=format_names)
+    size = sum(path.stat().st_size for path in written)
+    console.print(f"{len(written)} files, {size / 1e6:,.1f} MB, below {folder}. Load them: tokenmart run {folder}")
+    return DONE
+
+
+def _load(
+    target: Target,
+    *,
+    is_quiet: bool,
+    paths: tuple[str, ...],
+    format_name: str | None,
+    timezone: str,
+    keep_content: bool,
+    final: bool,
+    again: bool,
+) -> Any:
+    from loader import files
+    from loader.load import load as land
+    from loader.reader import Options
+    from loader.screen import show_load
+
+    found = files.find(paths)
+    options = Options(format_name, timezone, keep_content, final, again)
+    started = dt.datetime.now()
+    with _progress(is_quiet) as progress:
+        # the sizes of packed files and of standard input say little: then the bar only moves
+        size = sum(file.size for file in found)
+        task = progress.add_task("load", total=size or None, lines=0, rate="")
+        lines = 0
+
+        def tell(new_bytes: int, new_lines: int) -> None:
+            nonlocal lines
+            lines += new_lines
+            seconds = (dt.datetime.now() - started).total_seconds()
+            progress.update(task, advance=new_bytes, lines=lines, rate=f"{lines / max(seconds, 0.001):,.0f} rows/s")
+
+        loaded = land(found, target, options, tell)
+    if not is_quiet:
+        show_load(console, loaded, (dt.datetime.now() - started).total_seconds())
+    return loaded
+
+
+def _preview(target: Target, is_json: bool, **reading: Any) -> int:
+    from loader import files
+    from loader.load import preview
+    from loader.reader import Options
+    from loader.screen import show_preview
+
+    options = Options(
+        reading["format_name"], reading["timezone"], reading["keep_content"], reading["final"], reading["again"]
+    )
+    found = preview(files.find(reading["paths"]), target, options, rows=3)
+    if is_json:
+        _print_json(found)
+    else:
+        show_preview(console, found)
+    return FAILED if all(file.problem for file in found) else DONE
+
+
+def _build(target: Target, full_refresh: bool, *, is_quiet: bool) -> Any:
+    from loader.build import build as run_dbt
+    from loader.destinations import is_new
+    from loader.screen import show_build
+
+    if is_new(target):
+        raise TokenmartError("Nothing has been loaded into this target.", "Begin with: tokenmart run examples")
+    with _progress(is_quiet, "{task.description}") as progress:
+        task = progress.add_task("dbt", total=None, lines=0, rate="")
+
+        def tell(description: str, index: int, total: int) -> None:
+            progress.update(task, description=description, completed=index, total=total)
+
+        built = run_dbt(target, full_refresh=full_refresh, on_node=tell)
+    if not is_quiet:
+        show_build(console, built)
+    return built
+
+
+def _load_code(loaded: Any, max_rejects: int) -> int:
+    problems = [file for file in loaded.files if file.problem]
+    if problems and len(problems) == len(loaded.files) and not loaded.total("read"):
+        return FAILED
+    return REJECTED if problems or loaded.total("rejected") > max_rejects else DONE
+
+
+def _progress(is_quiet: bool, text: str = "") -> Progress:
+    columns = (
+        [TextColumn("building"), BarColumn(), TextColumn(text)]
+        if text
+        else [TextColumn("loading"), BarColumn(), DownloadColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn()]
+    )
+    return Progress(*columns, console=complaints, transient=True, disable=is_quiet or not complaints.is_terminal)
+
+
+def _print_json(value: Any) -> None:
+    def plain(item: Any) -> Any:
+        if dataclasses.is_dataclass(item) and not isinstance(item, type):
+            return dataclasses.asdict(item)
+        return str(item) if isinstance(item, Decimal) else item.isoformat() if hasattr(item, "isoformat") else str(item)
+
+    click.echo(json.dumps(value, default=plain, indent=2))
+
+
+def _escaped(text: str) -> str:
+    return text.replace("[", "\\[")

@@ -1,0 +1,300 @@
+"""Reads the new lines of files and turns them into rows for the raw tables, many small files at a time."""
+
+import datetime as dt
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from loader import contract, positions
+from loader.files import InputFile
+from loader.formats import Parser
+from loader.identity import Identities
+from loader.lines import BATCH_BYTES, Batch, batches
+from loader.parse import Parsed, parse
+from loader.positions import Position, Positions
+
+SAMPLED_LINES = 200
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to read: `format` is a name or the path of a .sql file, None to recognise it; the rest as the command's."""
+
+    format: str | None = None
+    time_zone: str = "UTC"
+    keep_content: bool = False
+    final: bool = False
+    again: bool = False
+
+
+@dataclass
+class FileLoad:
+    """What became of one file: landed + skipped + rejected = read. `problem` says why it was not (wholly) read."""
+
+    name: str
+    format: str | None = None
+    read: int = 0
+    landed: int = 0
+    skipped: int = 0
+    rejected: int = 0
+    bytes: int = 0
+    problem: str | None = None
+
+
+@dataclass
+class Load:
+    """What a load did. `reasons` counts rejected lines, `places` holds the first file and line of each reason."""
+
+    load_id: str | None = None
+    files: list[FileLoad] = field(default_factory=list)
+    reasons: dict[str, int] = field(default_factory=dict)
+    places: dict[str, str] = field(default_factory=dict)
+
+    def total(self, count: str) -> int:
+        """The sum of one count (read, landed, skipped, rejected, bytes) over the files."""
+        return sum(getattr(file, count) for file in self.files)
+
+
+@dataclass
+class _Source:
+    """A file while it is read: where this load began and how far it has come, in bytes and lines."""
+
+    file: InputFile
+    done: FileLoad
+    format: str | None
+    start: int = 0
+    end: int = 0
+    lines_before: int = 0
+
+
+Progress = Callable[[int, int], None]
+"""Is told the bytes and the lines that were read since it was told last."""
+
+
+class Reader:
+    """Reads files one after the other. `done` is what has come of it so far."""
+
+    def __init__(self, options: Options, progress: Progress) -> None:
+        """Raises UsageError for a format or a time zone that does not exist."""
+        self.done = Load()
+        self._options = options
+        self._progress = progress
+        self._parser = Parser(time_zone=options.time_zone, keep_content=options.keep_content)
+        if options.format:
+            self._parser.format(options.format)
+        self._identities = Identities(lambda number: _batches_before(self._sources[number]))
+        self._sources: list[_Source] = []
+        self._begun: set[str] = set()
+        self._loaded_at = pa.scalar(dt.datetime.now(dt.UTC), pa.timestamp("us", "UTC"))
+
+    def tables(self, files: Sequence[InputFile], known: dict[str, Position]) -> Iterator[tuple[str, pa.Table]]:
+        """Yields (name of a raw table, rows for it), and at the end moves the positions in `known` on."""
+        table = Positions(known)
+        waiting: list[tuple[int, Batch]] = []
+        for file in files:
+            source = self._begin(file, table)
+            for batch in self._batches(source):
+                if waiting and self._sources[waiting[0][0]].format != source.format:
+                    yield from self._parsed(waiting)
+                    waiting = []
+                waiting.append((len(self._sources) - 1, batch))
+                if sum(batch.end - batch.start for _, batch in waiting) >= BATCH_BYTES:
+                    yield from self._parsed(waiting)
+                    waiting = []
+        if waiting:
+            yield from self._parsed(waiting)
+        read = [number for number, source in enumerate(self._sources) if source.end > source.start]
+        if read:
+            yield "loaded_files", self._files(read)
+        for number in read:
+            source = self._sources[number]
+            if not source.file.is_standard_input:
+                latest = self._identities.latest.get(number)
+                known[source.file.name] = positions.position(
+                    source.file,
+                    offset=source.end,
+                    lines=source.lines_before + source.done.read,
+                    format_=str(source.format),
+                    latest=latest.isoformat() if latest else None,
+                )
+
+    def preview(self, file: InputFile, known: dict[str, Position], rows: int) -> tuple[FileLoad, int, Parsed | None]:
+        """What became of the first new lines of a file if it was loaded: at most `rows` events and rejected lines.
+
+        The number is the byte at which the load would begin.
+        """
+        source = self._begin(file, Positions(known))
+        for batch in self._batches(source):
+            lines = pa.chunked_array(batch.lines[:SAMPLED_LINES].chunks, batch.lines.type)
+            is_overlong = pa.chunked_array([pa.repeat(batch.is_overlong, len(lines))])
+            parsed = parse(lines, is_overlong, self._parser.format(str(source.format)), self._parser)
+            return source.done, source.start, Parsed(parsed.events[:rows], parsed.rejected[:rows])
+        return source.done, source.start, None
+
+    def _begin(self, file: InputFile, known: Positions) -> _Source:
+        """Finds out what was read of a file before, and makes it the next of `_sources`."""
+        done = FileLoad(file.name)
+        self.done.files.append(done)
+        source = _Source(file, done, self._options.format)
+        self._sources.append(source)
+        try:
+            before = None if file.is_standard_input or self._options.again else known.find(file)
+        except (OSError, EOFError) as error:
+            done.problem = f"{file.name}: {error}"
+            before = None
+        # another format than last time reads other things in the same lines
+        if before and self._options.format in (None, before["format"]):
+            source.format = before["format"]
+            source.start = source.end = before["offset"]
+            source.lines_before = before["lines"]
+        latest = before["latest"] if before and source.start else None
+        self._identities.begin(len(self._sources) - 1, dt.datetime.fromisoformat(latest) if latest else None)
+        return source
+
+    def _batches(self, source: _Source) -> Iterator[Batch]:
+        """The new lines of a file; what keeps it from being read (on) becomes its `problem`."""
+        if source.done.problem:
+            return
+        self._progress(source.start, 0)
+        try:
+            with source.file.open() as stream:
+                positions.skip(stream, source.start)
+                final = self._options.final or source.file.is_standard_input
+                for batch in batches(stream, offset=source.start, line=source.lines_before, final=final):
+                    if source.format is None:
+                        source.format = self._recognised(batch)
+                    source.done.format = self._parser.format(source.format).name
+                    source.done.read += len(batch.lines)
+                    source.done.bytes += batch.end - batch.start
+                    source.end = batch.end
+                    yield batch
+                    self._progress(batch.end - batch.start, len(batch.lines))
+        except (OSError, EOFError, _UnknownFormatError) as error:
+            after = f" after line {source.lines_before + source.done.read}" if source.done.read else ""
+            source.done.problem = f"{source.file.name}{after}: {error}"
+
+    def _recognised(self, batch: Batch) -> str:
+        lines = _texts(batch)
+        try:
+            name, _ = self._parser.recognise(lines)
+        except ValueError as error:
+            raise _UnknownFormatError(str(error)) from error
+        if name is None:
+            raise _UnknownFormatError(unrecognised(lines))
+        return name
+
+    def _parsed(self, waiting: Sequence[tuple[int, Batch]]) -> Iterator[tuple[str, pa.Table]]:
+        """Parses batches of one format, whatever files they are of."""
+        origin = pa.table(
+            {
+                "file": _chained(pa.repeat(number, len(batch.lines)) for number, batch in waiting),
+                "source_line": _chained(
+                    pa.arange(batch.first_line, batch.first_line + len(batch.lines)) for _, batch in waiting
+                ),
+                "source_offset": _chained(chunk for _, batch in waiting for chunk in batch.offsets().chunks),
+                "is_overlong": _chained(pa.repeat(batch.is_overlong, len(batch.lines)) for _, batch in waiting),
+                "bytes": _chained(chunk for _, batch in waiting for chunk in batch.lines.chunks),
+            }
+        )
+        format_ = self._parser.format(str(self._sources[waiting[0][0]].format))
+        parsed = parse(origin["bytes"], origin["is_overlong"], format_, self._parser)
+        events = self._identities.identify(parsed.events, origin["file"], origin["bytes"])
+        places = origin.select(["file", "source_line", "source_offset"])
+        file_names = pa.array([source.file.name for source in self._sources])
+        for name, table in (("events", events), ("rejected_lines", parsed.rejected)):
+            place = places if len(table) == len(places) else places.take(table["line_id"])
+            self._count(name, place["file"])
+            if name == "rejected_lines":
+                self._note(table, place)
+            # the first ones even where they are empty: the models want every table to exist
+            if len(table) or name not in self._begun:
+                self._begun.add(name)
+                for column, values in (
+                    ("source_format", pa.repeat(format_.name, len(table))),
+                    ("source_file", file_names.take(place["file"].combine_chunks())),
+                    ("source_line", place["source_line"]),
+                    ("source_offset", place["source_offset"]),
+                    ("loaded_at", pa.repeat(self._loaded_at, len(table))),
+                ):
+                    table = table.append_column(column, values)
+                yield name, table.select(list(contract.TABLES[name]))
+
+    def _count(self, table: str, files: pa.ChunkedArray) -> None:
+        for entry in pc.value_counts(files).to_pylist():
+            done = self._sources[entry["values"]].done
+            if table == "events":
+                done.landed += entry["counts"]
+            else:
+                done.rejected += entry["counts"]
+
+    def _note(self, rejected: pa.Table, places: pa.Table) -> None:
+        for entry in pc.value_counts(rejected["reason"]).to_pylist():
+            reason = entry["values"]
+            self.done.reasons[reason] = self.done.reasons.get(reason, 0) + entry["counts"]
+            if reason not in self.done.places:
+                first = places.slice(pc.index(rejected["reason"], reason).as_py(), 1).to_pylist()[0]
+                self.done.places[reason] = f"{self._sources[first['file']].file.name}:{first['source_line']}"
+
+    def _files(self, read: Sequence[int]) -> pa.Table:
+        rows = []
+        for source in (self._sources[number] for number in read):
+            source.done.skipped = source.done.read - source.done.landed - source.done.rejected
+            rows.append(
+                {
+                    "source_format": source.done.format,
+                    "source_file": source.file.name,
+                    "first_offset": source.start,
+                    "next_offset": source.end,
+                    "lines_read": source.done.read,
+                    "lines_landed": source.done.landed,
+                    "lines_skipped": source.done.skipped,
+                    "lines_rejected": source.done.rejected,
+                    "loaded_at": self._loaded_at.as_py(),
+                }
+            )
+        return pa.Table.from_pylist(rows)
+
+
+class _UnknownFormatError(Exception):
+    """Why the format of a file could not be recognised."""
+
+
+def head(file: InputFile) -> list[str]:
+    """The first lines of a file, as far as its format is recognised by them."""
+    with file.open() as stream:
+        return next((_texts(batch) for batch in batches(stream, final=True)), [])
+
+
+def unrecognised(lines: Sequence[str]) -> str:
+    """Why no format knows these first lines of a file, with the line to look at."""
+    number, line = next(((i, line) for i, line in enumerate(lines, 1) if line.strip()), (1, ""))
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        return f"not JSON Lines: line {number} begins with {line[:40]!r}"
+    if not isinstance(value, dict):
+        return f"not JSON Lines of objects: line {number} begins with {line[:40]!r}"
+    keys = ", ".join(list(value)[:8])
+    return f"no known format: line {number} has the keys {keys}. Name one with --format, or write one (see the README)"
+
+
+def _texts(batch: Batch) -> list[str]:
+    return [line.as_py().decode("utf-8", "replace") for line in batch.lines[:SAMPLED_LINES]]
+
+
+def _chained(chunks: Iterator[pa.Array]) -> pa.ChunkedArray:
+    return pa.chunked_array(list(chunks))
+
+
+def _batches_before(source: _Source) -> Iterator[Batch]:
+    """What former loads read of a file."""
+    with source.file.open() as stream:
+        for batch in batches(stream):
+            if batch.end > source.start:
+                kept = batch.lines.filter(pc.less(batch.offsets(), source.start))
+                yield Batch(kept, batch.first_line, batch.start, source.start)
+                return
+            yield batch

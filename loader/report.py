@@ -1,0 +1,134 @@
+"""Asks the warehouse what it holds: the summary of the marts, the state of the loads, the rejected lines."""
+
+import base64
+from dataclasses import dataclass
+from typing import Any
+
+from loader.destinations import Warehouse
+from loader.profile import Target
+
+Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The marts at a glance: totals over everything, by model (dearest first), by day and by window."""
+
+    totals: dict[str, Any]
+    models: Rows
+    days: Rows
+    windows: Rows
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where the loads stand. `pending` are complete loads that the marts have not taken; `stray` rows are of none."""
+
+    events: int
+    newest_event_at: Any
+    last_loaded_at: Any
+    loads: Rows
+    rejects: Rows
+    pending: int
+    stray: int
+
+
+def summary(warehouse: Warehouse, target: Target) -> Summary:
+    """Reads the built marts."""
+    marts = target.marts_schema
+    costs = "sum(requests), sum(unpriced_requests), sum(input_tokens), sum(output_tokens), sum(cost_usd)"
+    names = ("requests", "unpriced_requests", "input_tokens", "output_tokens", "cost_usd")
+    totals = _rows(
+        warehouse,
+        f"select {costs}, count(*), min(usage_date), max(usage_date) from {marts}.daily_costs",
+        *names, "days", "first_date", "last_date",
+    )[0]
+    totals.update(
+        _rows(
+            warehouse,
+            f"select sum(errors), sum(timeouts) from {marts}.daily_errors_by_model",
+            "errors", "timeouts",
+        )[0]
+    )
+    return Summary(
+        totals=totals,
+        models=_rows(
+            warehouse,
+            f"select provider, model, {costs} from {marts}.daily_costs_by_model group by provider, model"
+            " order by coalesce(sum(cost_usd), 0) desc, sum(requests) desc, model",
+            "provider", "model", *names,
+        ),
+        days=_rows(
+            warehouse,
+            f"select costs.usage_date, costs.requests, costs.cost_usd, latency.duration_ms_p95"
+            f" from {marts}.daily_costs as costs left join {marts}.daily_latency as latency"
+            " on costs.usage_date = latency.usage_date order by costs.usage_date",
+            "usage_date", "requests", "cost_usd", "duration_ms_p95",
+        ),
+        windows=_rows(
+            warehouse,
+            "select window_days, last_date, requests, cost_usd, error_rate, duration_ms_p95, active_users,"
+            f" projected_month_cost_usd from {marts}.usage_summary where period = 'current' order by window_days",
+            "window_days", "last_date", "requests", "cost_usd", "error_rate", "duration_ms_p95", "active_users",
+            "projected_month_cost_usd",
+        ),
+    )
+
+
+def status(warehouse: Warehouse, target: Target, *, loads: int) -> Status:
+    """Reads the state of the last `loads` loads, and of what is still to be done."""
+    raw, marts = target.raw_schema, target.marts_schema
+    complete = f"(select load_id from {raw}._dlt_loads where status = 0)"
+    tables = {tuple(row) for row in warehouse.query("select table_schema, table_name from information_schema.tables")}
+    if (raw, "loaded_files") not in tables:
+        return Status(0, None, None, [], [], 0, 0)
+    events, newest, last = warehouse.query(
+        f"select count(*), max(occurred_at), max(loaded_at) from {raw}.events where _dlt_load_id in {complete}"
+    )[0] if (raw, "events") in tables else (0, None, None)
+    taken = f" and load_id not in (select load_id from {marts}.loads where batch_id > 0)" if (marts, "loads") in tables else ""
+    stray = sum(
+        warehouse.query(f"select count(*) from {raw}.{table} where _dlt_load_id not in {complete}")[0][0]
+        for table in ("events", "rejected_lines")
+        if (raw, table) in tables
+    )
+    return Status(
+        events=events,
+        newest_event_at=newest,
+        last_loaded_at=last,
+        loads=_rows(
+            warehouse,
+            "select _dlt_load_id, max(loaded_at), count(*), sum(lines_read), sum(lines_landed), sum(lines_skipped),"
+            f" sum(lines_rejected) from {raw}.loaded_files where _dlt_load_id in {complete}"
+            f" group by _dlt_load_id order by max(loaded_at) desc, _dlt_load_id desc limit {loads}",
+            "load_id", "loaded_at", "files", "read", "landed", "skipped", "rejected",
+        ),
+        rejects=_rows(
+            warehouse,
+            f"select reason, count(*), min(source_file) from {raw}.rejected_lines where _dlt_load_id in {complete}"
+            " group by reason order by count(*) desc, reason",
+            "reason", "lines", "first_file",
+        ) if (raw, "rejected_lines") in tables else [],
+        pending=warehouse.query(f"select count(*) from {raw}._dlt_loads where status = 0{taken}")[0][0],
+        stray=stray,
+    )
+
+
+def rejects(warehouse: Warehouse, target: Target, *, reason: str | None, limit: int | None) -> Rows:
+    """The rejected lines of complete loads, newest load first; `bytes` is the line as it was read."""
+    raw = target.raw_schema
+    condition = "and reason = '" + reason.replace("'", "''") + "'" if reason else ""
+    rows = _rows(
+        warehouse,
+        "select source_file, source_line, source_offset, source_format, reason, loaded_at, line, line_base64"
+        f" from {raw}.rejected_lines where _dlt_load_id in (select load_id from {raw}._dlt_loads where status = 0)"
+        f" {condition} order by loaded_at desc, source_file, source_line {f'limit {limit}' if limit else ''}",
+        "file", "line", "offset", "format", "reason", "loaded_at", "text", "base64",
+    )
+    for row in rows:
+        text, encoded = row.pop("text"), row.pop("base64")
+        row["bytes"] = base64.b64decode(encoded) if encoded else (text or "").encode()
+    return rows
+
+
+def _rows(warehouse: Warehouse, query: str, *names: str) -> Rows:
+    return [dict(zip(names, row, strict=True)) for row in warehouse.query(query)]
