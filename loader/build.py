@@ -47,6 +47,7 @@ def build(target: Target, *, full_refresh: bool, on_node: OnNode) -> Build:
     arguments += ["--full-refresh"] if full_refresh else []
     with contextlib.chdir(target.project_folder), contextlib.redirect_stdout(io.StringIO()):
         outcome = dbtRunner(callbacks=[tell]).invoke(arguments)
+    _disconnect()
     if outcome.result is None or not hasattr(outcome.result, "results"):
         reason = str(outcome.exception) if outcome.exception else "\n".join(problems)
         raise TokenmartError(f"dbt could not begin: {reason.strip()}", "Try dbt debug in the project's folder.")
@@ -60,6 +61,15 @@ def build(target: Target, *, full_refresh: bool, on_node: OnNode) -> Build:
         elif result.status == "warn":
             done.warnings.append(f"{result.node.name}: {_first_lines(result.message)}")
     return done
+
+
+def _disconnect() -> None:
+    """Closes what dbt left open: an embedded database lets nobody else in until then."""
+    from dbt.adapters.factory import FACTORY, reset_adapters
+
+    for adapter in FACTORY.adapters.values():
+        getattr(adapter.ConnectionManager, "close_all_connections", lambda: None)()
+    reset_adapters()
 
 
 def _first_lines(message: str | None) -> str:

@@ -138,13 +138,11 @@ def sparkline(values: Sequence[Any], width: int = 60) -> str:
 
 
 def _models(models: Rows) -> Table:
-    table = _table("By model", "provider", "model", ">requests", ">tokens in", ">out", ">cost", "")
-    most = max((float(row["cost_usd"] or 0) for row in models), default=0.0)
+    table = _table("By model", "provider and model", ">requests", ">tokens in", ">out", ">cost")
     for row in models[:SHOWN_MODELS]:
-        cost = _usd(row["cost_usd"]) if row["cost_usd"] is not None else "no price"
-        share = float(row["cost_usd"] or 0) / most if most else 0.0
-        counts = [f"{row['requests']:,}", _count(row["input_tokens"]), _count(row["output_tokens"])]
-        table.add_row(row["provider"], row["model"], *counts, cost, f"[cyan]{'█' * round(share * 12)}[/]")
+        name = f"[dim]{row['provider']}/[/]{row['model']}"
+        cost = _usd(row["cost_usd"]) if row["cost_usd"] is not None else "[yellow]no price[/]"
+        table.add_row(name, f"{row['requests']:,}", _count(row["input_tokens"]), _count(row["output_tokens"]), cost)
     if len(models) > SHOWN_MODELS:
         table.caption = f"and {len(models) - SHOWN_MODELS} more in daily_costs_by_model"
     return table

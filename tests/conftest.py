@@ -1,0 +1,88 @@
+"""What the tests share: a project on a DuckDB file of its own, and the command run in this process."""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from click.testing import CliRunner, Result
+
+from loader.cli import main
+
+PROJECT = Path(__file__).parent.parent
+
+
+@dataclass(frozen=True)
+class Mart:
+    """A DuckDB target in a temporary folder. `folder` is free for the test's own files."""
+
+    folder: Path
+    path: Path
+
+    def run(self, *arguments: str | Path, code: int = 0, stdin: bytes | None = None) -> Result:
+        """Runs `tokenmart` with these arguments and checks its exit code."""
+        result = CliRunner().invoke(main, [str(argument) for argument in arguments], input=stdin)
+        assert result.exit_code == code, f"{arguments}: {result.output}\n{result.exception!r}"
+        return result
+
+    def json(self, *arguments: str | Path, code: int = 0) -> Any:
+        """Runs `tokenmart` with --json and returns what it printed."""
+        return json.loads(self.run(*arguments, "--json", code=code).stdout)
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        """Rows of a query on the DuckDB file."""
+        with duckdb.connect(str(self.path), config={"storage_compatibility_version": "v1.4.0"}) as connection:
+            connection.execute("set timezone = 'UTC'")
+            return connection.execute(sql).fetchall()
+
+    def write(self, name: str, *lines: str | bytes | dict[str, Any]) -> Path:
+        """Writes a file of lines, each a text, bytes or what is to become a JSON object."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"".join(as_line(line) + b"\n" for line in lines))
+        return path
+
+
+def as_line(line: str | bytes | dict[str, Any]) -> bytes:
+    """A line's bytes, without its newline."""
+    if isinstance(line, dict):
+        line = json.dumps(line)
+    return line.encode() if isinstance(line, str) else line
+
+
+@pytest.fixture(scope="session")
+def profiles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the example as its profiles.yml."""
+    folder = tmp_path_factory.mktemp("profiles")
+    shutil.copy(PROJECT / "profiles.example.yml", folder / "profiles.yml")
+    return folder
+
+
+@pytest.fixture
+def new_mart(tmp_path: Path, profiles: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Mart]:
+    """Makes a Mart of a name and turns to it; the names of one test are different DuckDB files."""
+    monkeypatch.setenv("DBT_PROFILES_DIR", str(profiles))
+    monkeypatch.chdir(PROJECT)
+
+    def make(name: str) -> Mart:
+        path = tmp_path / f"{name}.duckdb"
+        monkeypatch.setenv("TOKENMART_DUCKDB_PATH", str(path))
+        return Mart(tmp_path, path)
+
+    return make
+
+
+@pytest.fixture
+def mart(new_mart: Callable[[str], Mart]) -> Mart:
+    """An empty target."""
+    return new_mart("mart")
+
+
+def tokenledger(event_id: str | None, timestamp: str = "2026-10-01T12:00:00Z", **fields: Any) -> dict[str, Any]:
+    """A TokenLedger event with the least that it needs."""
+    event = {"event_id": event_id, "timestamp": timestamp, "provider": "openai", "model": "gpt-4o-mini-2024-07-18"}
+    return {**event, "input_tokens": 1000, "output_tokens": 100, "cached_tokens": 0, "status": "success", **fields}
