@@ -1,0 +1,56 @@
+# make run   sets everything up, loads examples/, builds and tests the marts on an embedded DuckDB, and shows them
+# make test  sets everything up and runs every test and check
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export DBT_SEND_ANONYMOUS_USAGE_STATS := false
+
+.PHONY: run test setup bench examples prices constraints clean
+.DEFAULT_GOAL := run
+
+run: setup profiles.yml
+	@$(BIN)/tokenmart run examples
+	@echo "make run: done"
+
+test: setup
+	@echo "Checking the code..."
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/sqlfmt --check --dialect clickhouse --line-length 120 models macros tests loader
+	@echo "Running the tests..."
+	@$(BIN)/pytest
+	@echo "make test: every check and test passed"
+
+setup: $(VENV)/.installed
+
+$(VENV)/.installed: constraints.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Tokenmart needs Python 3.11 or later; name one with: make PYTHON=/path/to/python3"; exit 1; }
+	@echo "Installing into $(VENV), which takes half a minute..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r constraints.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+profiles.yml:
+	@cp profiles.example.yml $@
+
+# how fast loading is beside the usual ways, on a million events
+bench: setup
+	@$(BIN)/python tests/bench/load.py
+
+# the committed files that are made by a program
+examples: setup
+	@rm -rf examples
+	@$(BIN)/tokenmart sample examples --events 600 --days 30 --seed 7
+	@$(BIN)/tokenmart sample examples --events 80 --days 30 --seed 7 --format claude_code --format tokenmeter --format ctm
+
+prices: setup
+	@$(BIN)/python seeds/make_model_prices.py
+
+constraints:
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--no-annotate --extra dev --upgrade pyproject.toml --output-file constraints.txt
+
+clean:
+	@rm -rf $(VENV) target logs .tokenmart .pytest_cache .mypy_cache .ruff_cache
