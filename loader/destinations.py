@@ -10,7 +10,7 @@ from typing import Any
 from loader.errors import TokenmartError
 from loader.profile import Target
 
-LOAD_MEMORY = "384MB"  # DuckDB's own default is most of the machine
+LOAD_MEMORY = "256MB"  # DuckDB's own default is most of the machine
 LOCK_SECONDS = 10
 
 

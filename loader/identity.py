@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from loader.lines import Batch
+from loader.parse import lines_of
 
 _SEEN = "create table seen (file bigint, content varchar, times bigint)"
 _COUNT = "insert into seen select file, md5(bytes), count(*) from lines group by all"
@@ -67,7 +68,7 @@ class Identities:
                     self._count(pa.repeat(file, len(before.lines)), before.lines)
                 self._counted.add(file)
             self.latest[file] = max(self.latest.get(file, span["at_max"]), span["at_max"])
-        bytes_ = lines.take(numbers)
+        bytes_ = lines_of(lines, numbers)
         self._connection.register("lines", pa.table({"file": of_file, "line_id": numbers, "bytes": bytes_}))
         ids = self._connection.sql(_IDENTIFY).to_arrow_table()["event_id"]
         self._count(of_file, bytes_)

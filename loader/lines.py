@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 MEBIBYTE = 1 << 20
 READ_BYTES = 4 * MEBIBYTE  # one Arrow chunk; DuckDB reads the chunks of a batch in parallel
-BATCH_BYTES = 32 * MEBIBYTE
+BATCH_BYTES = 64 * MEBIBYTE
 MAX_LINE_BYTES = 64 * MEBIBYTE
 KEPT_OF_OVERLONG_LINE = MEBIBYTE
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from loader.ahead import ahead
 from loader.destinations import is_new
 from loader.files import InputFile
-from loader.pipeline import open_pipeline
+from loader.positions import Position
 from loader.profile import Target
 from loader.reader import Load, Options, Progress, Reader
 
@@ -30,15 +31,23 @@ def load(files: Sequence[InputFile], target: Target, options: Options, progress:
     A file that cannot be read is left out, with its `problem`; the others are loaded all the same.
     """
     reader = Reader(options, progress)
+    known: dict[str, Position] = {}
+    # nothing can be known to a target that does not exist: its first load is begun before dlt is even imported
+    tables = ahead(reader.tables(files, known)) if is_new(target) else None
+    from loader.pipeline import open_pipeline
+
     with open_pipeline(target) as pipeline:
-        reader.done.load_id = pipeline.run(lambda known: reader.tables(files, known))
+        known.update(pipeline.known)
+        reader.done.load_id = pipeline.run(tables or ahead(reader.tables(files, known)), known)
     return reader.done
 
 
 def preview(files: Sequence[InputFile], target: Target, options: Options, *, rows: int) -> list[Preview]:
     """Looks at the first new lines of each file as `load` would, and lands nothing."""
-    known = {}
+    known: dict[str, Position] = {}
     if not is_new(target):
+        from loader.pipeline import open_pipeline
+
         with open_pipeline(target) as pipeline:
             known = pipeline.known
     reader = Reader(options, lambda _bytes, _lines: None)

@@ -58,7 +58,6 @@ _KEPT = """
         case when not contains(text, chr(0)) then text end as line,
         case when text is null or contains(text, chr(0)) then base64(bytes) end as line_base64
     from decoded
-    order by line_id
 """
 
 
@@ -105,10 +104,18 @@ def parse(lines: pa.ChunkedArray, is_overlong: pa.ChunkedArray, format_: Format,
     )
     if found["reject_reason"].null_count < len(found):
         found = found.filter(pc.is_null(found["reject_reason"]))
+    reasons = reasons.sort_by("line_id")
     rejected = parser.run(
-        _KEPT, line_id=reasons["line_id"], reason=reasons["reason"], bytes=lines.take(reasons["line_id"])
+        _KEPT, line_id=reasons["line_id"], reason=reasons["reason"], bytes=lines_of(lines, reasons["line_id"])
     )
     return Parsed(found.drop_columns("reject_reason"), rejected)
+
+
+def lines_of(lines: pa.ChunkedArray, line_ids: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The lines of these ids, which are in ascending order. Chunk by chunk: `take` would copy all lines for one."""
+    if not len(line_ids):
+        return lines[:0]
+    return lines.filter(pc.is_in(pa.arange(0, len(lines)), line_ids))
 
 
 def _texts(lines: pa.ChunkedArray, parser: Parser) -> pa.ChunkedArray:

@@ -3,13 +3,11 @@
 import hashlib
 import os
 import shutil
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from queue import Queue
-from typing import Any, TypeVar
+from typing import Any
 
 # dlt reports on its users, and gives Arrow tables no load id, unless it is told
 os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
@@ -29,8 +27,6 @@ from loader.profile import Target
 
 NAME = "tokenmart"
 SOURCE = "usage"
-Item = TypeVar("Item")
-Tables = Callable[[dict[str, Position]], Iterator[tuple[str, pa.Table]]]
 
 
 @dataclass(frozen=True)
@@ -46,16 +42,18 @@ class Pipeline:
         state = self.dlt_pipeline.state.get("sources", {}).get(SOURCE, {})
         return dict(state.get("files", {}))
 
-    def run(self, tables: Tables) -> str | None:
-        """Loads the tables in one package and returns its load id; None where there was nothing to load.
+    def run(self, tables: Iterable[tuple[str, pa.Table]], known: Mapping[str, Position]) -> str | None:
+        """Loads (name of a raw table, rows for it) in one package; returns its load id, or None for no tables.
 
-        `tables` is given the known positions and moves them on; they become known with the load, or not at all.
+        The positions that `known` holds at the end of `tables` become known with the load, or not at all.
         """
 
         def rows() -> Iterator[Any]:
-            known = dlt.current.source_state().setdefault("files", {})
-            for name, table in _ahead(tables(known)):
+            for name, table in tables:
                 yield dlt.mark.with_table_name(table, name)
+            dlt.current.source_state()["files"] = dict(known)
+            # what parsing took is given back before the warehouse takes its share
+            pa.default_memory_pool().release_unused()
 
         schema = dlt.Schema(SOURCE)
         for name in contract.TABLES:
@@ -130,33 +128,3 @@ def _forget(warehouse: Warehouse, target: Target, load_ids: list[str]) -> None:
             f"delete from {target.raw_schema}.{name} where _dlt_load_id in ({ids})"
             f" and _dlt_load_id not in (select load_id from {target.raw_schema}._dlt_loads)"
         )
-
-
-def _ahead(items: Iterator[Item]) -> Iterator[Item]:
-    """Yields the items while a thread makes the next one: parsing and writing take turns on no core."""
-    queue: Queue[tuple[str, Any]] = Queue(maxsize=1)
-    is_wanted = threading.Event()
-    is_wanted.set()
-
-    def make() -> None:
-        try:
-            for item in items:
-                if not is_wanted.is_set():
-                    return
-                queue.put(("item", item))
-            queue.put(("end", None))
-        except BaseException as error:
-            queue.put(("error", error))
-
-    threading.Thread(target=make, daemon=True).start()
-    try:
-        while True:
-            kind, value = queue.get()
-            if kind == "item":
-                yield value
-            elif kind == "error":
-                raise value
-            else:
-                return
-    finally:
-        is_wanted.clear()

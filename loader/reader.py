@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from loader import contract, positions
+from loader.ahead import ahead
 from loader.files import InputFile
 from loader.formats import Parser
 from loader.identity import Identities
@@ -163,7 +164,7 @@ class Reader:
             with source.file.open() as stream:
                 positions.skip(stream, source.start)
                 final = self._options.final or source.file.is_standard_input
-                for batch in batches(stream, offset=source.start, line=source.lines_before, final=final):
+                for batch in ahead(batches(stream, offset=source.start, line=source.lines_before, final=final)):
                     if source.format is None:
                         source.format = self._recognised(batch)
                     source.done.format = self._parser.format(source.format).name

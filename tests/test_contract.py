@@ -1,0 +1,662 @@
+"""Each line that can be meant lands as the event contract says; any other is rejected, with its reason."""
+
+import base64
+import datetime as dt
+import functools
+import json
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Context, Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from conftest import as_line, tokenledger
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from loader import contract, formats
+from loader.errors import UsageError
+from loader.files import find
+from loader.formats import Parser
+from loader.parse import parse
+from loader.reader import Options, Reader
+
+Line = str | bytes | dict[str, Any]
+GOOD = as_line(tokenledger("good"))
+DEPTH = 100_000
+
+
+@dataclass(frozen=True)
+class Outcome:
+    events: list[dict[str, Any]]
+    rejected: list[dict[str, Any]]
+
+
+parser = functools.cache(Parser)
+
+
+def parsed(*lines: Line, format_: str = "tokenledger", **options: Any) -> Outcome:
+    """What becomes of these lines, with the Parser's options."""
+    chunk = pa.array([as_line(line) for line in lines], pa.large_binary())
+    used = parser(**options)
+    found = parse(
+        pa.chunked_array([chunk]),
+        pa.chunked_array([pa.repeat(False, len(lines))]),
+        used.format(format_),
+        used,
+    )
+    return Outcome(found.events.to_pylist(), found.rejected.to_pylist())
+
+
+def landed(*lines: Line, **options: Any) -> list[dict[str, Any]]:
+    """The events of lines that all land."""
+    found = parsed(*lines, **options)
+    assert [row["reason"] for row in found.rejected] == []
+    assert len(found.events) == len(lines)
+    return found.events
+
+
+def with_raw(**fields: str) -> bytes:
+    """A TokenLedger line with fields whose JSON is given, so that no digit of it is Python's."""
+    event = {name: value for name, value in tokenledger("raw").items() if name not in fields}
+    return (
+        as_line(event)[:-1]
+        + "".join(f', "{name}": {value}' for name, value in fields.items()).encode()
+        + b"}"
+    )
+
+
+# ---------------------------------------------------------------- what is rejected
+
+TOKENS = "input_tokens"
+COST = "reported_cost_usd is not a finite number"
+OUTSIDE = "timestamp is not between 2000 and 2099"
+REJECTED: dict[str, tuple[Line, str]] = {
+    "text": (b"nothing of ours", "not JSON"),
+    "half an object": (GOOD[:-1], "not JSON"),
+    "two objects": (GOOD + GOOD, "not JSON"),
+    "single quotes": (b"{'event_id': 'e'}", "not JSON"),
+    "raw control character": (with_raw(user_id='"a\x01b"'), "not JSON"),
+    "raw NUL in a text": (with_raw(user_id='"a\x00b"'), "not JSON"),
+    "raw NUL behind": (GOOD + b"\x00", "not JSON"),
+    "only raw NULs": (b"\x00" * 9, "not JSON"),
+    "array": (b"[" + GOOD + b"]", "not a JSON object"),
+    "empty array": (b"[]", "not a JSON object"),
+    "number": (b"12", "not a JSON object"),
+    "string": (b'"event"', "not a JSON object"),
+    "null": (b"null", "not a JSON object"),
+    "boolean": (b"true", "not a JSON object"),
+    "deep array": (b"[" * DEPTH + b"]" * DEPTH, "not a JSON object"),
+    "half of a deep array": (b"[" * DEPTH, "not JSON"),
+    "invalid UTF-8": (GOOD.replace(b"good", b"go\xff\xfed"), "not valid UTF-8"),
+    "cut UTF-8": (GOOD.replace(b"good", b"go\xe2\x82"), "not valid UTF-8"),
+    "surrogate in UTF-8": (GOOD.replace(b"good", b"go\xed\xa0\xbd"), "not valid UTF-8"),
+    "Latin-1 with a NUL": (b'{"\xe9": "\x00"}', "not valid UTF-8"),
+    "duplicate key": (GOOD[:-1] + b', "model": "other"}', "duplicate key"),
+    "duplicate unknown key": (GOOD[:-1] + b', "k": 1, "k": 1}', "duplicate key"),
+    "no key": ({}, "no timestamp"),
+    "no timestamp": ({"event_id": "e", "model": "m"}, "no timestamp"),
+    "null timestamp": (with_raw(timestamp="null"), "no timestamp"),
+    "empty timestamp": (tokenledger("e", ""), "timestamp does not parse"),
+    "word": (tokenledger("e", "yesterday"), "timestamp does not parse"),
+    "30 February": (tokenledger("e", "2026-02-30T00:00:00Z"), "timestamp does not parse"),
+    "hour 25": (tokenledger("e", "2026-02-03T25:00:00Z"), "timestamp does not parse"),
+    "unix seconds": (with_raw(timestamp="1793525400"), "timestamp does not parse"),
+    "boolean timestamp": (with_raw(timestamp="true"), "timestamp does not parse"),
+    "object as timestamp": (with_raw(timestamp='{"at": 1}'), "timestamp does not parse"),
+    "year 1": (tokenledger("e", "0001-01-01T00:00:00Z"), OUTSIDE),
+    "year 1999": (tokenledger("e", "1999-12-31T23:59:59.999999Z"), OUTSIDE),
+    "year 2100": (tokenledger("e", "2100-01-01T00:00:00Z"), OUTSIDE),
+    "year 9999": (tokenledger("e", "9999-12-31T23:59:59Z"), OUTSIDE),
+    "infinity": (tokenledger("e", "infinity"), OUTSIDE),
+    "negative": (with_raw(input_tokens="-1"), f"{TOKENS} is negative"),
+    "fraction": (with_raw(input_tokens="1.5"), f"{TOKENS} is not a whole number"),
+    "tiny fraction": (with_raw(input_tokens="1e-9"), f"{TOKENS} is not a whole number"),
+    "number as text": (with_raw(input_tokens='"12"'), f"{TOKENS} is not a number"),
+    "word as number": (with_raw(input_tokens='"many"'), f"{TOKENS} is not a number"),
+    "empty text as number": (with_raw(input_tokens='""'), f"{TOKENS} is not a number"),
+    "boolean as number": (with_raw(input_tokens="true"), f"{TOKENS} is not a number"),
+    "array as number": (with_raw(input_tokens="[1]"), f"{TOKENS} is not a number"),
+    "object as number": (with_raw(input_tokens='{"n": 1}'), f"{TOKENS} is not a number"),
+    "NaN tokens": (with_raw(input_tokens="NaN"), f"{TOKENS} is not a number"),
+    "infinite tokens": (with_raw(input_tokens="Infinity"), f"{TOKENS} is above 2^53"),
+    "2^53 + 1": (with_raw(input_tokens="9007199254740993"), f"{TOKENS} is above 2^53"),
+    "2^64": (with_raw(input_tokens="18446744073709551616"), f"{TOKENS} is above 2^53"),
+    "1e300 tokens": (with_raw(input_tokens="1e300"), f"{TOKENS} is above 2^53"),
+    "negative cached": (with_raw(cached_tokens="-1"), "cache_read_tokens is negative"),
+    "negative output": (with_raw(output_tokens="-1"), "output_tokens is negative"),
+    "NaN": (with_raw(cost_usd="NaN"), COST),
+    "Infinity": (with_raw(cost_usd="Infinity"), COST),
+    "-Infinity": (with_raw(cost_usd="-Infinity"), COST),
+    "1e300": (with_raw(cost_usd="1e300"), COST),
+    "10^26": (with_raw(cost_usd="1e26"), COST),
+    "cost as a word": (with_raw(cost_usd='"free"'), COST),
+    "cost as an empty text": (with_raw(cost_usd='""'), COST),
+    "NaN as a text": (with_raw(cost_usd='"NaN"'), COST),
+    "boolean cost": (with_raw(cost_usd="false"), COST),
+}
+
+
+@pytest.mark.parametrize("case", REJECTED)
+def test_a_bad_line_is_rejected_to_the_byte_and_its_neighbours_land(case: str) -> None:
+    line, reason = as_line(REJECTED[case][0]), REJECTED[case][1]
+    # as the first line too: its keys are what the others are compared with
+    for number, before in ((1, [tokenledger("before")]), (0, [])):
+        found = parsed(*before, line, tokenledger("behind"))
+        assert [event["event_id"] for event in found.events] == ["before", "behind"][1 - number :]
+        (row,) = found.rejected
+        assert (row["line_id"], row["reason"]) == (number, reason)
+        if b"\x00" in line or line.decode("utf-8", "replace").encode() != line:
+            assert (row["line"], base64.b64decode(row["line_base64"])) == (None, line)
+        else:
+            assert (row["line"].encode(), row["line_base64"]) == (line, None)
+
+
+def test_all_bad_lines_together_are_each_rejected_for_their_reason() -> None:
+    lines = [line for line, _ in REJECTED.values()]
+    found = parsed(*lines)
+    assert [(row["line_id"], row["reason"]) for row in found.rejected] == [
+        (number, reason) for number, (_, reason) in enumerate(REJECTED.values())
+    ]
+    assert found.events == []
+
+
+def test_landed_skipped_and_rejected_lines_of_a_file_add_up_to_those_read(tmp_path: Path) -> None:
+    blank = [b"", b"   ", b"\t", b"\r", b" \t\r"]
+    bad = [as_line(line) for line, _ in REJECTED.values()]
+    lines = [line for trio in zip([GOOD] * len(bad), bad, blank * len(bad), strict=False) for line in trio]
+    path = tmp_path / "mixed.jsonl"
+    path.write_bytes(b"".join(line + b"\n" for line in lines))
+    reader = Reader(Options(format="tokenledger"), lambda _bytes, _lines: None)
+    tables = list(reader.tables(find([str(path)]), {}))
+    (file,) = reader.done.files
+    assert (file.read, file.landed, file.skipped, file.rejected) == (
+        3 * len(bad),
+        len(bad),
+        len(bad),
+        len(bad),
+    )
+    (counted,) = next(table for name, table in tables if name == "loaded_files").to_pylist()
+    assert counted["lines_read"] == 3 * len(bad)
+    assert counted["lines_landed"] == counted["lines_skipped"] == counted["lines_rejected"] == len(bad)
+    rejected = [row for name, table in tables if name == "rejected_lines" for row in table.to_pylist()]
+    # good, bad, blank, and so on: the bad ones are lines 2, 5, 8, ...
+    assert [row["source_line"] for row in rejected] == list(range(2, 3 * len(bad), 3))
+    offsets = [row["source_offset"] for row in rejected]
+    content = path.read_bytes()
+    assert [content[offset : offset + len(line)] for offset, line in zip(offsets, bad, strict=True)] == bad
+    assert sum(reader.done.reasons.values()) == len(bad)
+
+
+def test_an_overlong_line_is_rejected_with_its_head() -> None:
+    used = parser()
+    lines = pa.chunked_array([pa.array([GOOD, GOOD[:20]], pa.large_binary())])
+    found = parse(lines, pa.chunked_array([pa.array([False, True])]), used.format("tokenledger"), used)
+    (row,) = found.rejected.to_pylist()
+    assert (row["line_id"], row["line"]) == (1, GOOD[:20].decode())
+    assert row["reason"] == "longer than 64 MiB: only its first 1 MiB is kept"
+    assert found.events["line_id"].to_pylist() == [0]
+
+
+def test_an_overlong_line_whose_head_is_an_event_is_no_event() -> None:
+    used = parser()
+    lines = pa.chunked_array([pa.array([GOOD, GOOD + b" "], pa.large_binary())])
+    found = parse(lines, pa.chunked_array([pa.array([False, True])]), used.format("tokenledger"), used)
+    assert found.events["line_id"].to_pylist() == [0]
+    assert found.rejected["line_id"].to_pylist() == [1]
+
+
+# ---------------------------------------------------------------- what lands
+
+
+@pytest.mark.parametrize(
+    "line",
+    [GOOD + b"\r", b" " + GOOD, GOOD + b" \t", b"\t\r" + GOOD],
+    ids=["CRLF", "before", "behind", "both"],
+)
+def test_white_space_around_an_event_changes_nothing(line: bytes) -> None:
+    (plain,), (spaced,) = landed(GOOD), landed(line)
+    assert spaced == plain
+
+
+@pytest.mark.parametrize("blank", [b"", b" ", b"\t", b"\r", b" \t \r"])
+def test_blank_lines_are_skipped(blank: bytes) -> None:
+    found = parsed(blank, GOOD, blank)
+    assert ([event["line_id"] for event in found.events], found.rejected) == ([1], [])
+
+
+@pytest.mark.parametrize(
+    ("json_", "tokens"),
+    [
+        ("0", 0),
+        ("-0", 0),
+        ("12.0", 12),
+        ("1e3", 1000),
+        ("9007199254740991", 2**53 - 1),
+        ("9007199254740992", 2**53),
+    ],
+)
+def test_whole_numbers_up_to_2_to_the_53rd_land(json_: str, tokens: int) -> None:
+    (event,) = landed(with_raw(input_tokens=json_, output_tokens=json_))
+    assert (event["input_tokens"], event["output_tokens"]) == (tokens, tokens)
+
+
+def test_what_a_line_leaves_out_is_unknown_and_not_zero() -> None:
+    names = (
+        "input_tokens",
+        "output_tokens",
+        "cache_read_tokens",
+        "reported_cost_usd",
+        "duration_ms",
+        "user_id",
+        "tags",
+    )
+    for fields in (
+        {},
+        dict.fromkeys(("input_tokens", "output_tokens", "cached_tokens", "cost_usd", "user_id")),
+    ):
+        (event,) = landed({"event_id": "e", "timestamp": "2026-10-01T12:00:00Z", **fields})
+        assert [event[name] for name in names] == [None] * len(names)
+
+
+def test_an_empty_text_is_unknown() -> None:
+    (event,) = landed(tokenledger("", user_id="", model=""))
+    assert (event["event_id"], event["user_id"], event["model"]) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("escaped", "text"),
+    [
+        (r"\u0000", "\ufffd"),
+        (r"a\u0000b", "a\ufffdb"),
+        (r"\u0000\u0000", "\ufffd\ufffd"),
+        (r"\u0000\u0000\u0000", "\ufffd\ufffd\ufffd"),
+        (r"x\u0000\u0000\u0000\u0000y", "x\ufffd\ufffd\ufffd\ufffdy"),
+        (r"\\u0000", "\\u0000"),
+        (r"\\\u0000", "\\\ufffd"),
+        (r"\\\\u0000", r"\\u0000"),
+        (r"\\\\\u0000", "\\\\\ufffd"),
+        (r"\u0000\\\u0000\\u0000", "\ufffd\\\ufffd\\u0000"),
+        (r"\n\u0000\"\u0000", '\n\ufffd"\ufffd'),
+        (r"\u0000u0000", "\ufffdu0000"),
+    ],
+)
+def test_a_nul_escape_lands_as_the_replacement_character(escaped: str, text: str) -> None:
+    assert json.loads(f'"{escaped}"').replace("\0", "\ufffd") == text
+    before, event, behind = landed(GOOD, with_raw(user_id=f'"{escaped}"'), GOOD)
+    assert event["user_id"] == text
+    assert before["event_id"] == behind["event_id"] == "good"
+
+
+def test_a_nul_escape_is_mended_in_keys_tags_and_extra() -> None:
+    (event,) = landed(with_raw(metadata=r'{"k\u0000": "\u0000"}', other=r'"\u0000"'))
+    assert json.loads(event["tags"]) == {"k\ufffd": "\ufffd"}
+    assert json.loads(event["extra"]) == {"other": "\ufffd"}
+
+
+@pytest.mark.parametrize(
+    ("escaped", "text"),
+    [
+        (r"cut \ud83d", "cut "),
+        (r"\ude00 cut", " cut"),
+        (r"\uD83D", None),
+        (r"\ud83d\ude00", "\U0001f600"),
+        (r"\ud83d\ude00 cut \ud83d", "\U0001f600 cut "),
+        (r"\ud83d\ud83d\ude00", "\U0001f600"),
+        (r"\uD83D\uDE00\uDE00", "\U0001f600"),
+        (r"\ud83d\ud83d", None),
+        (r"a\\\ud83d", "a\\"),
+        (r"a\\ud83d \ud83d", "a\\ud83d "),
+        (r"\ud83d \\ude00", " \\ude00"),
+        (r"C:\\udd \ud83d", "C:\\udd "),
+        (r"\u0000\ud83d", "\ufffd"),
+    ],
+)
+def test_half_a_surrogate_pair_is_left_out_and_its_line_lands(escaped: str, text: str | None) -> None:
+    before, event, behind = landed(GOOD, with_raw(error_message=f'"{escaped}"'), GOOD)
+    assert event["error_message"] == text
+    assert before["event_id"] == behind["event_id"] == "good"
+
+
+def test_half_a_pair_leaves_metadata_in_a_json_text_alone() -> None:
+    metadata = json.dumps({"mood": "\U0001f600"})
+    (event,) = landed(tokenledger("e", error_message="cut \ud83d", metadata=metadata))
+    assert json.loads(event["tags"]) == {"mood": "\U0001f600"}
+
+
+@pytest.mark.parametrize(("head", "tail"), [(b"[", b"]"), (b'{"a":', b"}")], ids=["arrays", "objects"])
+@pytest.mark.parametrize("key", ["unknown", "metadata"])
+def test_a_line_nested_a_hundred_thousand_deep_lands(key: str, head: bytes, tail: bytes) -> None:
+    deep = head * DEPTH + b"1" + tail * DEPTH
+    (event,) = landed(GOOD[:-1] + b', "' + key.encode() + b'": ' + deep + b"}")
+    expected = {"unknown": b'{"unknown":' + deep + b"}", "metadata": deep}[key].decode()
+    # not by ==, whose explanation of a difference would take minutes
+    assert (event["extra" if key == "unknown" else "tags"] == expected) is True
+
+
+# ---------------------------------------------------------------- money
+
+
+@pytest.mark.parametrize(
+    ("json_", "usd"),
+    [
+        ("2.3500000000000002e-05", "0.000023500000"),
+        ("2e-07", "0.000000200000"),
+        ("0.0022", "0.002200000000"),
+        ("0", "0"),
+        ("-0.0", "0"),
+        ("1E+2", "100"),
+        ("1e25", "10000000000000000000000000"),
+        # half of the twelfth place goes away from zero
+        ("0.0000000000005", "0.000000000001"),
+        ("0.0000000000015", "0.000000000002"),
+        ("0.0000000000025", "0.000000000003"),
+        ("0.00000000000049", "0"),
+        ("0.1234567890125", "0.123456789013"),
+        # more digits than a double has
+        ("12345678.123456789012", "12345678.123456789012"),
+        ("99999999.999999999999", "99999999.999999999999"),
+        ("18446744073709551615.5", "18446744073709551615.5"),
+    ],
+)
+def test_a_cost_is_read_from_its_digits(json_: str, usd: str) -> None:
+    (event,) = landed(with_raw(cost_usd=json_))
+    assert event["reported_cost_usd"] == Decimal(usd)
+
+
+@pytest.mark.parametrize("json_", ["-0.000001", "-1", "-1e10"])
+def test_a_negative_cost_is_no_cost(json_: str) -> None:
+    (event,) = landed(with_raw(cost_usd=json_))
+    assert event["reported_cost_usd"] is None
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.decimals(0, 10**20, places=20) | st.decimals(0, 1, places=15), min_size=1, max_size=40))
+def test_a_cost_in_a_text_is_exact_to_the_twelfth_place(amounts: list[Decimal]) -> None:
+    lines = [
+        {"id": "e", "timestamp": "2026-10-01T12:00:00", "total_cost": f"{amount:f}"} for amount in amounts
+    ]
+    events = landed(*lines, format_="tokenmeter")
+    with_twelve_places = [amount.quantize(Decimal("1e-12"), ROUND_HALF_UP, Context(60)) for amount in amounts]
+    assert [event["reported_cost_usd"] for event in events] == with_twelve_places
+
+
+@pytest.mark.parametrize(
+    ("json_", "duration"),
+    [("812.4", 812.4), ("0", 0.0), ("-1", None), ("NaN", None), ('"long"', None), ("null", None)],
+)
+def test_a_duration_that_cannot_be_is_unknown(json_: str, duration: float | None) -> None:
+    (event,) = landed(with_raw(duration_ms=json_))
+    assert event["duration_ms"] == duration
+
+
+# ---------------------------------------------------------------- time
+
+KOLKATA, BERLIN = "Asia/Kolkata", "Europe/Berlin"
+
+
+@pytest.mark.parametrize(
+    ("time_zone", "timestamp", "utc"),
+    [
+        ("UTC", "2026-10-01T12:00:00", "2026-10-01 12:00:00"),
+        ("UTC", "2026-10-01 12:00:00.392658", "2026-10-01 12:00:00.392658"),
+        ("UTC", "2026-10-01T12:00:00.123Z", "2026-10-01 12:00:00.123"),
+        ("UTC", "2026-10-01T12:00:00.1234567Z", "2026-10-01 12:00:00.123456"),
+        ("UTC", "2026-10-01T12:00:00+05:30", "2026-10-01 06:30:00"),
+        ("UTC", "2026-10-01T23:30:00-04:00", "2026-10-02 03:30:00"),
+        ("UTC", "2026-10-01", "2026-10-01 00:00:00"),
+        ("UTC", "2000-01-01T00:00:00Z", "2000-01-01 00:00:00"),
+        ("UTC", "2099-12-31T23:59:59.999999Z", "2099-12-31 23:59:59.999999"),
+        # half an hour off, all the year
+        (KOLKATA, "2026-10-01T12:00:00", "2026-10-01 06:30:00"),
+        (KOLKATA, "2026-10-01T05:29:59.999999", "2026-09-30 23:59:59.999999"),
+        (KOLKATA, "2026-10-01T12:00:00Z", "2026-10-01 12:00:00"),
+        (KOLKATA, "2026-10-01T12:00:00+02:00", "2026-10-01 10:00:00"),
+        # summer time begins on 29 March at 01:00 UTC and ends on 25 October at 01:00 UTC
+        (BERLIN, "2026-03-29T01:59:59", "2026-03-29 00:59:59"),
+        (BERLIN, "2026-03-29T03:00:00", "2026-03-29 01:00:00"),
+        (BERLIN, "2026-07-01T12:00:00", "2026-07-01 10:00:00"),
+        (BERLIN, "2026-10-25T01:59:59", "2026-10-24 23:59:59"),
+        (BERLIN, "2026-10-25T02:30:00+02:00", "2026-10-25 00:30:00"),
+        (BERLIN, "2026-10-25T02:30:00+01:00", "2026-10-25 01:30:00"),
+        (BERLIN, "2026-10-25T03:00:00", "2026-10-25 02:00:00"),
+        (BERLIN, "2026-12-01T12:00:00", "2026-12-01 11:00:00"),
+    ],
+)
+def test_a_time_without_a_zone_is_one_of_the_loads_zone(time_zone: str, timestamp: str, utc: str) -> None:
+    (event,) = landed(tokenledger("e", timestamp), time_zone=time_zone)
+    assert event["occurred_at"].astimezone(dt.UTC).replace(tzinfo=None) == dt.datetime.fromisoformat(utc)
+
+
+@pytest.mark.parametrize(
+    ("timestamp", "either"),
+    [
+        # there twice: 00:30 UTC before the clocks go back, 01:30 UTC behind
+        ("2026-10-25T02:30:00", {"2026-10-25 00:30:00", "2026-10-25 01:30:00"}),
+        # not there at all: 01:30 UTC by the winter's clock, 00:30 UTC by the summer's
+        ("2026-03-29T02:30:00", {"2026-03-29 01:30:00", "2026-03-29 00:30:00"}),
+    ],
+)
+def test_a_time_that_is_there_twice_or_never_lands_within_the_hour(timestamp: str, either: set[str]) -> None:
+    (event,) = landed(tokenledger("e", timestamp), time_zone=BERLIN)
+    assert event["occurred_at"].astimezone(dt.UTC).strftime("%Y-%m-%d %H:%M:%S") in either
+
+
+def test_a_time_zone_that_is_none_is_said_so() -> None:
+    with pytest.raises(UsageError, match="There is no time zone Mars/Olympus"):
+        Parser(time_zone="Mars/Olympus")
+
+
+# ---------------------------------------------------------------- tokens and their parts
+
+OWN_FORMAT = """
+create type event as struct(
+    i json, r json, w json, w1 json, o json, t json, convention varchar
+);
+select
+    line_id,
+    '2026-10-01T12:00:00Z' as occurred_at,
+    event.i as input_tokens,
+    event.r as cache_read_tokens,
+    event.w as cache_write_tokens,
+    event.w1 as cache_write_1h_tokens,
+    event.o as output_tokens,
+    event.t as reasoning_tokens,
+    event.convention as token_convention
+from events
+"""
+IN, EX = "inclusive", "exclusive"
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A format that hands token counts and convention on as they are."""
+    path = tmp_path_factory.mktemp("formats") / "bare.sql"
+    path.write_text(OWN_FORMAT)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("counts", "convention", "input_tokens", "meant"),
+    [
+        ({"i": 100, "r": 40, "w": 10}, IN, 100, IN),
+        ({"i": 100, "r": 40, "w": 10}, EX, 150, EX),
+        ({"i": 100, "r": 40, "w": 10}, None, 100, IN),
+        ({"i": 100, "r": 40, "w": 60}, None, 100, IN),
+        # parts that exceed their whole cannot have been counted in it
+        ({"i": 100, "r": 40, "w": 61}, None, 201, EX),
+        ({"i": 100, "r": 40, "w": 61}, IN, 201, EX),
+        ({"i": 0, "r": 1}, None, 1, EX),
+        ({"i": 0, "r": 0, "w": 0}, None, 0, IN),
+        ({"i": 7}, EX, 7, EX),
+        ({"i": 7, "r": None, "w": 3}, EX, 10, EX),
+        # nobody knows the whole of an unknown and a part
+        ({"r": 40, "w": 10}, EX, None, EX),
+        ({"r": 40}, None, None, IN),
+        ({"i": 2**53, "r": 2**53, "w": 2**53}, EX, 3 * 2**53, EX),
+    ],
+)
+def test_input_comes_out_inclusive_of_its_cached_parts(
+    counts: dict[str, Any], convention: str | None, input_tokens: int | None, meant: str, bare: str
+) -> None:
+    (event,) = landed({**counts, "convention": convention}, format_=bare)
+    assert (event["input_tokens"], event["token_convention"]) == (input_tokens, meant)
+    assert (event["cache_read_tokens"], event["cache_write_tokens"]) == (counts.get("r"), counts.get("w"))
+
+
+@pytest.mark.parametrize(
+    ("written", "of_these_1h", "cache_write_tokens", "input_tokens"),
+    [
+        (1000, 400, 1000, 1100),
+        (1000, 1000, 1000, 1100),
+        (1000, 0, 1000, 1100),
+        (1000, None, 1000, 1100),
+        # 1,001 cannot be a part of 1,000: 2,001 were written, and 100 beside them read uncached
+        (1000, 1001, 2001, 2101),
+        (0, 5, 5, 105),
+        (None, 5, 5, 105),
+        (None, None, None, 100),
+        (None, 0, None, 100),
+    ],
+)
+def test_cache_writes_come_out_inclusive_of_the_one_hour_ones(
+    written: int | None, of_these_1h: int | None, cache_write_tokens: int | None, input_tokens: int, bare: str
+) -> None:
+    (event,) = landed({"i": 100, "w": written, "w1": of_these_1h, "convention": EX}, format_=bare)
+    assert event["cache_write_tokens"] == cache_write_tokens
+    assert event["cache_write_1h_tokens"] == of_these_1h
+    assert event["input_tokens"] == input_tokens
+
+
+@pytest.mark.parametrize(
+    ("output", "reasoning", "output_tokens"),
+    [
+        (1970, 956, 1970),
+        (1970, 1970, 1970),
+        # 495 thoughts beside 364 candidates, not among them
+        (364, 495, 859),
+        (0, 7, 7),
+        (5, None, 5),
+        (None, 7, None),
+    ],
+)
+def test_output_comes_out_inclusive_of_reasoning(
+    output: int | None, reasoning: int | None, output_tokens: int | None, bare: str
+) -> None:
+    (event,) = landed({"o": output, "t": reasoning}, format_=bare)
+    assert (event["output_tokens"], event["reasoning_tokens"]) == (output_tokens, reasoning)
+
+
+@pytest.mark.parametrize(("part", "name"), [("w1", "cache_write_1h_tokens"), ("t", "reasoning_tokens")])
+def test_a_bad_part_is_named_in_the_reason(part: str, name: str, bare: str) -> None:
+    (row,) = parsed({"i": 1, part: -1}, format_=bare).rejected
+    assert row["reason"] == f"{name} is negative"
+
+
+# ---------------------------------------------------------------- content and extra
+
+SECRET = "what they wrote"
+
+
+@pytest.mark.parametrize("keep_content", [False, True])
+def test_previews_land_only_when_content_is_kept(keep_content: bool) -> None:
+    line = tokenledger("e", request_preview=SECRET, response_preview=SECRET)
+    (event,) = landed(line, keep_content=keep_content)
+    expected = SECRET if keep_content else None
+    assert (event["request_preview"], event["response_preview"], event["extra"]) == (expected, expected, None)
+
+
+@pytest.mark.parametrize("key", contract.CONTENT_KEYS)
+def test_content_is_never_in_extra_unless_it_is_kept(key: str) -> None:
+    line = {**tokenledger("e"), key: [{"text": SECRET}], "other": 1}
+    (event,) = landed(line)
+    assert json.loads(event["extra"]) == {"other": 1}
+    if key not in contract.CONTENT_COLUMNS:
+        (event,) = landed(line, keep_content=True)
+        assert json.loads(event["extra"]) == {key: [{"text": SECRET}], "other": 1}
+
+
+@pytest.mark.parametrize(
+    "unknown",
+    [
+        {"request": {"messages": [{"role": "user", "content": SECRET}]}},
+        {"body": {"deeper": {"prompt": SECRET, "size": 1}}},
+        {"events": [{"type": "text", "text": SECRET}]},
+    ],
+    ids=["in an object", "deeper", "in an array"],
+)
+def test_content_below_an_unknown_key_is_not_in_extra(unknown: dict[str, Any]) -> None:
+    (event,) = landed({**tokenledger("e"), **unknown, "other": 1})
+    assert SECRET not in event["extra"]
+    assert json.loads(event["extra"])["other"] == 1
+
+
+def test_the_replies_of_claude_code_are_not_in_extra_unless_they_are_kept() -> None:
+    usage = {
+        "input_tokens": 1,
+        "output_tokens": 2,
+        "cache_creation": {"ephemeral_5m_input_tokens": 0, "1d": 5},
+    }
+    usage |= {"output_tokens_details": {"thinking_tokens": 1, "tool_tokens": 4}, "speed": "standard"}
+    reply = [{"type": "text", "text": SECRET}]
+    message = {
+        "id": "m",
+        "role": "assistant",
+        "model": "claude-sonnet-4-5",
+        "content": reply,
+        "stop_reason": "end_turn",
+    }
+    line = {"type": "assistant", "uuid": "u", "sessionId": "s", "timestamp": "2026-10-01T12:00:00Z"}
+    line |= {
+        "message": {**message, "usage": usage},
+        "toolUseResult": {"stdout": SECRET},
+        "isSidechain": False,
+    }
+    (event,) = landed(line, format_="claude_code")
+    assert SECRET not in str(event)
+    unmapped = {"cache_creation": {"1d": 5}, "output_tokens_details": {"tool_tokens": 4}, "speed": "standard"}
+    kept = {"uuid": "u", "isSidechain": False, "message": {"stop_reason": "end_turn", "usage": unmapped}}
+    assert json.loads(event["extra"]) == kept
+    (event,) = landed(line, format_="claude_code", keep_content=True)
+    kept["message"]["content"] = reply
+    assert json.loads(event["extra"]) == {**kept, "toolUseResult": {"stdout": SECRET}}
+
+
+def test_unknown_keys_are_kept_in_extra_as_they_are() -> None:
+    unknown = {
+        "text_length": 3,
+        "null": None,
+        "list": [1, {"a": None}],
+        "object": {"a": None, "b": {}},
+        "": "empty",
+    }
+    first, event, last = landed(GOOD, {**tokenledger("e"), **unknown}, GOOD)
+    assert json.loads(event["extra"]) == unknown
+    assert first["extra"] is last["extra"] is None
+
+
+def test_a_key_of_another_case_is_unknown() -> None:
+    (event,) = landed({**tokenledger("e"), "Model": "other", "MODEL": "another"})
+    assert event["model"] == "gpt-4o-mini-2024-07-18"
+    assert json.loads(event["extra"]) == {"Model": "other", "MODEL": "another"}
+
+
+def test_a_line_too_long_for_extra_lands_with_its_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(formats, "LONGEST_KEPT_IN_EXTRA", 1000)
+    used = Parser()
+    short = as_line({**tokenledger("short"), "other": ""})
+    lines = [
+        short.replace(b'"other": ""', b'"other": "' + b"x" * (size - len(short)) + b'"')
+        for size in (1000, 1001)
+    ]
+    table = pa.chunked_array([pa.array(lines, pa.large_binary())])
+    found = parse(table, pa.chunked_array([pa.array([False, False])]), used.format("tokenledger"), used)
+    fits, too_long = [json.loads(extra) for extra in found.events["extra"].to_pylist()]
+    assert fits == {"other": "x" * (1000 - len(short))}
+    assert too_long == {"too_long_for_extra": 1001}
+
+
+def test_a_line_of_nine_megabytes_lands() -> None:
+    (event,) = landed({**tokenledger("e"), "other": "x" * (9 << 20)})
+    assert json.loads(event["extra"]).keys() == {"too_long_for_extra"}

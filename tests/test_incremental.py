@@ -1,0 +1,749 @@
+"""Every run of the marts equals a recount of all that was delivered, and rebuilds just the days that changed.
+
+The recount is in plain Python and knows no SQL: it reads the delivered lines and a price list written down here.
+"""
+
+import datetime as dt
+import hashlib
+import json
+import random
+import re
+import shutil
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import PROJECT, Mart, as_line, tokenledger
+
+Row = tuple[Any, ...]
+Event = dict[str, Any]
+
+MINI, SONNET, UNKNOWN = "gpt-4o-mini-2024-07-18", "claude-sonnet-4-5-20250929", "acme-llm-1"
+PROVIDERS = {MINI: "openai", SONNET: "anthropic", UNKNOWN: "acme", None: None}
+# USD per million tokens, from the providers' price lists: input, cache read, output
+PRICES = {MINI: ("0.15", "0.075", "0.60"), SONNET: ("3", "0.30", "15")}
+PLACES = Decimal("1e-12")
+DAILY = (
+    "daily_costs",
+    "daily_costs_by_attribution",
+    "daily_costs_by_model",
+    "daily_costs_by_user",
+    "daily_errors_by_model",
+    "daily_errors_by_type",
+    "daily_latency",
+    "daily_latency_by_model",
+    "hourly_costs",
+)
+SUMMARIES = ("sessions", "usage_summary", "users")
+# the days of snapshots are those that were seen when the row was written
+BOOK_KEEPING = ("batch_id", "loaded_at", "load_id", "first_usage_date", "last_usage_date")
+
+
+# ---------------------------------------------------------------- the recount
+
+
+def of_tokenledger(line: dict[str, Any]) -> Event:
+    """What a TokenLedger line says, with the input inclusive of its cached part, as Anthropic's is not."""
+    tokens, cached = line["input_tokens"], line["cached_tokens"]
+    if line["provider"] == "anthropic" and tokens is not None:
+        tokens += cached or 0
+    cost = line.get("cost_usd")
+    return {
+        "id": line["event_id"],
+        "at": dt.datetime.fromisoformat(line["timestamp"]).replace(tzinfo=None),
+        "provider": line["provider"],
+        "model": line["model"],
+        "input": tokens,
+        "cached": cached,
+        "output": line["output_tokens"],
+        "reported": None if cost is None else Decimal(repr(cost)).quantize(PLACES),
+        "ms": line.get("duration_ms"),
+        "user": line.get("user_id"),
+        "session": line.get("session_id"),
+        "status": line["status"],
+        "error": line.get("error_type"),
+    }
+
+
+def of_ctm(lines: Iterable[dict[str, Any]]) -> list[Event]:
+    """What the lines of one ctm file say: running totals, each known by its content and its occurrence in the file."""
+    times: dict[bytes, int] = defaultdict(int)
+    events = []
+    for line in lines:
+        content = as_line(line)
+        times[content] += 1
+        events.append(
+            {
+                "id": f"{hashlib.md5(content).hexdigest()}-{times[content]}",
+                "at": dt.datetime(1970, 1, 1) + dt.timedelta(milliseconds=line["ts"]),
+                "provider": None,
+                "model": None,
+                "input": line["input_tokens"] + line["cache_tokens"],
+                "cached": line["cache_tokens"],
+                "output": line["output_tokens"],
+                "reported": (line["cost_usd_micros"] * Decimal("0.000001")).quantize(PLACES),
+                "ms": None,
+                "user": None,
+                "session": line["session"],
+                "status": None,
+                "is_total": True,
+            }
+        )
+    return events
+
+
+def requests_of(events: Iterable[Event]) -> list[Event]:
+    """One event a request, the fullest, priced; of a running total what it adds to the highest one before it."""
+
+    def fullness(event: Event) -> tuple[Any, ...]:
+        known = [-1 if event[name] is None else event[name] for name in ("output", "input", "reported", "ms")]
+        return (*known, -event["at"].timestamp())
+
+    fullest: dict[str, Event] = {}
+    for event in events:
+        if event["id"] not in fullest or fullness(event) > fullness(fullest[event["id"]]):
+            fullest[event["id"]] = event
+    requests = [dict(event) for event in fullest.values()]
+    reached: dict[tuple[str, str], Any] = {}
+    for request in sorted(requests, key=lambda request: (request["at"], request["id"])):
+        for name in ("input", "cached", "output", "reported") if request.get("is_total") else ():
+            before = reached.get((request["session"], name), 0)
+            reached[request["session"], name] = max(before, request[name])
+            request[name] = max(request[name] - before, 0 * request[name])
+    for request in requests:
+        request["computed"] = computed_cost(request)
+        request["cost"] = request["computed"] if request["reported"] is None else request["reported"]
+    return requests
+
+
+def computed_cost(request: Event) -> Decimal | None:
+    if request["model"] not in PRICES or (request["input"] is None and request["output"] is None):
+        return None
+    price, cached_price, output_price = map(Decimal, PRICES[request["model"]])
+    cached = request["cached"] or 0
+    millionths = (
+        ((request["input"] or 0) - cached) * price
+        + cached * cached_price
+        + (request["output"] or 0) * output_price
+    )
+    return (millionths / 1_000_000).quantize(PLACES)
+
+
+def recount(events: Iterable[Event]) -> dict[str, list[Row]]:
+    """The rows that six models must have."""
+    requests = requests_of(events)
+    by_model, by_user, by_session, by_error = (defaultdict[Any, list[Event]](list) for _ in range(4))
+    for request in requests:
+        provider, model = request["provider"] or "unattributed", request["model"] or "unattributed"
+        by_model[request["at"].date(), provider, model].append(request)
+        by_user[request["user"] or "unattributed"].append(request)
+        by_session[request["session"] or "unattributed"].append(request)
+        if request["status"] not in (None, "success"):
+            by_error[request["at"].date(), provider, model, request["error"] or "unattributed"].append(
+                request
+            )
+    counted: dict[str, list[Row]] = {
+        "llm_requests": [
+            (
+                *(
+                    request["id"],
+                    request["at"],
+                    request["at"].date(),
+                    request["at"].replace(minute=0, second=0, microsecond=0),
+                ),
+                *(request[name] for name in ("provider", "model", "input", "cached", "output", "ms")),
+                *(request[name] for name in ("reported", "computed", "cost", "user", "session", "status")),
+            )
+            for request in requests
+        ],
+        "daily_costs_by_model": [(*key, *measures(group)) for key, group in by_model.items()],
+        "daily_latency_by_model": [(*key, len(group), *durations(group)) for key, group in by_model.items()],
+        "daily_errors_by_type": [(*key, len(group), *failures(group)) for key, group in by_error.items()],
+        "users": [
+            (key, *span(group), len({request["at"].date() for request in group}), *measures(group))
+            for key, group in by_user.items()
+        ],
+        "sessions": [
+            (key, *span(group), len({request["user"] for request in group} - {None}), *measures(group))
+            for key, group in by_session.items()
+        ],
+    }
+    return {name: sorted(rows, key=repr) for name, rows in counted.items()}
+
+
+def measures(group: Sequence[Event]) -> Row:
+    priced = [request for request in group if request["cost"] is not None]
+    unmetered = [request for request in group if request["input"] is None and request["output"] is None]
+    totals = [total(group, name) for name in ("input", "cached", "output", "cost", "reported", "computed")]
+    return (len(group), len(priced), len(group) - len(priced), len(unmetered), *totals)
+
+
+def failures(group: Sequence[Event]) -> Row:
+    statuses = [request["status"] for request in group]
+    return statuses.count("error"), statuses.count("timeout")
+
+
+def total(group: Sequence[Event], name: str) -> Any:
+    known = [request[name] for request in group if request[name] is not None]
+    return sum(known) if known else None
+
+
+def span(group: Sequence[Event]) -> Row:
+    times = [request["at"] for request in group]
+    return min(times), max(times)
+
+
+def durations(group: Sequence[Event]) -> Row:
+    known = sorted(request["ms"] for request in group if request["ms"] is not None)
+    if not known:
+        return (0, *[None] * 6)
+    return (len(known), sum(known) / len(known), *(percentile(known, p) for p in (50, 90, 95, 99)), known[-1])
+
+
+def percentile(ordered: Sequence[float], p: int) -> float:
+    """Interpolated between the neighbours, as PERCENTILE_CONT is defined."""
+    whole, part = divmod(p * (len(ordered) - 1), 100)
+    after = ordered[min(whole + 1, len(ordered) - 1)]
+    return ordered[whole] + (after - ordered[whole]) * part / 100
+
+
+MEASURES = (
+    "requests, priced_requests, unpriced_requests, unmetered_requests, input_tokens, cache_read_tokens, output_tokens,"
+    " cost_usd, reported_cost_usd, computed_cost_usd"
+)
+SELECTED = {
+    "llm_requests": "event_id, occurred_at, usage_date, usage_hour, provider, model, input_tokens, cache_read_tokens,"
+    " output_tokens, duration_ms, reported_cost_usd, computed_cost_usd, cost_usd, user_id, session_id, status",
+    "daily_costs_by_model": f"usage_date, provider, model, {MEASURES}",
+    "daily_latency_by_model": "usage_date, provider, model, requests, duration_ms_requests, duration_ms_avg,"
+    " duration_ms_p50, duration_ms_p90, duration_ms_p95, duration_ms_p99, duration_ms_max",
+    "daily_errors_by_type": "usage_date, provider, model, error_type, requests, errors, timeouts",
+    "users": f"user_id, first_request_at, last_request_at, active_days, {MEASURES}",
+    "sessions": f"session_id, first_request_at, last_request_at, users, {MEASURES}",
+}
+
+
+def are_equal(found: Any, expected: Any) -> bool:
+    """Floats within 1e-9 of each other, all else to the last digit."""
+    if isinstance(expected, float) and found is not None:
+        return abs(found - expected) <= 1e-9 * max(1, abs(expected))
+    return bool(found == expected)
+
+
+# ---------------------------------------------------------------- the steps
+
+
+@dataclass
+class Story:
+    """A target, and all that was delivered to it. `incomplete` load ids count for nothing."""
+
+    mart: Mart
+    artifacts: Path
+    loads: list[tuple[str, list[Event]]] = field(default_factory=list)
+    incomplete: set[str] = field(default_factory=set)
+
+    def deliver(self, *lines: dict[str, Any], name: str | None = None, options: Sequence[str] = ()) -> str:
+        """Loads a file of these TokenLedger or ctm lines and returns the load id."""
+        path = self.mart.write(name or f"delivery-{len(self.loads)}.jsonl", *lines)
+        loaded = self.mart.json("load", path, *options)
+        assert sum(file["landed"] for file in loaded["files"]) == len(lines)
+        events = of_ctm(lines) if "ts" in lines[0] else [of_tokenledger(line) for line in lines]
+        self.loads.append((loaded["load_id"], events))
+        return str(loaded["load_id"])
+
+    def mark(self, load_id: str, *, is_complete: bool) -> None:
+        """Says in dlt's own table whether a load came to its end."""
+        self.mart.query(
+            f"update raw_usage._dlt_loads set status = {int(not is_complete)} where load_id = '{load_id}'"
+        )
+        (self.incomplete.discard if is_complete else self.incomplete.add)(load_id)
+
+    def build(self, *options: str) -> None:
+        """Builds the marts and compares them with the recount."""
+        self.mart.run("build", *options)
+        events = [
+            event for load_id, events in self.loads if load_id not in self.incomplete for event in events
+        ]
+        for model, expected in recount(events).items():
+            found = sorted(self.mart.query(f"select {SELECTED[model]} from marts.{model}"), key=repr)
+            wrong = [
+                (row, right)
+                for row, right in zip(found, expected, strict=False)
+                if not all(map(are_equal, row, right))
+            ]
+            assert not wrong, f"{model}: {wrong[0][0]}\nis not {wrong[0][1]}"
+            assert len(found) == len(expected), model
+
+    def step(
+        self,
+        *,
+        days: Iterable[str] = (),
+        requests: Iterable[str] = (),
+        bounds: Iterable[str] | None = None,
+        days_of: dict[str, list[str]] | None = None,
+    ) -> None:
+        """Builds, and checks that the SQL sent names these days, and that just they and these requests were written.
+
+        `bounds` are the days that the delete from llm_requests is bound to, `days_of` what differs for single marts.
+        """
+        before = self.rows_by_day()
+        self.build()
+        after = self.rows_by_day()
+        expected = {mart: sorted(days) for mart in DAILY} | (days_of or {})
+        written = {mart: sorted({day for day, _ in before[mart] ^ after[mart]}) for mart in DAILY}
+        # a day may lose or gain requests without its failures being any other ones
+        assert set(written["daily_errors_by_type"]) <= set(expected["daily_errors_by_type"])
+        expected["daily_errors_by_type"] = written["daily_errors_by_type"]
+        assert written == expected
+        assert {
+            mart: self.literal_days(f"compiled/tokenmart/models/marts/{mart}.sql") for mart in DAILY
+        } == expected
+        changed = before["llm_requests"] ^ after["llm_requests"]
+        assert {row[0] for _, row in changed} == set(requests)
+        if bounds is not None:
+            path = "run/tokenmart/models/requests/llm_requests.sql"
+            delete = (
+                (self.artifacts / path).read_text().partition("delete from")[2].partition("insert into")[0]
+            )
+            assert self.days_in(delete) == sorted(bounds)
+
+    def rows_by_day(self) -> dict[str, set[tuple[str, Row]]]:
+        """Every row of the models that have days, batch and all, with its day."""
+        return {
+            model: {
+                (str(row[0]), row[1:])
+                for row in self.mart.query(f"select cast(usage_date as text), {model}.* from marts.{model}")
+            }
+            for model in (*DAILY, "llm_requests")
+        }
+
+    def literal_days(self, artifact: str) -> list[str]:
+        return self.days_in((self.artifacts / artifact).read_text())
+
+    @staticmethod
+    def days_in(sql: str) -> list[str]:
+        """The days that bound a statement; it has no bounds in a first build and in a full refresh."""
+        assert "usage_date in (date '" in sql or "1 = 0" in sql
+        return sorted(set(re.findall(r"date '(\d{4}-\d\d-\d\d)'", sql)))
+
+    def contents(self) -> dict[str, list[Row]]:
+        """All rows of the requests and of every mart, without book-keeping."""
+        return {
+            model: sorted(
+                self.mart.query(f"select columns(c -> c not in {BOOK_KEEPING}) from marts.{model}"), key=repr
+            )
+            for model in ("llm_requests", *DAILY, *SUMMARIES)
+        }
+
+    def everything(self) -> dict[str, list[Row]]:
+        """All rows of all tables that dbt makes, batches and all."""
+        tables = self.mart.query(
+            "select table_name from information_schema.tables where table_schema = 'marts' and table_type = 'BASE TABLE'"
+        )
+        return {name: sorted(self.mart.query(f"select * from marts.{name}"), key=repr) for (name,) in tables}
+
+    def dbt(self, *arguments: str) -> None:
+        """Runs dbt itself, for what the command does not do."""
+        from dbt.cli.main import dbtRunner
+
+        from loader.build import _disconnect
+
+        outcome = dbtRunner().invoke([*arguments, "--project-dir", str(PROJECT), "--quiet"])
+        _disconnect()
+        assert outcome.success, outcome.exception
+
+
+def event(event_id: str, timestamp: str, **fields: Any) -> dict[str, Any]:
+    """A TokenLedger line whose measures are drawn by its id."""
+    draw = random.Random(event_id)
+    model = draw.choice([MINI, SONNET, UNKNOWN, None])
+    failed = draw.random() < 0.05
+    tokens = None if failed else draw.randrange(1, 9999)
+    line = tokenledger(
+        event_id,
+        f"{timestamp}Z",
+        provider=PROVIDERS[model],
+        model=model,
+        input_tokens=tokens,
+        cached_tokens=None if failed else draw.randrange(0, tokens + 1),
+        output_tokens=None if failed else draw.randrange(1, 999),
+        cost_usd=None if failed or draw.random() < 0.4 else draw.randrange(1, 10**9) / 10**9,
+        duration_ms=None if draw.random() < 0.1 else draw.randrange(1, 10**6) / 8,
+        user_id=draw.choice(["u1", "u2", "u3", None]),
+        session_id=draw.choice(["s1", "s2", "s3", "s4", None]),
+        status=draw.choice(["error", "timeout"]) if failed else "success",
+        error_type=draw.choice(["rate_limit", "overloaded", None]) if failed else None,
+    )
+    line.update({"provider": PROVIDERS[fields["model"]]} if "model" in fields else {})
+    return {**line, **fields}
+
+
+def snapshot(line: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    """The same request seen again."""
+    return {**line, **fields}
+
+
+def point(session: str, timestamp: str, input_: int, output: int, cache: int, micros: int) -> dict[str, Any]:
+    """A ctm line: the session's totals at that time."""
+    return {
+        "ts": int(dt.datetime.fromisoformat(f"{timestamp}Z").timestamp() * 1000),
+        "session": session,
+        "input_tokens": input_,
+        "output_tokens": output,
+        "cache_tokens": cache,
+        "cost_usd_micros": micros,
+    }
+
+
+BASE = [
+    event(f"e{i}", (dt.datetime(2026, 1, 1) + dt.timedelta(minutes=37 * i)).isoformat()) for i in range(450)
+]  # to 2026-01-12T12:53
+BEFORE_MIDNIGHT = event("moving", "2026-01-12T23:59:30", model=SONNET, output_tokens=9, status="success")
+ALONE_ON_ITS_DAY = event("alone", "2026-01-20T23:59:30", model=MINI, output_tokens=9, status="success")
+
+
+@pytest.fixture(scope="module")
+def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where dbt writes what it compiles and sends."""
+    return tmp_path_factory.mktemp("dbt")
+
+
+@pytest.fixture(autouse=True)
+def _own_artifacts(artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DBT_TARGET_PATH", str(artifacts))
+    monkeypatch.setenv("DBT_LOG_PATH", str(artifacts / "logs"))
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, list[tuple[str, list[Event]]]]]:
+    """Takes a DuckDB file with the base loaded and built, once it is there, and what was delivered to it."""
+    yield tmp_path_factory.mktemp("base") / "base.duckdb", []
+
+
+@pytest.fixture
+def empty(new_mart: Callable[[str], Mart], artifacts: Path) -> Story:
+    """A target without anything."""
+    return Story(new_mart("mart"), artifacts)
+
+
+@pytest.fixture
+def story(empty: Story, base: tuple[Path, list[tuple[str, list[Event]]]]) -> Story:
+    """A target with the base loaded and built: 452 requests from the 1st to the 12th and on the 20th of January."""
+    path, loads = base
+    if not path.exists():
+        empty.deliver(*BASE, BEFORE_MIDNIGHT, ALONE_ON_ITS_DAY)
+        empty.build()
+        shutil.copy(empty.mart.path, path)
+        loads += empty.loads
+    shutil.copy(path, empty.mart.path)
+    empty.loads = list(loads)
+    return empty
+
+
+# ---------------------------------------------------------------- requests
+
+
+def test_a_first_build_counts_everything_and_a_second_finds_nothing_new(story: Story) -> None:
+    assert story.mart.query("select count(*), min(usage_date), max(usage_date) from marts.llm_requests") == [
+        (452, dt.date(2026, 1, 1), dt.date(2026, 1, 20))
+    ]
+    assert story.mart.query("select count(*) from marts.daily_errors_by_type") > [(10,)]
+    before = story.everything()
+    story.step(bounds=[])
+    assert story.everything() == before
+
+
+def test_a_new_day_and_an_event_ten_days_late_touch_their_two_days_alone(story: Story) -> None:
+    story.deliver(
+        event("late", "2026-01-03T05:00:00"), *(event(f"n{i}", f"2026-01-13T0{i}:00:00") for i in range(3))
+    )
+    days = ["2026-01-03", "2026-01-13"]
+    story.step(days=days, requests=["late", "n0", "n1", "n2"], bounds=days)
+    story.step(bounds=[])
+
+
+def test_snapshots_across_midnight_move_their_requests_and_an_emptied_day_vanishes(story: Story) -> None:
+    story.deliver(
+        snapshot(BEFORE_MIDNIGHT, timestamp="2026-01-13T00:00:20Z", output_tokens=159),
+        snapshot(ALONE_ON_ITS_DAY, timestamp="2026-01-21T00:00:20Z", output_tokens=159, cost_usd=0.1),
+    )
+    days = ["2026-01-12", "2026-01-13", "2026-01-20", "2026-01-21"]
+    story.step(days=days, requests=["moving", "alone"], bounds=days)
+    for mart in DAILY:
+        assert story.mart.query(
+            f"select count(*) from marts.{mart} where usage_date = date '2026-01-20'"
+        ) == [(0,)]
+    story.step()
+    # back again, over more than a day, and onto the day that was emptied
+    story.deliver(
+        snapshot(BEFORE_MIDNIGHT, timestamp="2026-01-14T00:00:20Z", output_tokens=500),
+        snapshot(ALONE_ON_ITS_DAY, timestamp="2026-01-20T00:00:00Z", output_tokens=500),
+    )
+    story.step(
+        days=["2026-01-13", "2026-01-14", "2026-01-20", "2026-01-21"],
+        requests=["moving", "alone"],
+        bounds=["2026-01-13", "2026-01-14", "2026-01-20", "2026-01-21"],
+    )
+
+
+def test_events_delivered_again_change_no_row(story: Story) -> None:
+    before = story.everything()
+    story.deliver(*BASE[:40], name="copy.jsonl", options=["--again"])
+    story.deliver(*reversed(BASE[:40]), *BASE[20:60], *BASE[:40], name="twice.jsonl")
+    story.step(bounds=["2026-01-01", "2026-01-02"])
+    after = story.everything()
+    # but for the book-keeping: two loads more, each new and taken
+    assert len(after.pop("loads")) == len(before.pop("loads")) + 4
+    assert after == before
+
+
+def test_an_incomplete_load_is_invisible_and_taken_once_it_is_complete(story: Story) -> None:
+    fuller = snapshot(BASE[10], output_tokens=5000, provider="openai", model=MINI)
+    load_id = story.deliver(fuller, event("lost", "2026-01-05T03:00:00"))
+    story.mark(load_id, is_complete=False)
+    story.step(bounds=[])
+    story.deliver(
+        snapshot(fuller, output_tokens=4000),
+        event("other", "2026-01-14T02:00:00"),
+        event("same day", BASE[10]["timestamp"].removesuffix("Z")),
+    )
+    story.step(days=["2026-01-01", "2026-01-14"], requests=["e10", "other", "same day"])
+    count = "select count(*), max(loaded_at) from marts.llm_requests where usage_date = date '2026-01-01'"
+    before = story.mart.query(count)
+    story.mark(load_id, is_complete=True)
+    story.step(days=["2026-01-01", "2026-01-05"], requests=["e10", "lost"])
+    assert story.mart.query(count) == before, "a watermark or a count would not have seen it"
+
+
+def test_a_load_that_changes_nothing_writes_nothing(story: Story) -> None:
+    line = event("streamed", "2026-01-13T01:00:00", output_tokens=700, status="success")
+    story.deliver(line)
+    story.step(days=["2026-01-13"], requests=["streamed"])
+    # a late snapshot with less output, and one of an earlier day that also lost
+    story.deliver(
+        snapshot(line, output_tokens=20),
+        snapshot(line, output_tokens=10, timestamp="2026-01-11T01:00:00Z"),
+        *(snapshot(known, output_tokens=0) for known in BASE[:5] if known["output_tokens"]),
+    )
+    story.step(bounds=["2026-01-01", "2026-01-11", "2026-01-13"])
+    story.step(bounds=[])
+
+
+def test_marts_that_were_left_out_of_a_run_catch_up(story: Story) -> None:
+    story.deliver(
+        snapshot(BEFORE_MIDNIGHT, timestamp="2026-01-13T00:00:20Z", output_tokens=159),
+        snapshot(ALONE_ON_ITS_DAY, timestamp="2026-01-19T00:00:20Z", output_tokens=159),
+    )
+    story.dbt("run", "-s", "loads", "stg_usage__events", "llm_requests")
+    story.deliver(event("m1", "2026-01-16T02:00:00"))
+    story.dbt("run", "-s", "loads", "stg_usage__events", "llm_requests")
+    story.deliver(event("m2", "2026-01-17T02:00:00"))
+    story.step(
+        days=["2026-01-12", "2026-01-13", "2026-01-16", "2026-01-17", "2026-01-19", "2026-01-20"],
+        requests=["m2"],
+        bounds=["2026-01-17"],
+    )
+
+
+def test_days_lost_from_marts_heal_one_by_one(story: Story) -> None:
+    before = story.everything()
+    story.mart.query("delete from marts.daily_costs_by_model where usage_date = date '2026-01-03'")
+    story.mart.query("delete from marts.daily_latency where usage_date >= date '2026-01-12'")
+    story.mart.query(
+        "update marts.hourly_costs set requests = requests + 1 where usage_date = date '2026-01-05'"
+    )
+    story.step(
+        days_of={
+            "daily_costs_by_model": ["2026-01-03"],
+            "daily_latency": ["2026-01-12", "2026-01-20"],
+            "hourly_costs": ["2026-01-05"],
+        }
+    )
+    assert story.everything() == before
+
+
+def test_a_lost_mark_lets_the_load_be_taken_again_without_a_change(story: Story) -> None:
+    before = story.everything()
+    story.mart.query("delete from marts.loads where batch_id > 0")
+    story.step(bounds=sorted({line["timestamp"][:10] for line in BASE} | {"2026-01-12", "2026-01-20"}))
+    after = story.everything()
+    assert [load for load, _ in after.pop("loads")] == [load for load, _ in before.pop("loads")]
+    assert after == before
+
+
+def test_batches_grow_even_where_a_clock_ran_ahead_before(story: Story) -> None:
+    story.mart.query(
+        "insert into marts.loads (load_id, batch_id) values ('of a clock ahead', 9000000000000000)"
+    )
+    story.deliver(event("m1", "2026-01-03T02:00:00"))
+    story.step(days=["2026-01-03"], requests=["m1"])
+    assert story.mart.query("select max(batch_id) from marts.daily_costs") == [(9000000000000001,)]
+    story.deliver(event("m2", "2026-01-04T02:00:00"))
+    story.step(days=["2026-01-04"], requests=["m2"])
+
+
+def test_a_request_lost_from_llm_requests_is_found_by_the_audit(story: Story) -> None:
+    story.mart.query("delete from marts.llm_requests where event_id = 'e200'")  # 2026-01-06
+    story.dbt("run")
+    assert story.literal_days("compiled/tokenmart/models/marts/daily_costs.sql") == []
+    story.dbt("run", "-s", "request_days", "--full-refresh")
+    story.dbt("run")
+    assert story.literal_days("compiled/tokenmart/models/marts/daily_costs.sql") == ["2026-01-06"]
+    story.deliver(BASE[200])
+    story.step(days=["2026-01-06"], requests=["e200"])
+
+
+def test_a_full_refresh_equals_all_the_runs_before_it(story: Story) -> None:
+    story.deliver(event("late", "2026-01-03T05:00:00"), event("new", "2026-01-13T05:00:00"), *BASE[100:150])
+    story.step(days=["2026-01-03", "2026-01-13"], requests=["late", "new"])
+    story.deliver(
+        snapshot(BEFORE_MIDNIGHT, timestamp="2026-01-13T00:00:20Z", output_tokens=159),
+        snapshot(ALONE_ON_ITS_DAY, timestamp="2026-01-21T00:00:20Z", output_tokens=159),
+        snapshot(BASE[50], timestamp="2026-01-09T00:00:00Z", output_tokens=0),
+    )
+    story.step(days=["2026-01-12", "2026-01-13", "2026-01-20", "2026-01-21"], requests=["moving", "alone"])
+    story.deliver(*CTM_LATER, name="later.jsonl")
+    story.build()
+    story.deliver(*CTM_EARLIER, name="earlier.jsonl")
+    story.build()
+    before = story.contents()
+    story.build("--full-refresh")
+    after = story.contents()
+    for model in before:
+        assert after[model] == before[model], model
+    story.step(bounds=[])
+
+
+# ---------------------------------------------------------------- running totals
+
+CTM_EARLIER = [
+    point("r1", "2026-01-30T23:00:00", 10, 5, 100, 1_000),
+    point("r1", "2026-01-30T23:30:00", 25, 9, 250, 2_500),
+]
+CTM_LATER = [
+    point("r1", "2026-01-31T00:10:00", 25, 9, 250, 2_500),
+    point("r1", "2026-01-31T00:10:00", 25, 9, 250, 2_500),
+    point("r1", "2026-01-31T00:20:00", 40, 12, 400, 4_000),
+    point("r2", "2026-01-31T00:20:00", 7, 7, 7, 7),
+]
+
+
+def test_running_totals_that_arrive_late_change_what_the_later_ones_added(empty: Story) -> None:
+    by_day = "select cast(usage_date as text), requests, input_tokens, output_tokens, cost_usd from marts.daily_costs order by 1"
+    empty.deliver(*CTM_LATER, name="later.jsonl")
+    empty.build()
+    assert empty.mart.query(by_day) == [("2026-01-31", 4, 454, 19, Decimal("0.004007"))]
+    # of the 440 + 14 input tokens (cached ones included) the session r1 had 275 by the end of the day before
+    empty.deliver(*CTM_EARLIER, name="earlier.jsonl")
+    empty.build()
+    assert empty.mart.query(by_day) == [
+        ("2026-01-30", 2, 275, 9, Decimal("0.0025")),
+        ("2026-01-31", 4, 179, 10, Decimal("0.001507")),
+    ]
+    assert empty.literal_days("compiled/tokenmart/models/marts/daily_costs.sql") == [
+        "2026-01-30",
+        "2026-01-31",
+    ]
+
+
+def test_running_totals_delivered_again_change_no_row(empty: Story) -> None:
+    empty.deliver(*CTM_EARLIER, *CTM_LATER, name="totals.jsonl")
+    empty.build()
+    before = empty.everything()
+    empty.deliver(*CTM_EARLIER, *CTM_LATER, name="totals.jsonl", options=["--again"])
+    empty.step()
+    after = empty.everything()
+    assert len(after.pop("loads")) == len(before.pop("loads")) + 2
+    assert after == before
+
+
+def test_a_running_total_more_writes_itself_alone(empty: Story) -> None:
+    empty.deliver(*CTM_EARLIER, *CTM_LATER, name="totals.jsonl")
+    empty.build()
+    last = point("r1", "2026-02-01T00:20:00", 45, 13, 450, 4_500)
+    empty.deliver(last, name="last.jsonl")
+    empty.step(days=["2026-02-01"], requests=[event["id"] for event in of_ctm([last])])
+
+
+# ---------------------------------------------------------------- the project changed
+
+
+@pytest.fixture
+def project(empty: Story, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the dbt project, for changing it, with its own artifacts."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    shutil.copy(PROJECT / "dbt_project.yml", folder)
+    for name in ("macros", "models", "seeds", "tests"):
+        shutil.copytree(PROJECT / name, folder / name)
+    empty.artifacts = tmp_path / "artifacts"
+    monkeypatch.setenv("DBT_TARGET_PATH", str(empty.artifacts))
+    return folder
+
+
+def change(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert text.count(old) >= 1, f"{path.name} has no {old!r}"
+    path.write_text(text.replace(old, new, 1))
+
+
+def test_days_begin_in_the_reporting_time_zone_and_a_new_column_is_appended(
+    empty: Story, project: Path
+) -> None:
+    mart, here = empty.mart, ("--project-dir", str(project))
+    change(project / "dbt_project.yml", "reporting_time_zone: UTC", "reporting_time_zone: Asia/Shanghai")
+    change(project / "dbt_project.yml", "late_data_days: null", "late_data_days: 1")
+    # 16:00 in UTC is midnight in Shanghai
+    moving = event("moving", "2026-01-12T15:59:30", output_tokens=9, status="success", cached_tokens=3)
+    staying = event(
+        "staying", "2026-01-11T15:59:59.999999", output_tokens=9, status="success", cached_tokens=4
+    )
+    mart.run("load", mart.write("first.jsonl", moving, staying), *here)
+    mart.run("build", *here)
+    days = "select cast(usage_date as text), requests from marts.daily_costs_by_model order by 1"
+    assert mart.query(days) == [("2026-01-11", 1), ("2026-01-12", 1)]
+
+    model = project / "models/marts/daily_costs_by_model"
+    change(
+        model.with_suffix(".sql"),
+        "    max(",
+        "    cast(max(attributed.output_tokens) as bigint) as longest_output,\n    max(",
+    )
+    change(
+        model.with_suffix(".yml"),
+        "      - name: batch_id",
+        "      - name: longest_output\n        data_type: bigint\n        description: d\n      - name: batch_id",
+    )
+    mart.run(
+        "load",
+        mart.write("second.jsonl", snapshot(moving, timestamp="2026-01-12T16:00:00Z", output_tokens=77)),
+        *here,
+    )
+    mart.run("build", *here)
+    assert mart.query(
+        "select cast(usage_date as text), requests, longest_output from marts.daily_costs_by_model order by 1"
+    ) == [
+        ("2026-01-11", 1, None),
+        ("2026-01-13", 1, 77),
+    ]
+    assert empty.literal_days("compiled/tokenmart/models/marts/daily_costs_by_model.sql") == [
+        "2026-01-12",
+        "2026-01-13",
+    ]
+
+
+def test_a_wrong_type_in_a_contract_is_refused(empty: Story, project: Path) -> None:
+    mart, here = empty.mart, ("--project-dir", str(project))
+    mart.run("load", mart.write("first.jsonl", BASE[0]), *here)
+    change(
+        project / "models/marts/daily_latency_by_model.yml",
+        "- name: requests\n        data_type: \"{{ var('types').bigint[target.type] }}\"",
+        "- name: requests\n        data_type: \"{{ var('types').text[target.type] }}\"",
+    )
+    result = mart.run("build", *here, code=1)
+    assert "daily_latency_by_model: " in result.output and "contract" in result.output
+    assert json.loads(mart.run("build", *here, "--json", code=1).stdout)["failures"]
