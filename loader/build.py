@@ -53,9 +53,8 @@ def build(target: Target, *, full_refresh: bool, on_node: OnNode) -> Build:
         raise TokenmartError(f"dbt could not begin: {reason.strip()}", "Try dbt debug in the project's folder.")
     done = Build(seconds=outcome.result.elapsed_time)
     for result in outcome.result.results:
-        is_test = result.node.resource_type == "test"
-        done.tests += is_test
-        done.models += not is_test
+        done.tests += result.node.resource_type == "test"
+        done.models += result.node.resource_type in ("model", "seed")
         if result.status in FAILED:
             done.failures.append(f"{result.node.name}: {_first_lines(result.message)}")
         elif result.status == "warn":

@@ -1,6 +1,6 @@
 """Every run of the marts equals a recount of all that was delivered, and rebuilds just the days that changed.
 
-The recount is in plain Python and knows no SQL: it reads the delivered lines and a price list written down here.
+The recount is plain Python and knows no SQL: it reads the delivered lines and the price list below.
 """
 
 import datetime as dt
@@ -10,8 +10,8 @@ import random
 import re
 import shutil
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -70,7 +70,7 @@ def of_tokenledger(line: dict[str, Any]) -> Event:
 
 
 def of_ctm(lines: Iterable[dict[str, Any]]) -> list[Event]:
-    """What the lines of one ctm file say: running totals, each known by its content and its occurrence in the file."""
+    """What the lines of one ctm file say: running totals, known by their content and its occurrence in the file."""
     times: dict[bytes, int] = defaultdict(int)
     events = []
     for line in lines:
@@ -97,7 +97,7 @@ def of_ctm(lines: Iterable[dict[str, Any]]) -> list[Event]:
 
 
 def requests_of(events: Iterable[Event]) -> list[Event]:
-    """One event a request, the fullest, priced; of a running total what it adds to the highest one before it."""
+    """One event a request, the fullest, priced; of a running total what it adds to the highest before it."""
 
     def fullness(event: Event) -> tuple[Any, ...]:
         known = [-1 if event[name] is None else event[name] for name in ("output", "input", "reported", "ms")]
@@ -212,12 +212,13 @@ def percentile(ordered: Sequence[float], p: int) -> float:
 
 
 MEASURES = (
-    "requests, priced_requests, unpriced_requests, unmetered_requests, input_tokens, cache_read_tokens, output_tokens,"
-    " cost_usd, reported_cost_usd, computed_cost_usd"
+    "requests, priced_requests, unpriced_requests, unmetered_requests, input_tokens, cache_read_tokens,"
+    " output_tokens, cost_usd, reported_cost_usd, computed_cost_usd"
 )
 SELECTED = {
-    "llm_requests": "event_id, occurred_at, usage_date, usage_hour, provider, model, input_tokens, cache_read_tokens,"
-    " output_tokens, duration_ms, reported_cost_usd, computed_cost_usd, cost_usd, user_id, session_id, status",
+    "llm_requests": "event_id, occurred_at, usage_date, usage_hour, provider, model, input_tokens,"
+    " cache_read_tokens, output_tokens, duration_ms, reported_cost_usd, computed_cost_usd, cost_usd, user_id,"
+    " session_id, status",
     "daily_costs_by_model": f"usage_date, provider, model, {MEASURES}",
     "daily_latency_by_model": "usage_date, provider, model, requests, duration_ms_requests, duration_ms_avg,"
     " duration_ms_p50, duration_ms_p90, duration_ms_p95, duration_ms_p99, duration_ms_max",
@@ -286,9 +287,9 @@ class Story:
         bounds: Iterable[str] | None = None,
         days_of: dict[str, list[str]] | None = None,
     ) -> None:
-        """Builds, and checks that the SQL sent names these days, and that just they and these requests were written.
+        """Builds, and checks that the SQL sent names just these days, and that just they and these requests changed.
 
-        `bounds` are the days that the delete from llm_requests is bound to, `days_of` what differs for single marts.
+        `bounds` are the days that the delete from llm_requests is bound to, `days_of` what differs for a mart.
         """
         before = self.rows_by_day()
         self.build()
@@ -334,16 +335,17 @@ class Story:
         """All rows of the requests and of every mart, without book-keeping."""
         return {
             model: sorted(
-                self.mart.query(f"select columns(c -> c not in {BOOK_KEEPING}) from marts.{model}"), key=repr
+                self.mart.query(
+                    f"select columns(lambda name: name not in {BOOK_KEEPING}) from marts.{model}"
+                ),
+                key=repr,
             )
             for model in ("llm_requests", *DAILY, *SUMMARIES)
         }
 
     def everything(self) -> dict[str, list[Row]]:
         """All rows of all tables that dbt makes, batches and all."""
-        tables = self.mart.query(
-            "select table_name from information_schema.tables where table_schema = 'marts' and table_type = 'BASE TABLE'"
-        )
+        tables = self.mart.query("select table_name from duckdb_tables() where schema_name = 'marts'")
         return {name: sorted(self.mart.query(f"select * from marts.{name}"), key=repr) for (name,) in tables}
 
     def dbt(self, *arguments: str) -> None:
@@ -419,20 +421,23 @@ def _own_artifacts(artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, list[tuple[str, list[Event]]]]]:
-    """Takes a DuckDB file with the base loaded and built, once it is there, and what was delivered to it."""
-    yield tmp_path_factory.mktemp("base") / "base.duckdb", []
+def base(artifacts: Path) -> tuple[Path, list[tuple[str, list[Event]]]]:
+    """Where the first test keeps a DuckDB file with the base loaded and built, and what was delivered to it."""
+    return artifacts / "base.duckdb", []
 
 
 @pytest.fixture
-def empty(new_mart: Callable[[str], Mart], artifacts: Path) -> Story:
-    """A target without anything."""
-    return Story(new_mart("mart"), artifacts)
+def empty(mart: Mart, artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> Story:
+    """A target without anything, at the same path in every test: for another one dbt would parse all anew."""
+    path = artifacts / "mart.duckdb"
+    path.unlink(missing_ok=True)
+    monkeypatch.setenv("TOKENMART_DUCKDB_PATH", str(path))
+    return Story(replace(mart, path=path), artifacts)
 
 
 @pytest.fixture
 def story(empty: Story, base: tuple[Path, list[tuple[str, list[Event]]]]) -> Story:
-    """A target with the base loaded and built: 452 requests from the 1st to the 12th and on the 20th of January."""
+    """A target with the base loaded and built: 452 requests from the 1st to the 12th, and on the 20th."""
     path, loads = base
     if not path.exists():
         empty.deliver(*BASE, BEFORE_MIDNIGHT, ALONE_ON_ITS_DAY)
@@ -633,7 +638,10 @@ CTM_LATER = [
 
 
 def test_running_totals_that_arrive_late_change_what_the_later_ones_added(empty: Story) -> None:
-    by_day = "select cast(usage_date as text), requests, input_tokens, output_tokens, cost_usd from marts.daily_costs order by 1"
+    by_day = (
+        "select cast(usage_date as text), requests, input_tokens, output_tokens, cost_usd"
+        " from marts.daily_costs order by usage_date"
+    )
     empty.deliver(*CTM_LATER, name="later.jsonl")
     empty.build()
     assert empty.mart.query(by_day) == [("2026-01-31", 4, 454, 19, Decimal("0.004007"))]
@@ -716,7 +724,7 @@ def test_days_begin_in_the_reporting_time_zone_and_a_new_column_is_appended(
     change(
         model.with_suffix(".yml"),
         "      - name: batch_id",
-        "      - name: longest_output\n        data_type: bigint\n        description: d\n      - name: batch_id",
+        "      - name: longest_output\n        data_type: bigint\n      - name: batch_id",
     )
     mart.run(
         "load",
