@@ -33,6 +33,7 @@ def build(target: Target, *, full_refresh: bool, on_node: OnNode) -> Build:
 
     Unit tests are left out: they test the project, not the data, and `make test` runs them.
     """
+    from dbt.artifacts.schemas.run import RunExecutionResult
     from dbt.cli.main import dbtRunner
 
     def tell(event: Any) -> None:
@@ -42,19 +43,27 @@ def build(target: Target, *, full_refresh: bool, on_node: OnNode) -> Build:
             problems.append(event.info.msg)
 
     problems: list[str] = []
-    arguments = ["build", "--exclude-resource-type", "unit_test", "--target", target.name, "--log-level", "none"]
+    arguments = [
+        "build",
+        "--exclude-resource-type",
+        "unit_test",
+        "--target",
+        target.name,
+        "--log-level",
+        "none",
+    ]
     arguments += ["--project-dir", str(target.project_folder), "--profiles-dir", str(target.profiles_folder)]
     arguments += ["--full-refresh"] if full_refresh else []
     with contextlib.chdir(target.project_folder), contextlib.redirect_stdout(io.StringIO()):
         outcome = dbtRunner(callbacks=[tell]).invoke(arguments)
     _disconnect()
-    if outcome.result is None or not hasattr(outcome.result, "results"):
+    if not isinstance(outcome.result, RunExecutionResult):
         reason = str(outcome.exception) if outcome.exception else "\n".join(problems)
         raise TokenmartError(f"dbt could not begin: {reason.strip()}", "Try dbt debug in the project's folder.")
     done = Build(seconds=outcome.result.elapsed_time)
     for result in outcome.result.results:
-        done.tests += result.node.resource_type == "test"
-        done.models += result.node.resource_type in ("model", "seed")
+        done.tests += str(result.node.resource_type) == "test"
+        done.models += str(result.node.resource_type) in ("model", "seed")
         if result.status in FAILED:
             done.failures.append(f"{result.node.name}: {_first_lines(result.message)}")
         elif result.status == "warn":
@@ -68,7 +77,7 @@ def _disconnect() -> None:
 
     for adapter in FACTORY.adapters.values():
         getattr(adapter.ConnectionManager, "close_all_connections", lambda: None)()
-    reset_adapters()
+    reset_adapters()  # type: ignore[no-untyped-call]
 
 
 def _first_lines(message: str | None) -> str:

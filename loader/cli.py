@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from loader import __version__
@@ -57,9 +58,9 @@ def command(example: str, *, has_target: bool = True) -> Callable[[Command], Com
             except TokenmartError as error:
                 if debug:
                     raise
-                complaints.print(f"[bold red]Failed:[/] {_escaped(str(error))}")
+                complaints.print(f"[bold red]Failed:[/] {escape(str(error))}")
                 if error.hint:
-                    complaints.print(_escaped(error.hint))
+                    complaints.print(escape(error.hint))
                 sys.exit(error.exit_code)
             except KeyboardInterrupt:
                 complaints.print("Stopped. Nothing of an unfinished load counts; the next one reads it again.")
@@ -67,7 +68,7 @@ def command(example: str, *, has_target: bool = True) -> Callable[[Command], Com
             except Exception as error:
                 if debug:
                     raise
-                complaints.print(f"[bold red]Failed unexpectedly:[/] {_escaped(f'{type(error).__name__}: {error}')}")
+                complaints.print(f"[bold red]Failed unexpectedly:[/] {escape(f'{type(error).__name__}: {error}')}")
                 complaints.print("The same command with --debug shows where. Please report that.")
                 sys.exit(FAILED)
             sys.exit(code or DONE)
@@ -75,8 +76,12 @@ def command(example: str, *, has_target: bool = True) -> Callable[[Command], Com
         run.__doc__ = f"{function.__doc__}\n\n    \b\n    Example:\n      {example}\n    "
         decorated: Any = click.option("--debug", is_flag=True, help="Show the traceback of a failure.")(run)
         if has_target:
-            decorated = click.option("--project-dir", help="The checkout of Tokenmart; here or above by default.")(decorated)
-            decorated = click.option("--target", help="The profile's output to use; its default if not given.")(decorated)
+            decorated = click.option("--project-dir", help="The checkout of Tokenmart; here or above by default.")(
+                decorated
+            )
+            decorated = click.option("--target", help="The profile's output to use; its default if not given.")(
+                decorated
+            )
         return main.command()(decorated)  # type: ignore[return-value]
 
     return decorate
@@ -90,12 +95,28 @@ def reading(function: Command) -> Command:
     for option in reversed(
         [
             click.argument("paths", nargs=-1, required=True),
-            click.option("--format", "format_name", help="A format's name, or your own .sql file; recognised by default."),
-            click.option("--timezone", default="UTC", show_default=True, help="Time zone of timestamps that name none."),
-            click.option("--keep-content", is_flag=True, help="Land prompts and replies too, where the format has them."),
+            click.option(
+                "--format",
+                "format_name",
+                help="A format's name, or your own .sql file; recognised by default.",
+            ),
+            click.option(
+                "--timezone", default="UTC", show_default=True, help="Time zone of timestamps that name none."
+            ),
+            click.option(
+                "--keep-content",
+                is_flag=True,
+                help="Land prompts and replies too, where the format has them.",
+            ),
             click.option("--final", is_flag=True, help="Read a last line without its newline: nothing will be added."),
-            click.option("--again", is_flag=True, help="Read files from their beginning, even if they were read before."),
-            click.option("--max-rejects", default=0, show_default=True, help="Rejected lines that still count as done."),
+            click.option(
+                "--again",
+                is_flag=True,
+                help="Read files from their beginning, even if they were read before.",
+            ),
+            click.option(
+                "--max-rejects", default=0, show_default=True, help="Rejected lines that still count as done."
+            ),
         ]
     ):
         function = option(function)
@@ -109,8 +130,8 @@ def reading(function: Command) -> Command:
 def load(target: Target, dry_run: bool, is_json: bool, max_rejects: int, **reading: Any) -> int:
     """Land the new lines of files, folders, globs or '-' (standard input).
 
-    Reads .jsonl, .ndjson and .log, also packed by gzip or zstd. Of a file that was read before only the new whole lines are
-    read, whatever it is called now.
+    Reads .jsonl, .ndjson and .log, also packed by gzip or zstd. Of a file that was read before only the new whole lines
+    are read, whatever it is called now.
     """
     if dry_run:
         return _preview(target, is_json, **reading)
@@ -195,7 +216,9 @@ def rejects(target: Target, reason: str | None, limit: int, export: str | None, 
         rows = report.rejects(warehouse, target, reason=reason, limit=None if export else limit)
     if export:
         Path(export).write_bytes(b"".join(row["bytes"] + b"\n" for row in rows))
-        console.print(f"{len(rows):,} rejected lines written to {export}. Mend them there, then: tokenmart load {export}")
+        console.print(
+            f"{len(rows):,} rejected lines written to {export}. Mend them there, then: tokenmart load {export}"
+        )
     elif is_json:
         _print_json([{**row, "bytes": row["bytes"].decode("utf-8", "replace")} for row in rows])
     else:
@@ -216,7 +239,7 @@ def formats(paths: tuple[str, ...], is_json: bool) -> int:
         if is_json:
             _print_json(described)
         for name, text in described.items() if not is_json else ():
-            console.print(f"[bold]{name}[/]  {_escaped(text)}")
+            console.print(f"[bold]{name}[/]  {escape(text)}")
         return DONE
     parser = formats.Parser()
     answers = []
@@ -231,7 +254,9 @@ def formats(paths: tuple[str, ...], is_json: bool) -> int:
     if is_json:
         _print_json(answers)
     for answer in answers if not is_json else ():
-        console.print(f"[bold]{_escaped(answer['file'])}[/]: {answer['format'] or 'unknown'} ({_escaped(str(answer['why']))})")
+        console.print(
+            f"[bold]{escape(str(answer['file']))}[/]: {answer['format'] or 'unknown'} ({escape(str(answer['why']))})"
+        )
     return DONE if all(answer["format"] for answer in answers) else FAILED
 
 
@@ -240,7 +265,14 @@ def formats(paths: tuple[str, ...], is_json: bool) -> int:
 @click.option("--events", default=10_000, show_default=True, help="Requests of each format.")
 @click.option("--days", default=30, show_default=True, help="Days that they are spread over.")
 @click.option("--seed", default=1, show_default=True, help="The same seed writes the same bytes.")
-@click.option("--format", "format_names", multiple=True, default=("tokenledger",), show_default=True, help="May be repeated.")
+@click.option(
+    "--format",
+    "format_names",
+    multiple=True,
+    default=("tokenledger",),
+    show_default=True,
+    help="May be repeated.",
+)
 def sample(folder: str, events: int, days: int, seed: int, format_names: tuple[str, ...]) -> int:
     """Write realistic events: several providers, caches, errors, timeouts, late and repeated ones, an unknown model."""
     from loader.sample import write_sample
@@ -295,7 +327,11 @@ def _preview(target: Target, is_json: bool, **reading: Any) -> int:
     from loader.screen import show_preview
 
     options = Options(
-        reading["format_name"], reading["timezone"], reading["keep_content"], reading["final"], reading["again"]
+        reading["format_name"],
+        reading["timezone"],
+        reading["keep_content"],
+        reading["final"],
+        reading["again"],
     )
     found = preview(files.find(reading["paths"]), target, options, rows=3)
     if is_json:
@@ -335,7 +371,13 @@ def _progress(is_quiet: bool, text: str = "") -> Progress:
     columns = (
         [TextColumn("building"), BarColumn(), TextColumn(text)]
         if text
-        else [TextColumn("loading"), BarColumn(), DownloadColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn()]
+        else [
+            TextColumn("loading"),
+            BarColumn(),
+            DownloadColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+        ]
     )
     return Progress(*columns, console=complaints, transient=True, disable=is_quiet or not complaints.is_terminal)
 
@@ -347,7 +389,3 @@ def _print_json(value: Any) -> None:
         return str(item) if isinstance(item, Decimal) else item.isoformat() if hasattr(item, "isoformat") else str(item)
 
     click.echo(json.dumps(value, default=plain, indent=2))
-
-
-def _escaped(text: str) -> str:
-    return text.replace("[", "\\[")

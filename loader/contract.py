@@ -90,17 +90,26 @@ TABLES: dict[str, dict[str, Kind]] = {
 }
 CONTENT_COLUMNS = ("request_preview", "response_preview")
 CONTENT_KEYS = (
-    *("prompt", "prompts", "messages", "content", "text", "input", "output", "completion", "response", "choices"),
+    *(
+        "prompt",
+        "prompts",
+        "messages",
+        "content",
+        "text",
+        "input",
+        "output",
+        "completion",
+        "response",
+        "choices",
+    ),
     *("request_preview", "response_preview", "system", "thinking", "toolUseResult", "summary", "snapshot"),
 )
 """Keys of a line that hold what people wrote or models answered: never kept in `extra` unless content is asked for."""
 
 
-def dlt_columns(table: str) -> dict[str, dict[str, Any]]:
+def dlt_columns(table: str) -> list[Any]:
     """dlt's column hints of one raw table."""
-    return {
-        name: {"name": name, "nullable": name not in REQUIRED, **DLT_TYPES[kind]} for name, kind in TABLES[table].items()
-    }
+    return [{"name": name, "nullable": name not in REQUIRED, **DLT_TYPES[kind]} for name, kind in TABLES[table].items()]
 
 
 def conform(selected: Mapping[str, bool], *, keep_content: bool) -> str:
@@ -128,7 +137,9 @@ def conform(selected: Mapping[str, bool], *, keep_content: bool) -> str:
         if kind == "tokens":
             faults.append(f"token_fault('{name}', {name})")
         elif kind == "money":
-            faults.append(f"case when {name} is not null and money({name}) is null then '{name} is not a finite number' end")
+            faults.append(
+                f"case when {name} is not null and money({name}) is null then '{name} is not a finite number' end"
+            )
     return f"""
         texts as (select line_id, {", ".join(texts)} from selected),
         typed as (

@@ -77,7 +77,8 @@ def _local(path: str) -> list[InputFile]:
     elif here.exists():
         files = [here]
     else:
-        files = [Path(name) for name in glob.glob(str(here), recursive=True) if Path(name).is_file()]
+        # not Path.glob: the pattern may be absolute
+        files = [Path(name) for name in glob.glob(str(here), recursive=True) if Path(name).is_file()]  # noqa: PTH207
         if not files:
             raise UsageError(f"{path}: no such file.", "Check the path; quote a glob that the shell should not expand.")
     return [InputFile(str(file), str(file.absolute()), file.stat().st_size) for file in files]

@@ -33,8 +33,8 @@ _IDENTIFY = """
 class Identities:
     """The lines that had to be given an id, counted by file and content. Files are known by number.
 
-    What former loads read of a file is read again (`earlier`) only when a new line is not later than all those before it:
-    lines of another time have another content.
+    What former loads read of a file is read again (`earlier`) only when a new line is not later than all those before
+    it: lines of another time have another content.
     """
 
     def __init__(self, earlier: Callable[[int], Iterator[Batch]]) -> None:
@@ -58,8 +58,10 @@ class Identities:
             return events
         new = events.filter(is_new)
         numbers, of_file = new["line_id"], files.take(new["line_id"])
-        spans = pa.table({"file": of_file, "at": new["occurred_at"]}).group_by("file").aggregate(
-            [("at", "min"), ("at", "max")]
+        spans = (
+            pa.table({"file": of_file, "at": new["occurred_at"]})
+            .group_by("file")
+            .aggregate([("at", "min"), ("at", "max")])
         )
         for span in spans.to_pylist():
             file = span["file"]

@@ -33,7 +33,8 @@ _CHECKED = f"""
 # A NUL written as an escape is legal JSON, and only DuckDB stores it. Twice, because neighbours share a character.
 _NUL, _NUL_MENDED = r"'(^|[^\\](?:\\\\)*)\\u0000'", r"'\1\\ufffd'"
 _WITHOUT_NUL = f"""
-    select regexp_replace(regexp_replace(line, {_NUL}, {_NUL_MENDED}, 'g'), {_NUL}, {_NUL_MENDED}, 'g') as line from batch
+    select regexp_replace(regexp_replace(line, {_NUL}, {_NUL_MENDED}, 'g'), {_NUL}, {_NUL_MENDED}, 'g') as line
+    from batch
 """
 # JavaScript writes half of a surrogate pair where it cut a text in an emoji: no Unicode, but a request all the same.
 _WITHOUT_HALF_PAIRS = r"""
@@ -65,8 +66,8 @@ _KEPT = """
 class Parsed:
     """Lines after parsing: landed, rejected and skipped ones add up to those read.
 
-    `events` has line_id and the contract's FORMAT_COLUMNS, in the order of the lines; `rejected` has line_id, reason, line
-    and, where the line is no text that every warehouse can store, line_base64 in its stead.
+    `events` has line_id and the contract's FORMAT_COLUMNS, in the order of the lines; `rejected` has line_id, reason,
+    line and, where the line is no text that every warehouse can store, line_base64 in its stead.
     """
 
     events: pa.Table
@@ -97,9 +98,10 @@ def parse(lines: pa.ChunkedArray, is_overlong: pa.ChunkedArray, format_: Format,
             pa.table({"line_id": pa.arange(0, len(lines)), "reason": faults}, _REASONS).filter(
                 pc.fill_null(pc.not_equal(faults, _BLANK), False)
             ),
-            found.select(["line_id", "reject_reason"]).filter(pc.is_valid(found["reject_reason"])).cast(
-                pa.schema([("line_id", pa.int64()), ("reject_reason", pa.string())])
-            ).rename_columns(_REASONS.names),
+            found.select(["line_id", "reject_reason"])
+            .filter(pc.is_valid(found["reject_reason"]))
+            .cast(pa.schema([("line_id", pa.int64()), ("reject_reason", pa.string())]))
+            .rename_columns(_REASONS.names),
         ]
     )
     if found["reject_reason"].null_count < len(found):
@@ -129,8 +131,8 @@ def _texts(lines: pa.ChunkedArray, parser: Parser) -> pa.ChunkedArray:
 def _check(texts: pa.ChunkedArray, is_overlong: pa.ChunkedArray, format_: Format, parser: Parser) -> pa.Table:
     """For each line: `fault` (why it cannot be read, or that it is blank), `has_unmapped` keys, `has_nul`.
 
-    Most lines of a file have the keys of their neighbours, so all are compared with the first line's keys, and only what
-    differs is looked at key by key.
+    Most lines of a file have the keys of their neighbours, so all are compared with the first line's keys, and only
+    what differs is looked at key by key.
     """
     first = parser.run("select try(json_keys(line)) as keys from batch", line=texts[:1])["keys"][0].as_py() or []
     usual = first if len(set(first)) == len(first) else []

@@ -1,4 +1,4 @@
-"""Carries Arrow tables to raw_usage with dlt. What is known of former loads lies in the warehouse, not on this machine."""
+"""Carries Arrow tables to raw_usage with dlt; what is known of former loads lies in the warehouse, not here."""
 
 import hashlib
 import os
@@ -57,7 +57,7 @@ class Pipeline:
 
         schema = dlt.Schema(SOURCE)
         for name in contract.TABLES:
-            schema.update_table(new_table(name, columns=list(contract.dlt_columns(name).values())))
+            schema.update_table(new_table(name, columns=contract.dlt_columns(name)))
         source = dlt.source(lambda: dlt.resource(rows, name=SOURCE), schema=schema)()
         try:
             self.dlt_pipeline.extract(source, loader_file_format="parquet")

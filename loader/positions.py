@@ -14,8 +14,8 @@ TAIL_BYTES = 256
 class Position(TypedDict):
     """How far a file was read: `offset` bytes and `lines` lines, by the format of that name.
 
-    `head` is a digest of the first bytes (a power of two of them), `tail` one of the TAIL_BYTES before the offset: a file
-    that has both begins with what was read, whatever its name. `latest` is the latest time (ISO 8601) of a line
+    `head` is a digest of the first bytes (a power of two of them), `tail` one of the TAIL_BYTES before the offset: a
+    file that has both begins with what was read, whatever its name. `latest` is the latest time (ISO 8601) of a line
     whose id was made from its content, NULL if there was none.
     """
 

@@ -42,7 +42,9 @@ def find_project(start: Path) -> Path:
         project = folder / "dbt_project.yml"
         if project.is_file() and yaml.safe_load(project.read_text()).get("name") == PROFILE:
             return folder
-    raise UsageError("No Tokenmart project here.", "Run this in a checkout of Tokenmart, or name it with --project-dir.")
+    raise UsageError(
+        "No Tokenmart project here.", "Run this in a checkout of Tokenmart, or name it with --project-dir."
+    )
 
 
 def read_target(project_folder: Path, name: str | None = None) -> Target:

@@ -41,13 +41,17 @@ def summary(warehouse: Warehouse, target: Target) -> Summary:
     totals = _rows(
         warehouse,
         f"select {costs}, count(*), min(usage_date), max(usage_date) from {marts}.daily_costs",
-        *names, "days", "first_date", "last_date",
+        *names,
+        "days",
+        "first_date",
+        "last_date",
     )[0]
     totals.update(
         _rows(
             warehouse,
             f"select sum(errors), sum(timeouts) from {marts}.daily_errors_by_model",
-            "errors", "timeouts",
+            "errors",
+            "timeouts",
         )[0]
     )
     return Summary(
@@ -56,20 +60,31 @@ def summary(warehouse: Warehouse, target: Target) -> Summary:
             warehouse,
             f"select provider, model, {costs} from {marts}.daily_costs_by_model group by provider, model"
             " order by coalesce(sum(cost_usd), 0) desc, sum(requests) desc, model",
-            "provider", "model", *names,
+            "provider",
+            "model",
+            *names,
         ),
         days=_rows(
             warehouse,
             f"select costs.usage_date, costs.requests, costs.cost_usd, latency.duration_ms_p95"
             f" from {marts}.daily_costs as costs left join {marts}.daily_latency as latency"
             " on costs.usage_date = latency.usage_date order by costs.usage_date",
-            "usage_date", "requests", "cost_usd", "duration_ms_p95",
+            "usage_date",
+            "requests",
+            "cost_usd",
+            "duration_ms_p95",
         ),
         windows=_rows(
             warehouse,
             "select window_days, last_date, requests, cost_usd, error_rate, duration_ms_p95, active_users,"
             f" projected_month_cost_usd from {marts}.usage_summary where period = 'current' order by window_days",
-            "window_days", "last_date", "requests", "cost_usd", "error_rate", "duration_ms_p95", "active_users",
+            "window_days",
+            "last_date",
+            "requests",
+            "cost_usd",
+            "error_rate",
+            "duration_ms_p95",
+            "active_users",
             "projected_month_cost_usd",
         ),
     )
@@ -82,10 +97,18 @@ def status(warehouse: Warehouse, target: Target, *, loads: int) -> Status:
     tables = {tuple(row) for row in warehouse.query("select table_schema, table_name from information_schema.tables")}
     if (raw, "loaded_files") not in tables:
         return Status(0, None, None, [], [], 0, 0)
-    events, newest, last = warehouse.query(
-        f"select count(*), max(occurred_at), max(loaded_at) from {raw}.events where _dlt_load_id in {complete}"
-    )[0] if (raw, "events") in tables else (0, None, None)
-    taken = f" and load_id not in (select load_id from {marts}.loads where batch_id > 0)" if (marts, "loads") in tables else ""
+    events, newest, last = (
+        warehouse.query(
+            f"select count(*), max(occurred_at), max(loaded_at) from {raw}.events where _dlt_load_id in {complete}"
+        )[0]
+        if (raw, "events") in tables
+        else (0, None, None)
+    )
+    taken = (
+        f" and load_id not in (select load_id from {marts}.loads where batch_id > 0)"
+        if (marts, "loads") in tables
+        else ""
+    )
     stray = sum(
         warehouse.query(f"select count(*) from {raw}.{table} where _dlt_load_id not in {complete}")[0][0]
         for table in ("events", "rejected_lines")
@@ -100,14 +123,24 @@ def status(warehouse: Warehouse, target: Target, *, loads: int) -> Status:
             "select _dlt_load_id, max(loaded_at), count(*), sum(lines_read), sum(lines_landed), sum(lines_skipped),"
             f" sum(lines_rejected) from {raw}.loaded_files where _dlt_load_id in {complete}"
             f" group by _dlt_load_id order by max(loaded_at) desc, _dlt_load_id desc limit {loads}",
-            "load_id", "loaded_at", "files", "read", "landed", "skipped", "rejected",
+            "load_id",
+            "loaded_at",
+            "files",
+            "read",
+            "landed",
+            "skipped",
+            "rejected",
         ),
         rejects=_rows(
             warehouse,
             f"select reason, count(*), min(source_file) from {raw}.rejected_lines where _dlt_load_id in {complete}"
             " group by reason order by count(*) desc, reason",
-            "reason", "lines", "first_file",
-        ) if (raw, "rejected_lines") in tables else [],
+            "reason",
+            "lines",
+            "first_file",
+        )
+        if (raw, "rejected_lines") in tables
+        else [],
         pending=warehouse.query(f"select count(*) from {raw}._dlt_loads where status = 0{taken}")[0][0],
         stray=stray,
     )
@@ -122,7 +155,14 @@ def rejects(warehouse: Warehouse, target: Target, *, reason: str | None, limit: 
         "select source_file, source_line, source_offset, source_format, reason, loaded_at, line, line_base64"
         f" from {raw}.rejected_lines where _dlt_load_id in (select load_id from {raw}._dlt_loads where status = 0)"
         f" {condition} order by loaded_at desc, source_file, source_line {f'limit {limit}' if limit else ''}",
-        "file", "line", "offset", "format", "reason", "loaded_at", "text", "base64",
+        "file",
+        "line",
+        "offset",
+        "format",
+        "reason",
+        "loaded_at",
+        "text",
+        "base64",
     )
     for row in rows:
         text, encoded = row.pop("text"), row.pop("base64")

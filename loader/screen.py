@@ -63,28 +63,37 @@ def show_summary(console: Console, summary: Summary, location: str) -> None:
         f"[bold]{_usd(totals['cost_usd'])}[/] for [bold]{totals['requests']:,}[/] requests on {totals['days']:,} days,"
         f" {totals['first_date']} to {totals['last_date']}",
         f"{_count(totals['input_tokens'])} tokens in, {_count(totals['output_tokens'])} out;"
-        f" {totals['errors']:,} errors and {totals['timeouts']:,} timeouts ({_percent(totals['errors'], totals['requests'])}"
-        " errors)",
+        f" {totals['errors']:,} errors ({_percent(totals['errors'], totals['requests'])})"
+        f" and {totals['timeouts']:,} timeouts",
     ]
     if totals["unpriced_requests"]:
         lines.append(f"[yellow]{totals['unpriced_requests']:,} requests have no price[/] and are missing in the cost")
     spark = Table.grid(padding=(0, 2))
     spark.add_row("cost", sparkline([day["cost_usd"] for day in days]), f"up to {_usd(_most(days, 'cost_usd'))} a day")
     spark.add_row("requests", sparkline([day["requests"] for day in days]), f"up to {_most(days, 'requests'):,} a day")
-    spark.add_row("p95", sparkline([day["duration_ms_p95"] for day in days]), f"up to {_ms(_most(days, 'duration_ms_p95'))}")
+    spark.add_row(
+        "p95",
+        sparkline([day["duration_ms_p95"] for day in days]),
+        f"up to {_ms(_most(days, 'duration_ms_p95'))}",
+    )
     console.print(Panel(Group(*map(Text.from_markup, lines), Text(), spark), title="Tokenmart", title_align="left"))
     console.print(_models(summary.models))
     console.print(_days(days))
     console.print(_windows(summary.windows))
     console.print(f"The marts are in [bold]{location}[/].")
-    console.print("Next: [bold]tokenmart status[/], or dbt docs generate && dbt docs serve for what every column means.")
+    console.print(
+        "Next: [bold]tokenmart status[/], or dbt docs generate && dbt docs serve for what every column means."
+    )
 
 
 def show_status(console: Console, status: Status, location: str) -> None:
     """The last loads, the rejects and what is pending."""
     console.print(f"[bold]{location}[/]: {status.events:,} landed rows")
     if status.last_loaded_at:
-        console.print(f"last loaded {status.last_loaded_at:%Y-%m-%d %H:%M} UTC, newest request {status.newest_event_at:%Y-%m-%d %H:%M} UTC")
+        console.print(
+            f"last loaded {status.last_loaded_at:%Y-%m-%d %H:%M} UTC,"
+            f" newest request {status.newest_event_at:%Y-%m-%d %H:%M} UTC"
+        )
     loads = _table("Last loads", "load", "at (UTC)", ">files", ">read", ">landed", ">skipped", ">rejected")
     for row in status.loads:
         counts = [f"{row[name]:,}" for name in ("files", "read", "landed", "skipped", "rejected")]
@@ -124,7 +133,9 @@ def show_preview(console: Console, files: Sequence[Preview]) -> None:
             shown = ", ".join(f"{name}={value}" for name, value in event.items() if value is not None)
             console.print(Text.assemble(("  would land ", "green"), shown))
         for row in file.rejected:
-            console.print(Text.assemble(("  would be rejected ", "yellow"), f"{row['reason']}: {str(row['line'])[:80]}"))
+            console.print(
+                Text.assemble(("  would be rejected ", "yellow"), f"{row['reason']}: {str(row['line'])[:80]}")
+            )
 
 
 def sparkline(values: Sequence[Any], width: int = 60) -> str:
@@ -155,14 +166,29 @@ def _days(days: Rows) -> Table:
     for row in shown:
         share = float(row["cost_usd"] or 0) / most if most else 0.0
         bar = f"[cyan]{'█' * round(share * 24)}[/]"
-        table.add_row(str(row["usage_date"]), f"{row['requests']:,}", _usd(row["cost_usd"]), _ms(row["duration_ms_p95"]), bar)
+        table.add_row(
+            str(row["usage_date"]),
+            f"{row['requests']:,}",
+            _usd(row["cost_usd"]),
+            _ms(row["duration_ms_p95"]),
+            bar,
+        )
     if len(days) > SHOWN_DAYS:
         table.caption = f"the last {SHOWN_DAYS} of {len(days)} days in daily_costs"
     return table
 
 
 def _windows(windows: Rows) -> Table:
-    table = _table("Up to the last day", ">days", ">requests", ">cost", ">30 days at this pace", ">users", ">errors", ">p95")
+    table = _table(
+        "Up to the last day",
+        ">days",
+        ">requests",
+        ">cost",
+        ">30 days at this pace",
+        ">users",
+        ">errors",
+        ">p95",
+    )
     for row in windows:
         rate = f"{row['error_rate']:.2%}" if row["error_rate"] is not None else "-"
         table.add_row(
@@ -178,7 +204,14 @@ def _windows(windows: Rows) -> Table:
 
 
 def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, caption_justify="left")
+    table = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=None,
+        pad_edge=False,
+        caption_justify="left",
+    )
     for column in columns:
         table.add_column(column.lstrip(">"), justify="right" if column.startswith(">") else "left", overflow="fold")
     return table

@@ -1,4 +1,4 @@
-"""Recounts examples/ in plain Python and compares the marts of a DuckDB file with it: python tests/check_examples.py FILE."""
+"""Recounts examples/ in plain Python and compares a DuckDB file with it: python tests/check_examples.py FILE."""
 
 import json
 import sys
@@ -43,7 +43,12 @@ def requests() -> dict[str, tuple[str, int | None, int | None, Decimal | None]]:
         if usage and line["message"]["model"] != "<synthetic>":
             names = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
             tokens = sum(usage[name] for name in names)
-            see(line["message"]["id"] + line["requestId"], line["timestamp"][:10], (tokens, usage["output_tokens"]), None)
+            see(
+                line["message"]["id"] + line["requestId"],
+                line["timestamp"][:10],
+                (tokens, usage["output_tokens"]),
+                None,
+            )
     totals: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for number, point in enumerate(sorted(lines("ctm/*.jsonl"), key=lambda point: point["ts"])):
         total = totals[point["session"]]
@@ -53,7 +58,12 @@ def requests() -> dict[str, tuple[str, int | None, int | None, Decimal | None]]:
             total[name] = max(total[name], value)
         tokens = grown["input_tokens"] + grown["cache_tokens"]
         day = str(duckdb.sql(f"select cast(epoch_ms({point['ts']}) as date)").fetchall()[0][0])
-        see(f"ctm {number}", day, (tokens, grown["output_tokens"]), Decimal(grown["cost_usd_micros"]) / 1_000_000)
+        see(
+            f"ctm {number}",
+            day,
+            (tokens, grown["output_tokens"]),
+            Decimal(grown["cost_usd_micros"]) / 1_000_000,
+        )
     return found
 
 

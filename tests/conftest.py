@@ -84,5 +84,17 @@ def mart(new_mart: Callable[[str], Mart]) -> Mart:
 
 def tokenledger(event_id: str | None, timestamp: str = "2026-10-01T12:00:00Z", **fields: Any) -> dict[str, Any]:
     """A TokenLedger event with the least that it needs."""
-    event = {"event_id": event_id, "timestamp": timestamp, "provider": "openai", "model": "gpt-4o-mini-2024-07-18"}
-    return {**event, "input_tokens": 1000, "output_tokens": 100, "cached_tokens": 0, "status": "success", **fields}
+    event = {
+        "event_id": event_id,
+        "timestamp": timestamp,
+        "provider": "openai",
+        "model": "gpt-4o-mini-2024-07-18",
+    }
+    return {
+        **event,
+        "input_tokens": 1000,
+        "output_tokens": 100,
+        "cached_tokens": 0,
+        "status": "success",
+        **fields,
+    }

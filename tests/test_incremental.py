@@ -70,7 +70,7 @@ def of_tokenledger(line: dict[str, Any]) -> Event:
 
 
 def of_ctm(lines: Iterable[dict[str, Any]]) -> list[Event]:
-    """What the lines of one ctm file say: running totals, known by their content and its occurrence in the file."""
+    """What the lines of a ctm file say: running totals, known by content and by its occurrence in the file."""
     times: dict[bytes, int] = defaultdict(int)
     events = []
     for line in lines:
@@ -126,9 +126,7 @@ def computed_cost(request: Event) -> Decimal | None:
     price, cached_price, output_price = map(Decimal, PRICES[request["model"]])
     cached = request["cached"] or 0
     millionths = (
-        ((request["input"] or 0) - cached) * price
-        + cached * cached_price
-        + (request["output"] or 0) * output_price
+        ((request["input"] or 0) - cached) * price + cached * cached_price + (request["output"] or 0) * output_price
     )
     return (millionths / 1_000_000).quantize(PLACES)
 
@@ -143,9 +141,7 @@ def recount(events: Iterable[Event]) -> dict[str, list[Row]]:
         by_user[request["user"] or "unattributed"].append(request)
         by_session[request["session"] or "unattributed"].append(request)
         if request["status"] not in (None, "success"):
-            by_error[request["at"].date(), provider, model, request["error"] or "unattributed"].append(
-                request
-            )
+            by_error[request["at"].date(), provider, model, request["error"] or "unattributed"].append(request)
     counted: dict[str, list[Row]] = {
         "llm_requests": [
             (
@@ -258,23 +254,17 @@ class Story:
 
     def mark(self, load_id: str, *, is_complete: bool) -> None:
         """Says in dlt's own table whether a load came to its end."""
-        self.mart.query(
-            f"update raw_usage._dlt_loads set status = {int(not is_complete)} where load_id = '{load_id}'"
-        )
+        self.mart.query(f"update raw_usage._dlt_loads set status = {int(not is_complete)} where load_id = '{load_id}'")
         (self.incomplete.discard if is_complete else self.incomplete.add)(load_id)
 
     def build(self, *options: str) -> None:
         """Builds the marts and compares them with the recount."""
         self.mart.run("build", *options)
-        events = [
-            event for load_id, events in self.loads if load_id not in self.incomplete for event in events
-        ]
+        events = [event for load_id, events in self.loads if load_id not in self.incomplete for event in events]
         for model, expected in recount(events).items():
             found = sorted(self.mart.query(f"select {SELECTED[model]} from marts.{model}"), key=repr)
             wrong = [
-                (row, right)
-                for row, right in zip(found, expected, strict=False)
-                if not all(map(are_equal, row, right))
+                (row, right) for row, right in zip(found, expected, strict=False) if not all(map(are_equal, row, right))
             ]
             assert not wrong, f"{model}: {wrong[0][0]}\nis not {wrong[0][1]}"
             assert len(found) == len(expected), model
@@ -287,9 +277,9 @@ class Story:
         bounds: Iterable[str] | None = None,
         days_of: dict[str, list[str]] | None = None,
     ) -> None:
-        """Builds, and checks that the SQL sent names just these days, and that just they and these requests changed.
+        """Builds, and checks that the SQL names just these days, and that just they and these requests changed.
 
-        `bounds` are the days that the delete from llm_requests is bound to, `days_of` what differs for a mart.
+        `bounds` are the days that the delete from llm_requests is bound to, `days_of` the days of single marts.
         """
         before = self.rows_by_day()
         self.build()
@@ -300,16 +290,12 @@ class Story:
         assert set(written["daily_errors_by_type"]) <= set(expected["daily_errors_by_type"])
         expected["daily_errors_by_type"] = written["daily_errors_by_type"]
         assert written == expected
-        assert {
-            mart: self.literal_days(f"compiled/tokenmart/models/marts/{mart}.sql") for mart in DAILY
-        } == expected
+        assert {mart: self.literal_days(f"compiled/tokenmart/models/marts/{mart}.sql") for mart in DAILY} == expected
         changed = before["llm_requests"] ^ after["llm_requests"]
         assert {row[0] for _, row in changed} == set(requests)
         if bounds is not None:
             path = "run/tokenmart/models/requests/llm_requests.sql"
-            delete = (
-                (self.artifacts / path).read_text().partition("delete from")[2].partition("insert into")[0]
-            )
+            delete = (self.artifacts / path).read_text().partition("delete from")[2].partition("insert into")[0]
             assert self.days_in(delete) == sorted(bounds)
 
     def rows_by_day(self) -> dict[str, set[tuple[str, Row]]]:
@@ -335,9 +321,7 @@ class Story:
         """All rows of the requests and of every mart, without book-keeping."""
         return {
             model: sorted(
-                self.mart.query(
-                    f"select columns(lambda name: name not in {BOOK_KEEPING}) from marts.{model}"
-                ),
+                self.mart.query(f"select columns(lambda name: name not in {BOOK_KEEPING}) from marts.{model}"),
                 key=repr,
             )
             for model in ("llm_requests", *DAILY, *SUMMARIES)
@@ -422,7 +406,7 @@ def _own_artifacts(artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def base(artifacts: Path) -> tuple[Path, list[tuple[str, list[Event]]]]:
-    """Where the first test keeps a DuckDB file with the base loaded and built, and what was delivered to it."""
+    """Where the first test keeps a DuckDB file with the base loaded and built, and what it was delivered."""
     return artifacts / "base.duckdb", []
 
 
@@ -463,9 +447,7 @@ def test_a_first_build_counts_everything_and_a_second_finds_nothing_new(story: S
 
 
 def test_a_new_day_and_an_event_ten_days_late_touch_their_two_days_alone(story: Story) -> None:
-    story.deliver(
-        event("late", "2026-01-03T05:00:00"), *(event(f"n{i}", f"2026-01-13T0{i}:00:00") for i in range(3))
-    )
+    story.deliver(event("late", "2026-01-03T05:00:00"), *(event(f"n{i}", f"2026-01-13T0{i}:00:00") for i in range(3)))
     days = ["2026-01-03", "2026-01-13"]
     story.step(days=days, requests=["late", "n0", "n1", "n2"], bounds=days)
     story.step(bounds=[])
@@ -479,9 +461,7 @@ def test_snapshots_across_midnight_move_their_requests_and_an_emptied_day_vanish
     days = ["2026-01-12", "2026-01-13", "2026-01-20", "2026-01-21"]
     story.step(days=days, requests=["moving", "alone"], bounds=days)
     for mart in DAILY:
-        assert story.mart.query(
-            f"select count(*) from marts.{mart} where usage_date = date '2026-01-20'"
-        ) == [(0,)]
+        assert story.mart.query(f"select count(*) from marts.{mart} where usage_date = date '2026-01-20'") == [(0,)]
     story.step()
     # back again, over more than a day, and onto the day that was emptied
     story.deliver(
@@ -558,9 +538,7 @@ def test_days_lost_from_marts_heal_one_by_one(story: Story) -> None:
     before = story.everything()
     story.mart.query("delete from marts.daily_costs_by_model where usage_date = date '2026-01-03'")
     story.mart.query("delete from marts.daily_latency where usage_date >= date '2026-01-12'")
-    story.mart.query(
-        "update marts.hourly_costs set requests = requests + 1 where usage_date = date '2026-01-05'"
-    )
+    story.mart.query("update marts.hourly_costs set requests = requests + 1 where usage_date = date '2026-01-05'")
     story.step(
         days_of={
             "daily_costs_by_model": ["2026-01-03"],
@@ -581,9 +559,7 @@ def test_a_lost_mark_lets_the_load_be_taken_again_without_a_change(story: Story)
 
 
 def test_batches_grow_even_where_a_clock_ran_ahead_before(story: Story) -> None:
-    story.mart.query(
-        "insert into marts.loads (load_id, batch_id) values ('of a clock ahead', 9000000000000000)"
-    )
+    story.mart.query("insert into marts.loads (load_id, batch_id) values ('of a clock ahead', 9000000000000000)")
     story.deliver(event("m1", "2026-01-03T02:00:00"))
     story.step(days=["2026-01-03"], requests=["m1"])
     assert story.mart.query("select max(batch_id) from marts.daily_costs") == [(9000000000000001,)]
@@ -699,17 +675,13 @@ def change(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new, 1))
 
 
-def test_days_begin_in_the_reporting_time_zone_and_a_new_column_is_appended(
-    empty: Story, project: Path
-) -> None:
+def test_days_begin_in_the_reporting_time_zone_and_a_new_column_is_appended(empty: Story, project: Path) -> None:
     mart, here = empty.mart, ("--project-dir", str(project))
     change(project / "dbt_project.yml", "reporting_time_zone: UTC", "reporting_time_zone: Asia/Shanghai")
     change(project / "dbt_project.yml", "late_data_days: null", "late_data_days: 1")
     # 16:00 in UTC is midnight in Shanghai
     moving = event("moving", "2026-01-12T15:59:30", output_tokens=9, status="success", cached_tokens=3)
-    staying = event(
-        "staying", "2026-01-11T15:59:59.999999", output_tokens=9, status="success", cached_tokens=4
-    )
+    staying = event("staying", "2026-01-11T15:59:59.999999", output_tokens=9, status="success", cached_tokens=4)
     mart.run("load", mart.write("first.jsonl", moving, staying), *here)
     mart.run("build", *here)
     days = "select cast(usage_date as text), requests from marts.daily_costs_by_model order by 1"

@@ -1,7 +1,7 @@
 """Input formats: each is a DuckDB script that ends in a select of the event contract's columns.
 
-The select reads `events` (`line_id`, `line`, the line as a struct `event`, `extra`) where the script creates a type `event`,
-else `lines` (`line_id`, `line`); it passes `line_id` on, and the lines that it leaves out are skipped. A macro
+The select reads `events` (`line_id`, `line`, the line as a struct `event`, `extra`) where the script creates a type
+`event`, else `lines` (`line_id`, `line`); it passes `line_id` on, and the lines that it leaves out are skipped. A macro
 `recognises(line)` says whether a line is of the format.
 """
 
@@ -27,7 +27,10 @@ LINES = pa.schema([("line_id", pa.int64()), ("line", pa.large_string()), ("has_u
 
 @dataclass(frozen=True)
 class Format:
-    """A format ready to run: `query` reads a table `batch` (LINES) and gives line_id, the contract's columns and reject_reason."""
+    """A format ready to run: `query` reads a table `batch` (LINES).
+
+    It gives line_id, the contract's FORMAT_COLUMNS and reject_reason.
+    """
 
     name: str
     query: str
@@ -57,7 +60,8 @@ class Parser:
             path = Path(name) if name.endswith(".sql") else FOLDER / f"{name}.sql"
             if not path.is_file():
                 raise UsageError(
-                    f"There is no format {name}.", f"Use one of {', '.join(names())}, or the path of your own .sql file."
+                    f"There is no format {name}.",
+                    f"Use one of {', '.join(names())}, or the path of your own .sql file.",
                 )
             try:
                 self._formats[name] = self._prepared(path)

@@ -1,0 +1,131 @@
+"""Measures `tokenmart load` beside the usual dlt pipeline and DuckDB's bare read_json, in turn, in one run.
+
+    python tests/bench/load.py [--events 1000000] [--slow-events 50000] [--rounds 3]
+
+Each way is a process of its own that makes a new DuckDB file, start-up included. The usual pipeline, a generator of
+dicts, is so slow that it gets only the first --slow-events lines; its seconds are scaled up, less its start-up.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+PROJECT = Path(__file__).parent.parent.parent
+NUMBERS = {"duration_ms": "double", "cost_usd": "double", "timestamp": "timestamptz"}
+NUMBERS |= dict.fromkeys(("input_tokens", "output_tokens", "total_tokens", "cached_tokens"), "bigint")
+
+
+def read_json(log: Path, database: Path) -> None:
+    """The floor: no checks, no line accounting, no state."""
+    import duckdb
+
+    with log.open() as file:
+        keys = json.loads(next(file))
+    columns = ", ".join(f"'{key}': '{NUMBERS.get(key, 'varchar')}'" for key in keys)
+    with duckdb.connect(str(database)) as connection:
+        lines = f"read_json('{log}', format = 'newline_delimited', columns = {{{columns}}})"
+        connection.execute(f"create table events as select * from {lines}")
+
+
+def generator_of_dicts(log: Path, database: Path) -> None:
+    """The way dlt's tutorials show: one dict a line."""
+    import dlt
+
+    def events() -> Iterator[dict[str, Any]]:
+        with log.open() as lines:
+            for line in lines:
+                yield json.loads(line)
+
+    pipeline = dlt.pipeline(
+        "bench",
+        pipelines_dir=str(database.parent / "pipelines"),
+        destination=dlt.destinations.duckdb(str(database)),
+        dataset_name="raw",
+    )
+    pipeline.run(dlt.resource(events, name="events"), write_disposition="append")
+
+
+WAYS = {"read_json": read_json, "generator": generator_of_dicts}
+
+
+def timed(way: str, log: Path) -> tuple[float, int]:
+    """Seconds of one run of a way over a log, and its peak memory in megabytes."""
+    with tempfile.TemporaryDirectory() as folder:
+        database = Path(folder) / "bench.duckdb"
+        command = [sys.executable, __file__, "--way", way, "--log", str(log), "--database", str(database)]
+        if way == "tokenmart":
+            script = "from loader.cli import main; main()"
+            command = [sys.executable, "-c", script, "load", str(log), "--project-dir", str(PROJECT)]
+        settings = {
+            **os.environ,
+            "TOKENMART_DUCKDB_PATH": str(database),
+            "RUNTIME__DLTHUB_TELEMETRY": "false",
+        }
+        started = time.perf_counter()
+        process = subprocess.Popen(command, env=settings, stdout=subprocess.DEVNULL)
+        _, code, usage = os.wait4(process.pid, 0)
+        if code:
+            raise SystemExit(f"{way} failed")
+        return time.perf_counter() - started, usage.ru_maxrss // 1024
+
+
+@click.command()
+@click.option("--events", default=1_000_000)
+@click.option("--slow-events", default=50_000)
+@click.option("--rounds", default=3)
+@click.option("--way", type=click.Choice(list(WAYS)), hidden=True)
+@click.option("--log", type=Path, hidden=True)
+@click.option("--database", type=Path, hidden=True)
+def main(events: int, slow_events: int, rounds: int, way: str | None, log: Path, database: Path) -> None:
+    """Prints the median seconds of each way and the ratios."""
+    if way:
+        WAYS[way](log, database)
+        return
+    from loader.sample import write_sample
+
+    with tempfile.TemporaryDirectory() as folder:
+        print(f"Writing {events:,} events...")
+        paths = write_sample(Path(folder), events=events, days=90, seed=1)
+        log = Path(folder) / "all.jsonl"
+        with log.open("wb") as whole:
+            for path in paths:
+                whole.write(path.read_bytes())
+        lines = log.read_bytes().count(b"\n")
+        few, none = Path(folder) / "few.jsonl", Path(folder) / "none.jsonl"
+        with log.open("rb") as whole:
+            head = [next(whole) for _ in range(min(slow_events, lines))]
+        few.write_bytes(b"".join(head))
+        none.write_bytes(head[0])
+        del head
+        seconds: dict[str, list[float]] = {"read_json": [], "tokenmart": [], "generator": []}
+        memory = 0
+        for number in range(rounds):
+            print(f"Round {number + 1} of {rounds}...")
+            seconds["read_json"].append(timed("read_json", log)[0])
+            spent, peak = timed("tokenmart", log)
+            seconds["tokenmart"].append(spent)
+            memory = max(memory, peak)
+            start_up = timed("generator", none)[0]
+            seconds["generator"].append(start_up + (timed("generator", few)[0] - start_up) * lines / slow_events)
+    medians = {name: statistics.median(values) for name, values in seconds.items()}
+    print(f"\n{lines:,} lines; median of {rounds} rounds, each process with its start-up")
+    print(f"  dlt, generator of dicts  {medians['generator']:8.1f} s  (scaled up from {slow_events:,} lines)")
+    print(f"  tokenmart load           {medians['tokenmart']:8.1f} s  peak memory {memory:,} MB")
+    print(f"  DuckDB read_json         {medians['read_json']:8.1f} s")
+    print(
+        f"tokenmart load is {medians['generator'] / medians['tokenmart']:.0f} times as fast as the generator of dicts,"
+    )
+    print(f"and takes {medians['tokenmart'] / medians['read_json']:.1f} times as long as read_json")
+
+
+if __name__ == "__main__":
+    main()
