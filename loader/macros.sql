@@ -1,5 +1,4 @@
 -- DuckDB macros that the event contract and the formats share; x is a JSON value as text: a number bare, a text quoted.
-
 -- what is landed of a text: empty is unknown
 create macro landed_text(x) as nullif(x, '');
 

@@ -25,9 +25,7 @@ with
         select
             *,
             coalesce(
-                sum(writes) over (
-                    partition by session order by event rows between unbounded preceding and 1 preceding
-                ),
+                sum(writes) over (partition by session order by event rows between unbounded preceding and 1 preceding),
                 0
             ) as reads,
             divide(writes * percent_1h, 100) as writes_1h,
@@ -49,9 +47,7 @@ with
             requested_at,
             event,
             0 as part,
-            to_json(
-                struct_pack(type := 'summary', summary := task, leafUuid := drawn_uuid(event, 'line 1'))
-            ) as line,
+            to_json(struct_pack(type := 'summary', summary := task, leafUuid := drawn_uuid(event, 'line 1'))) as line,
         from asked
         where place = 0
     ),
@@ -70,9 +66,8 @@ with
                     isSidechain := false,
                     cwd := '/home/dev/' || project,
                     timestamp := strftime(requested_at, '%Y-%m-%dT%H:%M:%S.%gZ'),
-                    message := struct_pack(
-                        role := 'user', content := if(place = 0, task, 'The command printed 12 lines')
-                    )
+                    message
+                    := struct_pack(role := 'user', content := if(place = 0, task, 'The command printed 12 lines'))
                 )
             ) as line,
         from asked
@@ -124,9 +119,8 @@ with
                     sessionId := session_id,
                     isSidechain := false,
                     cwd := '/home/dev/' || project,
-                    timestamp := strftime(
-                        requested_at + to_milliseconds(700 * (1 + snapshot)), '%Y-%m-%dT%H:%M:%S.%gZ'
-                    ),
+                    timestamp
+                    := strftime(requested_at + to_milliseconds(700 * (1 + snapshot)), '%Y-%m-%dT%H:%M:%S.%gZ'),
                     requestId := 'req_' || left(md5(sample_key(event, 'request')), 20),
                     message := struct_pack(
                         id := 'msg_' || left(md5(sample_key(event, 'message')), 20),
@@ -144,8 +138,7 @@ with
                             cache_creation_input_tokens := writes,
                             cache_read_input_tokens := cast(reads as bigint),
                             cache_creation := struct_pack(
-                                ephemeral_5m_input_tokens := writes - writes_1h,
-                                ephemeral_1h_input_tokens := writes_1h
+                                ephemeral_5m_input_tokens := writes - writes_1h, ephemeral_1h_input_tokens := writes_1h
                             ),
                             output_tokens := output_tokens,
                             output_tokens_details := struct_pack(thinking_tokens := thinking_tokens),
@@ -189,10 +182,5 @@ with
         union all
         from system_lines
     )
-select
-    '-home-dev-' || project || '/' || session_id || '.jsonl' as file,
-    requested_at as written_at,
-    event,
-    part,
-    line,
+select '-home-dev-' || project || '/' || session_id || '.jsonl' as file, requested_at as written_at, event, part, line,
 from all_lines

@@ -145,13 +145,8 @@ select
                 session_id := if(app_name <> 'batch-tagger', drawn_uuid(session, 'session'), null),
                 organization_id := organization_id,
                 app_name := app_name,
-                environment := case
-                    when environment_draw < 80
-                    then 'prod'
-                    when environment_draw < 93
-                    then 'staging'
-                    else 'dev'
-                end,
+                environment
+                := case when environment_draw < 80 then 'prod' when environment_draw < 93 then 'staging' else 'dev' end,
                 status := status,
                 error_type := error_type,
                 error_message := error_message,

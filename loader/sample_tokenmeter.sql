@@ -19,9 +19,7 @@ with
         select
             *,
             16 + skewed(reply_tokens, event, 'reply') as output_tokens,
-            if(
-                place > 0, divide(prompt * (50 + draw(event, 'cached share', 40)), 100), 0
-            ) as cache_read_tokens,
+            if(place > 0, divide(prompt * (50 + draw(event, 'cached share', 40)), 100), 0) as cache_read_tokens,
             if(provider = 'anthropic', divide(prompt, 10), 0) as cache_write_tokens,
             prompt - cache_read_tokens - cache_write_tokens as uncached_tokens,
         from asked

@@ -1,10 +1,10 @@
 {# Requests, errors and timeouts of a relation. A timeout is a status of its own, not an error. #}
 {% macro failure_counts(requests) %}
-    cast(count(*) as {{ data_type('bigint') }}) as requests,
-    {{ count_of_status(requests, 'error') }} as errors,
-    {{ count_of_status(requests, 'timeout') }} as timeouts
+    cast(count(*) as {{ data_type("bigint") }}) as requests,
+    {{ count_of_status(requests, "error") }} as errors,
+    {{ count_of_status(requests, "timeout") }} as timeouts
 {%- endmacro %}
 
 {% macro count_of_status(requests, status) -%}
-    cast(sum(case when {{ requests }}.status = '{{ status }}' then 1 else 0 end) as {{ data_type('bigint') }})
+    cast(sum(case when {{ requests }}.status = '{{ status }}' then 1 else 0 end) as {{ data_type("bigint") }})
 {%- endmacro %}

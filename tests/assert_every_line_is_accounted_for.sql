@@ -1,19 +1,19 @@
 -- Of every file in a complete load: lines landed, skipped and rejected are the lines read, and the rows are there.
 with
 
-complete as (select load_id from {{ source('raw_usage', '_dlt_loads') }} where status = 0),
+    complete as (select load_id from {{ source("raw_usage", "_dlt_loads") }} where status = 0),
 
-files as (
-    select _dlt_load_id, source_file, lines_read, lines_landed, lines_skipped, lines_rejected
-    from {{ source('raw_usage', 'loaded_files') }}
-    where _dlt_load_id in (select load_id from complete)
-),
+    files as (
+        select _dlt_load_id, source_file, lines_read, lines_landed, lines_skipped, lines_rejected
+        from {{ source("raw_usage", "loaded_files") }}
+        where _dlt_load_id in (select load_id from complete)
+    ),
 
-landed as (
-    select _dlt_load_id, source_file, count(*) as lines_landed
-    from {{ source('raw_usage', 'events') }}
-    group by _dlt_load_id, source_file
-)
+    landed as (
+        select _dlt_load_id, source_file, count(*) as lines_landed
+        from {{ source("raw_usage", "events") }}
+        group by _dlt_load_id, source_file
+    )
 
 select files._dlt_load_id, files.source_file
 from files

@@ -1,35 +1,39 @@
 -- The latency and error marts count the same requests, errors and timeouts as llm_requests, day by day.
 with
 
-expected as (
-    select
-        requests.usage_date,
-        {{ failure_counts('requests') }},
-        sum(case when requests.status <> 'success' then 1 else 0 end) as failed_requests,
-        count(requests.duration_ms) as timed_requests
-    from {{ ref('llm_requests') }} as requests
-    group by requests.usage_date
-),
+    expected as (
+        select
+            requests.usage_date,
+            {{ failure_counts("requests") }},
+            sum(case when requests.status <> 'success' then 1 else 0 end) as failed_requests,
+            count(requests.duration_ms) as timed_requests
+        from {{ ref("llm_requests") }} as requests
+        group by requests.usage_date
+    ),
 
-latency as (select usage_date, sum(requests) as requests, sum(duration_ms_requests) as timed_requests from {{ ref('daily_latency') }} group by usage_date),
+    latency as (
+        select usage_date, sum(requests) as requests, sum(duration_ms_requests) as timed_requests
+        from {{ ref("daily_latency") }}
+        group by usage_date
+    ),
 
-latency_by_model as (
-    select usage_date, sum(requests) as requests, sum(duration_ms_requests) as timed_requests
-    from {{ ref('daily_latency_by_model') }}
-    group by usage_date
-),
+    latency_by_model as (
+        select usage_date, sum(requests) as requests, sum(duration_ms_requests) as timed_requests
+        from {{ ref("daily_latency_by_model") }}
+        group by usage_date
+    ),
 
-errors_by_model as (
-    select usage_date, sum(requests) as requests, sum(errors) as errors, sum(timeouts) as timeouts
-    from {{ ref('daily_errors_by_model') }}
-    group by usage_date
-),
+    errors_by_model as (
+        select usage_date, sum(requests) as requests, sum(errors) as errors, sum(timeouts) as timeouts
+        from {{ ref("daily_errors_by_model") }}
+        group by usage_date
+    ),
 
-errors_by_type as (
-    select usage_date, sum(requests) as requests, sum(errors) as errors, sum(timeouts) as timeouts
-    from {{ ref('daily_errors_by_type') }}
-    group by usage_date
-)
+    errors_by_type as (
+        select usage_date, sum(requests) as requests, sum(errors) as errors, sum(timeouts) as timeouts
+        from {{ ref("daily_errors_by_type") }}
+        group by usage_date
+    )
 
 select expected.usage_date
 from expected

@@ -1,11 +1,6 @@
 -- depends_on: {{ ref('request_days') }}
-with
+with requests as (select * from {{ ref("llm_requests") }} {{ where_days_changed() }})
 
-requests as (select * from {{ ref('llm_requests') }} {{ where_days_changed() }})
-
-select
-    requests.usage_date,
-    {{ cost_measures('requests') }},
-    max(requests.batch_id) as batch_id
+select requests.usage_date, {{ cost_measures("requests") }}, max(requests.batch_id) as batch_id
 from requests
 group by requests.usage_date

@@ -1,21 +1,15 @@
 -- depends_on: {{ ref('request_days') }}
-{% set dimensions = ['organization_id', 'team', 'project', 'cost_center', 'app_name', 'environment', 'feature'] %}
+{% set dimensions = ["organization_id", "team", "project", "cost_center", "app_name", "environment", "feature"] %}
 with
 
-requests as (select * from {{ ref('llm_requests') }} {{ where_days_changed() }}),
+    requests as (select * from {{ ref("llm_requests") }} {{ where_days_changed() }}),
 
-attributed as (select requests.*, {{ attributed(dimensions, 'requests') }} from requests)
+    attributed as (select requests.*, {{ attributed(dimensions, "requests") }} from requests)
 
 select
     attributed.usage_date,
-    {% for dimension in dimensions %}
-    attributed.attributed_{{ dimension }} as {{ dimension }},
-    {% endfor %}
-    {{ cost_measures('attributed') }},
+    {% for dimension in dimensions %} attributed.attributed_{{ dimension }} as {{ dimension }}, {% endfor %}
+    {{ cost_measures("attributed") }},
     max(attributed.batch_id) as batch_id
 from attributed
-group by
-    attributed.usage_date
-    {%- for dimension in dimensions %},
-    attributed.attributed_{{ dimension }}
-    {%- endfor %}
+group by attributed.usage_date {%- for dimension in dimensions %}, attributed.attributed_{{ dimension }} {%- endfor %}

@@ -1,16 +1,16 @@
 -- depends_on: {{ ref('request_days') }}
 with
 
-requests as (select * from {{ ref('llm_requests') }} {{ where_days_changed() }}),
+    requests as (select * from {{ ref("llm_requests") }} {{ where_days_changed() }}),
 
-attributed as (select requests.*, {{ attributed(['user_id'], 'requests') }} from requests)
+    attributed as (select requests.*, {{ attributed(["user_id"], "requests") }} from requests)
 
 select
     attributed.usage_date,
     attributed.attributed_user_id as user_id,
     min(attributed.occurred_at) as first_request_at,
     max(attributed.occurred_at) as last_request_at,
-    {{ cost_measures('attributed') }},
+    {{ cost_measures("attributed") }},
     max(attributed.batch_id) as batch_id
 from attributed
 group by attributed.usage_date, attributed.attributed_user_id

@@ -1,30 +1,19 @@
 -- depends_on: {{ ref('request_days') }}
-{% set dimensions = ['provider', 'model', 'error_type', 'error_message'] %}
+{% set dimensions = ["provider", "model", "error_type", "error_message"] %}
 with
 
-requests as (
-    -- the newest batch of the day, not of its failures: the day is compared with request_days by it
-    select *, max(batch_id) over (partition by usage_date) as day_batch_id
-    from {{ ref('llm_requests') }}
-    {{ where_days_changed() }}
-),
+    requests as (
+        -- the newest batch of the day, not of its failures: the day is compared with request_days by it
+        select *, max(batch_id) over (partition by usage_date) as day_batch_id
+        from {{ ref("llm_requests") }} {{ where_days_changed() }}
+    ),
 
-failures as (
-    select requests.*, {{ attributed(dimensions, 'requests') }}
-    from requests
-    where status <> 'success'
-)
+    failures as (select requests.*, {{ attributed(dimensions, "requests") }} from requests where status <> 'success')
 
 select
     failures.usage_date,
-    {% for dimension in dimensions %}
-    failures.attributed_{{ dimension }} as {{ dimension }},
-    {% endfor %}
-    {{ failure_counts('failures') }},
+    {% for dimension in dimensions %} failures.attributed_{{ dimension }} as {{ dimension }}, {% endfor %}
+    {{ failure_counts("failures") }},
     max(failures.day_batch_id) as batch_id
 from failures
-group by
-    failures.usage_date
-    {%- for dimension in dimensions %},
-    failures.attributed_{{ dimension }}
-    {%- endfor %}
+group by failures.usage_date {%- for dimension in dimensions %}, failures.attributed_{{ dimension }} {%- endfor %}

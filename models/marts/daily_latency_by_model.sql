@@ -1,17 +1,17 @@
 -- depends_on: {{ ref('request_days') }}
 with
 
-requests as (select * from {{ ref('llm_requests') }} {{ where_days_changed() }}),
+    requests as (select * from {{ ref("llm_requests") }} {{ where_days_changed() }}),
 
-attributed as (select requests.*, {{ attributed(['provider', 'model'], 'requests') }} from requests)
+    attributed as (select requests.*, {{ attributed(["provider", "model"], "requests") }} from requests)
 
 select
     attributed.usage_date,
     attributed.attributed_provider as provider,
     attributed.attributed_model as model,
-    cast(count(*) as {{ data_type('bigint') }}) as requests,
-    {{ duration_measures('attributed', 'duration_ms') }},
-    {{ duration_measures('attributed', 'time_to_first_token_ms') }},
+    cast(count(*) as {{ data_type("bigint") }}) as requests,
+    {{ duration_measures("attributed", "duration_ms") }},
+    {{ duration_measures("attributed", "time_to_first_token_ms") }},
     max(attributed.batch_id) as batch_id
 from attributed
 group by attributed.usage_date, attributed.attributed_provider, attributed.attributed_model

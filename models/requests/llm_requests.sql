@@ -11,72 +11,76 @@
 {% set batch = this_batch() %}
 {% if is_incremental() %}
     {% set is_delivered = is_delivered_by(new_loads()) %}
-    {% set is_again = "event_id in (select event_id from " ~ ref('stg_usage__events') ~ " where " ~ is_delivered ~ ")" %}
-    {% set days = days_to_write(is_delivered, is_again) if is_delivered != '1 = 0' else [] %}
-    {% do bound_writes(in_days(days, target_column('usage_date'))) %}
+    {% set is_again = (
+        "event_id in (select event_id from " ~ ref("stg_usage__events") ~ " where " ~ is_delivered ~ ")"
+    ) %}
+    {% set days = days_to_write(is_delivered, is_again) if is_delivered != "1 = 0" else [] %}
+    {% do bound_writes(in_days(days, target_column("usage_date"))) %}
 {% endif %}
 
 with
 
-delivered as (
-    select
-        {{ columns }},
-        usage_date as first_usage_date,
-        usage_date as last_usage_date,
-        cast({{ batch }} as {{ data_type('bigint') }}) as batch_id
-    from {{ ref('stg_usage__events') }}
-    {% if is_incremental() %}
-    where {{ is_delivered }}
-    union all
-    select {{ columns }}, first_usage_date, last_usage_date, batch_id
-    from {{ this }}
-    where {{ in_days(days) }} and {{ is_again }}
-    {% endif %}
-),
+    delivered as (
+        select
+            {{ columns }},
+            usage_date as first_usage_date,
+            usage_date as last_usage_date,
+            cast({{ batch }} as {{ data_type("bigint") }}) as batch_id
+        from {{ ref("stg_usage__events") }}
+        {% if is_incremental() %}
+            where {{ is_delivered }}
+            union all
+            select {{ columns }}, first_usage_date, last_usage_date, batch_id
+            from {{ this }}
+            where {{ in_days(days) }} and {{ is_again }}
+        {% endif %}
+    ),
 
--- the fullest snapshot of a request is the true one; the order is by content alone, so that no order of loading matters
-ranked as (
-    select
-        {{ columns }},
-        batch_id,
-        min(first_usage_date) over (partition by event_id) as first_usage_date,
-        max(last_usage_date) over (partition by event_id) as last_usage_date,
-        row_number() over (
-            partition by event_id
-            order by
-                case when is_running_total then batch_id else 0 end desc,
-                coalesce(output_tokens, -1) desc,
-                coalesce(input_tokens, -1) desc,
-                coalesce(reported_cost_usd, -1) desc,
-                coalesce(duration_ms, -1) desc,
-                occurred_at,
-                {{ dbt.hash(text_of(['session_id', 'user_id', 'provider', 'model', 'status', 'error_type', 'project'])) }},
-                batch_id
-        ) as position
-    from delivered
-),
+    -- the fullest snapshot of a request is the true one; the order is by content alone, so that no order of loading
+    -- matters
+    ranked as (
+        select
+            {{ columns }},
+            batch_id,
+            min(first_usage_date) over (partition by event_id) as first_usage_date,
+            max(last_usage_date) over (partition by event_id) as last_usage_date,
+            row_number() over (
+                partition by event_id
+                order by
+                    case when is_running_total then batch_id else 0 end desc,
+                    coalesce(output_tokens, -1) desc,
+                    coalesce(input_tokens, -1) desc,
+                    coalesce(reported_cost_usd, -1) desc,
+                    coalesce(duration_ms, -1) desc,
+                    occurred_at,
+                    {{
+                        dbt.hash(
+                            text_of(["session_id", "user_id", "provider", "model", "status", "error_type", "project"])
+                        )
+                    }},
+                    batch_id
+            ) as position
+        from delivered
+    ),
 
-requests as (
-    select {{ columns }}, first_usage_date, last_usage_date, batch_id
-    from ranked
-    where position = 1 and batch_id = {{ batch }}
-),
+    requests as (
+        select {{ columns }}, first_usage_date, last_usage_date, batch_id
+        from ranked
+        where position = 1 and batch_id = {{ batch }}
+    ),
 
-{{ computed_costs('requests') }}
+    {{ computed_costs("requests") }}
 
 select
-    {% for column in columns.split(',') %}
-    requests.{{ column | trim }},
-    {% endfor %}
+    {% for column in columns.split(",") %} requests.{{ column | trim }}, {% endfor %}
     computed_costs.input_cost_usd,
     computed_costs.cache_read_cost_usd,
     computed_costs.cache_write_cost_usd,
     computed_costs.output_cost_usd,
     computed_costs.computed_cost_usd,
-    {% if var('cost_preference') == 'computed' %}
-    coalesce(computed_costs.computed_cost_usd, requests.reported_cost_usd) as cost_usd,
-    {% else %}
-    coalesce(requests.reported_cost_usd, computed_costs.computed_cost_usd) as cost_usd,
+    {% if var("cost_preference") == "computed" %}
+        coalesce(computed_costs.computed_cost_usd, requests.reported_cost_usd) as cost_usd,
+    {% else %} coalesce(requests.reported_cost_usd, computed_costs.computed_cost_usd) as cost_usd,
     {% endif %}
     requests.first_usage_date,
     requests.last_usage_date,

@@ -1,26 +1,28 @@
 {% if is_incremental() %}
-    {% set is_written = in_spans_written_since((first_column("select max(batch_id) from " ~ this)[0] or 0) | int if execute else 0) %}
+    {% set is_written = in_spans_written_since(
+        (first_column("select max(batch_id) from " ~ this)[0] or 0) | int if execute else 0
+    ) %}
 {% endif %}
 
 with
 
-counted as (
-    select usage_date, 1 as requests, case when status <> 'success' then 1 else 0 end as failed_requests, batch_id
-    from {{ ref('llm_requests') }}
-    {% if is_incremental() %}
-    where {{ is_written }}
-    union all
-    -- a day that is empty now stays, with 0 requests
-    select usage_date, 0 as requests, 0 as failed_requests, cast(0 as {{ data_type('bigint') }}) as batch_id
-    from {{ this }}
-    where {{ is_written }}
-    {% endif %}
-)
+    counted as (
+        select usage_date, 1 as requests, case when status <> 'success' then 1 else 0 end as failed_requests, batch_id
+        from {{ ref("llm_requests") }}
+        {% if is_incremental() %}
+            where {{ is_written }}
+            union all
+            -- a day that is empty now stays, with 0 requests
+            select usage_date, 0 as requests, 0 as failed_requests, cast(0 as {{ data_type("bigint") }}) as batch_id
+            from {{ this }}
+            where {{ is_written }}
+        {% endif %}
+    )
 
 select
     counted.usage_date,
-    cast(sum(counted.requests) as {{ data_type('bigint') }}) as requests,
-    cast(sum(counted.failed_requests) as {{ data_type('bigint') }}) as failed_requests,
+    cast(sum(counted.requests) as {{ data_type("bigint") }}) as requests,
+    cast(sum(counted.failed_requests) as {{ data_type("bigint") }}) as failed_requests,
     max(counted.batch_id) as batch_id
 from counted
 group by counted.usage_date

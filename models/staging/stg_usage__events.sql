@@ -1,18 +1,18 @@
 with
 
-events as (
-    select *, {{ utc_timestamp('occurred_at') }} as occurred_at_utc
-    from {{ source('raw_usage', 'events') }}
-    where _dlt_load_id in (select load_id from {{ source('raw_usage', '_dlt_loads') }} where status = 0)
-),
+    events as (
+        select *, {{ utc_timestamp("occurred_at") }} as occurred_at_utc
+        from {{ source("raw_usage", "events") }}
+        where _dlt_load_id in (select load_id from {{ source("raw_usage", "_dlt_loads") }} where status = 0)
+    ),
 
-running_totals as (select * from {{ ref('stg_usage__running_totals') }})
+    running_totals as (select * from {{ ref("stg_usage__running_totals") }})
 
 select
     events.event_id,
     events.occurred_at_utc as occurred_at,
-    cast({{ local_timestamp('events.occurred_at_utc') }} as {{ data_type('date') }}) as usage_date,
-    date_trunc('hour', {{ local_timestamp('events.occurred_at_utc') }}) as usage_hour,
+    cast({{ local_timestamp("events.occurred_at_utc") }} as {{ data_type("date") }}) as usage_date,
+    date_trunc('hour', {{ local_timestamp("events.occurred_at_utc") }}) as usage_hour,
 
     events.provider,
     events.model,
@@ -23,8 +23,16 @@ select
     events.endpoint,
 
     -- a running total counts with what it adds to the one before it
-    {% for measure in ['input_tokens', 'cache_read_tokens', 'cache_write_tokens', 'output_tokens', 'reported_cost_usd'] %}
-    case when events.is_running_total then running_totals.{{ measure }} else events.{{ measure }} end as {{ measure }},
+    {% for measure in [
+        "input_tokens",
+        "cache_read_tokens",
+        "cache_write_tokens",
+        "output_tokens",
+        "reported_cost_usd",
+    ] %}
+        case
+            when events.is_running_total then running_totals.{{ measure }} else events.{{ measure }}
+        end as {{ measure }},
     {% endfor %}
     events.cache_write_1h_tokens,
     events.reasoning_tokens,
@@ -59,7 +67,7 @@ select
     events.tags,
 
     events.source_format,
-    {{ utc_timestamp('events.loaded_at') }} as loaded_at,
+    {{ utc_timestamp("events.loaded_at") }} as loaded_at,
     events._dlt_load_id as load_id
 from events
 left join running_totals on events.event_id = running_totals.event_id

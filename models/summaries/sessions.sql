@@ -1,14 +1,14 @@
 with
 
-requests as (select * from {{ ref('llm_requests') }}),
+    requests as (select * from {{ ref("llm_requests") }}),
 
-attributed as (select requests.*, {{ attributed(['session_id'], 'requests') }} from requests)
+    attributed as (select requests.*, {{ attributed(["session_id"], "requests") }} from requests)
 
 select
     attributed.attributed_session_id as session_id,
     min(attributed.occurred_at) as first_request_at,
     max(attributed.occurred_at) as last_request_at,
-    cast(count(distinct attributed.user_id) as {{ data_type('bigint') }}) as users,
-    {{ cost_measures('attributed') }}
+    cast(count(distinct attributed.user_id) as {{ data_type("bigint") }}) as users,
+    {{ cost_measures("attributed") }}
 from attributed
 group by attributed.attributed_session_id

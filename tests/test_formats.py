@@ -1,0 +1,801 @@
+"""Lines as the four sources write them become the rows that a reader of those lines would expect, column by column."""
+
+import datetime as dt
+import functools
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from conftest import as_line
+
+from loader import formats
+from loader.errors import UsageError
+from loader.files import find
+from loader.formats import Parser
+from loader.parse import Parsed, parse
+from loader.reader import Load, Options, Reader
+
+Line = dict[str, Any]
+parser = functools.cache(Parser)
+
+
+def parsed(format_: str, *lines: str | Line, used: Parser | None = None, **options: Any) -> Parsed:
+    """What becomes of these lines, with the Parser's options."""
+    used = used or parser(**options)
+    chunk = pa.array([as_line(line) for line in lines], pa.large_binary())
+    return parse(
+        pa.chunked_array([chunk]),
+        pa.chunked_array([pa.repeat(False, len(lines))]),
+        used.format(format_),
+        used,
+    )
+
+
+def row(format_: str, line: str | Line, **options: Any) -> Line:
+    """The columns of the line's event that are not NULL; times in UTC, JSON as what it stands for."""
+    found = parsed(format_, line, **options)
+    assert found.rejected["reason"].to_pylist() == []
+    (event,) = found.events.drop_columns("line_id").to_pylist()
+    event["occurred_at"] = event["occurred_at"].astimezone(dt.UTC)
+    event.update({name: json.loads(event[name]) for name in ("tags", "extra") if event[name] is not None})
+    return {name: value for name, value in event.items() if value is not None}
+
+
+def reasons(format_: str, *lines: str | Line) -> list[str]:
+    return parsed(format_, *lines).rejected["reason"].to_pylist()
+
+
+def at(*parts: int) -> dt.datetime:
+    return dt.datetime(*parts, tzinfo=dt.UTC)  # type: ignore[misc,arg-type]
+
+
+# ---------------------------------------------------------------- tokenledger
+
+TOKENLEDGER: Line = {
+    **{"event_id": "7b1e", "trace_id": "t1", "span_id": "p1", "parent_span_id": "p0"},
+    **{
+        "timestamp": "2026-11-01T09:30:00+00:00",
+        "duration_ms": 812.4,
+        "provider": "openai",
+        "model": "gpt-4o",
+    },
+    **{
+        "input_tokens": 1200,
+        "output_tokens": 80,
+        "total_tokens": 1280,
+        "cached_tokens": 1000,
+        "cost_usd": 0.0022,
+    },
+    **{
+        "endpoint": "https://api.openai.com/v1/chat",
+        "request_type": "chat",
+        "user_id": "u1",
+        "session_id": "s1",
+    },
+    **{"organization_id": "o1", "app_name": "api", "environment": "prod", "status": "error"},
+    **{"error_type": "RateLimitError", "error_message": "slow down", "metadata": '{"k": 1}'},
+    **{"request_preview": "Hello", "response_preview": "Hi", "feature": "search", "page": "/find"},
+    **{"component": "box", "team": "ml", "project": "p", "cost_center": "cc", "metadata_extra": None},
+}
+TOKENLEDGER_ROW: Line = {
+    "event_id": "7b1e",
+    "occurred_at": at(2026, 11, 1, 9, 30),
+    "duration_ms": 812.4,
+    "provider": "openai",
+    "model": "gpt-4o",
+    "operation": "chat",
+    "endpoint": "https://api.openai.com/v1/chat",
+    "input_tokens": 1200,
+    "cache_read_tokens": 1000,
+    "output_tokens": 80,
+    "token_convention": "inclusive",
+    "reported_cost_usd": Decimal("0.0022"),
+    "user_id": "u1",
+    "session_id": "s1",
+    "organization_id": "o1",
+    "team": "ml",
+    "project": "p",
+    "cost_center": "cc",
+    "app_name": "api",
+    "environment": "prod",
+    "feature": "search",
+    "page": "/find",
+    "component": "box",
+    "status": "error",
+    "error_type": "RateLimitError",
+    "error_message": "slow down",
+    "trace_id": "t1",
+    "span_id": "p1",
+    "parent_span_id": "p0",
+    "tags": {"k": 1},
+}
+NEW_IN_TOKENLEDGER = (
+    *("feature", "page", "component", "team", "project", "cost_center", "metadata_extra"),
+    "cached_tokens",
+)
+
+
+def test_a_tokenledger_event() -> None:
+    assert row("tokenledger", TOKENLEDGER) == TOKENLEDGER_ROW
+
+
+def test_a_tokenledger_event_with_its_content() -> None:
+    expected = {**TOKENLEDGER_ROW, "request_preview": "Hello", "response_preview": "Hi"}
+    assert row("tokenledger", TOKENLEDGER, keep_content=True) == expected
+
+
+def test_an_event_of_an_old_tokenledger_has_25_keys() -> None:
+    old = {name: value for name, value in TOKENLEDGER.items() if name not in NEW_IN_TOKENLEDGER}
+    assert len(old) == 25
+    missing = {*NEW_IN_TOKENLEDGER, "cache_read_tokens"}
+    assert row("tokenledger", old) == {
+        name: TOKENLEDGER_ROW[name] for name in TOKENLEDGER_ROW.keys() - missing
+    }
+
+
+@pytest.mark.parametrize(
+    ("provider", "input_tokens", "cached_tokens", "landed", "convention"),
+    [
+        ("openai", 20212, 16298, 20212, "inclusive"),
+        ("google", 100, 100, 100, "inclusive"),
+        (None, 100, 40, 100, "inclusive"),
+        ("anthropic", 100, 40, 140, "exclusive"),
+        ("Anthropic", 100, 40, 140, "exclusive"),
+        ("anthropic", 10, 50000, 50010, "exclusive"),
+        ("openai", 10, 50000, 50010, "exclusive"),
+    ],
+)
+def test_cached_tokens_of_tokenledger_follow_the_provider(
+    provider: str | None, input_tokens: int, cached_tokens: int, landed: int, convention: str
+) -> None:
+    line = {**TOKENLEDGER, "provider": provider, "input_tokens": input_tokens, "cached_tokens": cached_tokens}
+    event = row("tokenledger", line)
+    assert (event["input_tokens"], event["cache_read_tokens"]) == (landed, cached_tokens)
+    assert event["token_convention"] == convention
+
+
+@pytest.mark.parametrize("cost", [-0.0001, -3])
+def test_a_negative_cost_of_tokenledger_is_no_cost(cost: float) -> None:
+    assert "reported_cost_usd" not in row("tokenledger", {**TOKENLEDGER, "cost_usd": cost})
+
+
+@pytest.mark.parametrize(
+    ("metadata", "metadata_extra", "tags"),
+    [
+        ({"k": 1}, None, {"k": 1}),
+        ('{"k": 1}', None, {"k": 1}),
+        (None, {"k": 1}, {"k": 1}),
+        (None, '{"k": 1}', {"k": 1}),
+        ({"k": 1, "a": 1}, {"k": 2, "b": 2}, {"k": 2, "a": 1, "b": 2}),
+        ('{"k": 1, "a": 1}', '{"k": 2, "b": 2}', {"k": 2, "a": 1, "b": 2}),
+        ({"k": 1, "a": 1}, '{"k": 2, "b": 2}', {"k": 2, "a": 1, "b": 2}),
+        ({"a": {"b": 1}}, {"a": {"c": 2}}, {"a": {"b": 1, "c": 2}}),
+        ({"k": "é \U0001f600 \"'\\ "}, None, {"k": "é \U0001f600 \"'\\ "}),
+        ({}, None, {}),
+        ("no object", None, "no object"),
+        ('{"cut": ', None, '{"cut": '),
+        ([1, 2], None, [1, 2]),
+        (None, None, None),
+    ],
+)
+def test_metadata_of_tokenledger_is_an_object_or_a_text_that_holds_one(
+    metadata: Any, metadata_extra: Any, tags: Any
+) -> None:
+    line = {**TOKENLEDGER, "metadata": metadata, "metadata_extra": metadata_extra}
+    assert row("tokenledger", line).get("tags") == tags
+
+
+@pytest.mark.parametrize("odd", ["note", ["note"]])
+def test_metadata_that_is_no_object_is_not_lost_beside_one_that_is(odd: Any) -> None:
+    for names in (("metadata", "metadata_extra"), ("metadata_extra", "metadata")):
+        tags = row("tokenledger", {**TOKENLEDGER, **dict(zip(names, (odd, {"k": 1}), strict=True))})["tags"]
+        assert tags["k"] == 1 and "note" in json.dumps(tags)
+
+
+# ---------------------------------------------------------------- tokenmeter
+
+TOKENMETER: Line = {
+    **{
+        "id": "a1",
+        "timestamp": "2026-11-01T09:30:00.392658",
+        "provider": "anthropic",
+        "model": "claude-sonnet-4-5",
+    },
+    **{"input_tokens": 10, "output_tokens": 300, "cache_read_tokens": 50000, "cache_write_tokens": 2000},
+    **{
+        "input_cost": "0.0225",
+        "output_cost": "0.0045",
+        "total_cost": "0.0270",
+        "session_id": None,
+        "user_id": "u1",
+    },
+    **{
+        "tags": {"team": "ml", "project": "p", "n": 1},
+        "is_estimate": False,
+        "water_ml": "16.7364",
+        "energy_wh": "8.3682",
+    },
+}
+
+
+def test_a_tokenmeter_record() -> None:
+    assert row("tokenmeter", TOKENMETER) == {
+        "event_id": "a1",
+        "occurred_at": at(2026, 11, 1, 9, 30, 0, 392658),
+        "provider": "anthropic",
+        "model": "claude-sonnet-4-5",
+        # 10 uncached, 50,000 from the cache, 2,000 into it
+        "input_tokens": 52010,
+        "cache_read_tokens": 50000,
+        "cache_write_tokens": 2000,
+        "output_tokens": 300,
+        "token_convention": "exclusive",
+        "reported_cost_usd": Decimal("0.0270"),
+        "is_estimate": False,
+        "user_id": "u1",
+        "team": "ml",
+        "project": "p",
+        "water_ml": Decimal("16.7364"),
+        "energy_wh": Decimal("8.3682"),
+        "tags": {"team": "ml", "project": "p", "n": 1},
+        "extra": {"input_cost": "0.0225", "output_cost": "0.0045"},
+    }
+
+
+def test_what_a_tokenmeter_record_leaves_out_has_its_default() -> None:
+    assert row("tokenmeter", {"timestamp": "2026-11-01T09:30:00", "total_cost": "0.5"}) == {
+        "occurred_at": at(2026, 11, 1, 9, 30),
+        "input_tokens": 0,
+        "cache_read_tokens": 0,
+        "cache_write_tokens": 0,
+        "output_tokens": 0,
+        "token_convention": "inclusive",
+        "reported_cost_usd": Decimal("0.5"),
+        "is_estimate": False,
+        "water_ml": Decimal(0),
+        "energy_wh": Decimal(0),
+    }
+
+
+def test_a_tokenmeter_record_without_a_total_has_no_cost() -> None:
+    assert "reported_cost_usd" not in row(
+        "tokenmeter", {"timestamp": "2026-11-01T09:30:00", "input_cost": "1"}
+    )
+
+
+def test_times_of_tokenmeter_are_local() -> None:
+    # Kolkata is five hours and a half ahead; Berlin went back to winter time, one hour ahead, on 25 October
+    assert row("tokenmeter", TOKENMETER, time_zone="Asia/Kolkata")["occurred_at"] == at(
+        2026, 11, 1, 4, 0, 0, 392658
+    )
+    assert row("tokenmeter", TOKENMETER, time_zone="Europe/Berlin")["occurred_at"] == at(
+        2026, 11, 1, 8, 30, 0, 392658
+    )
+
+
+@pytest.mark.parametrize(
+    ("cost", "usd"),
+    [
+        ("0.0270", "0.027"),
+        ("0", "0"),
+        ("1E-7", "0.0000001"),
+        ("0E-10", "0"),
+        ("123456789.123456789012", "123456789.123456789012"),
+        ("0.0000000000005", "0.000000000001"),
+        (0.027, "0.027"),
+        (2e-07, "0.0000002"),
+    ],
+)
+def test_costs_of_tokenmeter_are_texts_of_decimals(cost: Any, usd: str) -> None:
+    assert row("tokenmeter", {**TOKENMETER, "total_cost": cost})["reported_cost_usd"] == Decimal(usd)
+
+
+@pytest.mark.parametrize("field", ["total_cost", "water_ml", "energy_wh"])
+@pytest.mark.parametrize("value", ["much", "NaN", "Infinity"])
+def test_a_text_that_is_no_decimal_is_rejected_with_its_column(field: str, value: str) -> None:
+    column = {"total_cost": "reported_cost_usd"}.get(field, field)
+    assert reasons("tokenmeter", {**TOKENMETER, field: value}) == [f"{column} is not a finite number"]
+
+
+def test_an_estimate_of_tokenmeter_is_flagged() -> None:
+    assert row("tokenmeter", {**TOKENMETER, "is_estimate": True})["is_estimate"] is True
+
+
+def test_other_providers_of_tokenmeter_count_cached_tokens_in() -> None:
+    line = {**TOKENMETER, "provider": "openai", "input_tokens": 60000}
+    event = row("tokenmeter", line)
+    assert (event["input_tokens"], event["token_convention"]) == (60000, "inclusive")
+
+
+# ---------------------------------------------------------------- claude_code
+
+USAGE: Line = {
+    **{"input_tokens": 10, "cache_creation_input_tokens": 2000, "cache_read_input_tokens": 50000},
+    "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 2000},
+    **{"output_tokens": 300, "output_tokens_details": {"thinking_tokens": 120}},
+    **{"server_tool_use": {"web_search_requests": 0}, "service_tier": "standard"},
+}
+MESSAGE: Line = {
+    **{
+        "id": "msg_1",
+        "role": "assistant",
+        "model": "claude-sonnet-4-5",
+        "stop_reason": "tool_use",
+        "usage": USAGE,
+    },
+}
+ASSISTANT: Line = {
+    **{"type": "assistant", "uuid": "u", "sessionId": "s1", "isSidechain": False, "cwd": "/w"},
+    **{"timestamp": "2026-11-01T09:30:00.123Z", "requestId": "req_1", "message": MESSAGE},
+}
+
+
+def assistant(usage: Any = None, message: Line | None = None, **fields: Any) -> Line:
+    """An assistant line with other fields, fields of the message, or usage; None leaves a field out."""
+    message = {**MESSAGE, "usage": USAGE if usage is None else usage, **(message or {})}
+    line = {
+        **ASSISTANT,
+        "message": {name: value for name, value in message.items() if value is not None},
+        **fields,
+    }
+    return {name: value for name, value in line.items() if value is not None}
+
+
+def without_empty(value: Any) -> Any:
+    """An object without the objects in it that hold nothing."""
+    if not isinstance(value, dict):
+        return value
+    return {name: kept for name, item in value.items() if (kept := without_empty(item)) != {}}
+
+
+def test_a_request_of_claude_code() -> None:
+    event = row("claude_code", ASSISTANT)
+    assert without_empty(event.pop("extra")) == {
+        "uuid": "u",
+        "isSidechain": False,
+        "message": {"stop_reason": "tool_use", "usage": {"server_tool_use": {"web_search_requests": 0}}},
+    }
+    assert event == {
+        "event_id": "msg_1/req_1",
+        "occurred_at": at(2026, 11, 1, 9, 30, 0, 123000),
+        "provider": "anthropic",
+        "model": "claude-sonnet-4-5",
+        "operation": "chat",
+        "service_tier": "standard",
+        # 10 uncached, 50,000 from the cache, 2,000 into it
+        "input_tokens": 52010,
+        "cache_read_tokens": 50000,
+        "cache_write_tokens": 2000,
+        "cache_write_1h_tokens": 2000,
+        "output_tokens": 300,
+        "reasoning_tokens": 120,
+        "token_convention": "exclusive",
+        "session_id": "s1",
+        "project": "/w",
+        "app_name": "claude-code",
+        "status": "success",
+        "request_id": "req_1",
+    }
+
+
+def test_an_old_line_of_claude_code_has_its_cost_and_duration() -> None:
+    event = row("claude_code", assistant(costUSD=0.05898105000000001, durationMs=7689))
+    # the digits of the line, cut to twelve places: 0.058981050000 00001
+    assert (event["reported_cost_usd"], event["duration_ms"]) == (Decimal("0.058981050000"), 7689.0)
+
+
+@pytest.mark.parametrize(
+    ("line", "event_id"),
+    [
+        (assistant(), "msg_1/req_1"),
+        (assistant(requestId=None), "msg_1"),
+        (assistant(message={"id": None}), "u"),
+        (assistant(message={"id": None}, requestId=None), "u"),
+        (assistant(message={"id": None}, uuid=None), None),
+    ],
+    ids=["both", "no request id", "no message id", "neither", "not even a uuid"],
+)
+def test_the_identity_of_a_request_of_claude_code(line: Line, event_id: str | None) -> None:
+    assert row("claude_code", line).get("event_id") == event_id
+
+
+@pytest.mark.parametrize(
+    ("writes", "written", "of_these_1h"),
+    [
+        # the flat count has the split within it already
+        ({"cache_creation_input_tokens": 1000, "cache_creation": (600, 400)}, 1000, 400),
+        ({"cache_creation_input_tokens": 1000, "cache_creation": (1000, 0)}, 1000, 0),
+        ({"cache_creation_input_tokens": 1000}, 1000, None),
+        ({"cache_creation_input_tokens": 1000, "cache_creation": None}, 1000, None),
+        ({"cache_creation_input_tokens": 0}, 0, None),
+        # without it, the two are the whole
+        ({"cache_creation": (600, 400)}, 1000, 400),
+        ({"cache_creation": (600, None)}, 600, None),
+        ({"cache_creation": (None, 400)}, 400, 400),
+        ({"cache_creation_input_tokens": None, "cache_creation": (600, 400)}, 1000, 400),
+        # a part above its whole was not counted in it
+        ({"cache_creation_input_tokens": 600, "cache_creation": (600, 700)}, 1300, 700),
+        ({}, None, None),
+    ],
+)
+def test_cache_writes_of_claude_code(writes: Line, written: int | None, of_these_1h: int | None) -> None:
+    usage: Line = {"input_tokens": 10, "cache_read_input_tokens": 100, "output_tokens": 1, **writes}
+    if split := usage.get("cache_creation"):
+        usage["cache_creation"] = {
+            "ephemeral_5m_input_tokens": split[0],
+            "ephemeral_1h_input_tokens": split[1],
+        }
+    event = row("claude_code", assistant(usage))
+    assert event.get("cache_write_tokens") == written
+    assert event.get("cache_write_1h_tokens") == of_these_1h
+    assert event["input_tokens"] == 10 + 100 + (written or 0)
+
+
+@pytest.mark.parametrize("split", [(-1, 400), (600, -1), (0.5, 400)])
+def test_a_bad_part_of_a_split_is_no_sum(split: tuple[float, float]) -> None:
+    parts = dict(zip(("ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens"), split, strict=True))
+    (reason,) = reasons("claude_code", assistant({"cache_creation": parts}))
+    assert reason.startswith("cache_write_tokens is ")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        {"type": "user", "sessionId": "s1", "message": {"role": "user", "content": "Hello"}},
+        {"type": "summary", "summary": "Greeting", "leafUuid": "u"},
+        {"type": "system", "sessionId": "s1", "content": "Compacted"},
+        {"type": "progress", "sessionId": "s1", "data": {"message": {"message": MESSAGE}}},
+        {"type": "attachment", "sessionId": "s1", "attachment": {}},
+        {"type": "queue-operation", "operation": "enqueue", "sessionId": "s1"},
+        {"type": "file-history-snapshot", "messageId": "m", "snapshot": {}},
+        {"type": "something-new", "sessionId": "s1", "message": MESSAGE},
+        {"sessionId": "s1", "message": MESSAGE},
+        {**ASSISTANT, "message": {name: value for name, value in MESSAGE.items() if name != "usage"}},
+        {**ASSISTANT, "message": {**MESSAGE, "usage": None}},
+        {**ASSISTANT, "message": {**MESSAGE, "usage": []}},
+        {**ASSISTANT, "message": "Hello"},
+        {**ASSISTANT, "message": None},
+        assistant(message={"model": "<synthetic>"}),
+        {**assistant(message={"model": "<synthetic>"}), "timestamp": "never"},
+    ],
+)
+def test_a_line_of_claude_code_that_is_no_request_is_skipped(line: Line) -> None:
+    found = parsed("claude_code", ASSISTANT, line, ASSISTANT)
+    assert found.events["line_id"].to_pylist() == [0, 2]
+    assert found.rejected["reason"].to_pylist() == []
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (assistant(timestamp=None), "no timestamp"),
+        (assistant({**USAGE, "output_tokens": -1}), "output_tokens is negative"),
+        (
+            assistant({**USAGE, "output_tokens_details": {"thinking_tokens": "many"}}),
+            "reasoning_tokens is not a number",
+        ),
+        (assistant(costUSD="free"), "reported_cost_usd is not a finite number"),
+    ],
+)
+def test_a_bad_request_of_claude_code_is_rejected(line: Line, reason: str) -> None:
+    assert reasons("claude_code", ASSISTANT, line) == [reason]
+
+
+def test_usage_without_counts_is_a_request_of_unknown_size() -> None:
+    event = row("claude_code", assistant({}))
+    assert event.keys().isdisjoint(
+        {"input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens"}
+    )
+
+
+def test_snapshots_of_one_request_land_each_with_the_same_identity() -> None:
+    snapshots = [assistant({"output_tokens": output}, uuid=str(output)) for output in (9, 9, 159)]
+    found = parsed("claude_code", *snapshots).events
+    assert found["event_id"].to_pylist() == ["msg_1/req_1"] * 3
+    assert found["output_tokens"].to_pylist() == [9, 9, 159]
+
+
+# ---------------------------------------------------------------- ctm
+
+CTM: Line = {
+    **{"ts": 1793525400123, "session": "s1", "input_tokens": 10, "output_tokens": 5, "cache_tokens": 100},
+    "cost_usd_micros": 1234,
+}
+
+
+def test_a_cost_point_of_ctm() -> None:
+    assert row("ctm", CTM) == {
+        # 20,758 days after 1970-01-01 is 2026-11-01; 34,200.123 s more
+        "occurred_at": at(2026, 11, 1, 9, 30, 0, 123000),
+        "session_id": "s1",
+        "input_tokens": 110,
+        "cache_read_tokens": 100,
+        "output_tokens": 5,
+        "token_convention": "exclusive",
+        "is_running_total": True,
+        "reported_cost_usd": Decimal("0.001234"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("micros", "usd"),
+    [
+        (1, "0.000001"),
+        (0, "0"),
+        (12345678901, "12345.678901"),
+        (1234.5, "0.0012345"),
+        (-1, None),
+        (None, None),
+    ],
+)
+def test_costs_of_ctm_are_millionths(micros: float | None, usd: str | None) -> None:
+    assert row("ctm", {**CTM, "cost_usd_micros": micros}).get("reported_cost_usd") == (usd and Decimal(usd))
+
+
+@pytest.mark.parametrize(
+    ("ts", "reason"),
+    [
+        (None, "no timestamp"),
+        ("soon", "timestamp does not parse"),
+        ({}, "timestamp does not parse"),
+        # seconds where milliseconds belong: January 1970
+        (1793525400, "timestamp is not between 2000 and 2099"),
+        (-1, "timestamp is not between 2000 and 2099"),
+        (4102444800000, "timestamp is not between 2000 and 2099"),
+        (10**17, "timestamp does not parse"),
+        (2**63 - 1, "timestamp does not parse"),
+        (2**64, "timestamp does not parse"),
+        (1e300, "timestamp does not parse"),
+    ],
+)
+def test_a_time_of_ctm_that_cannot_be_is_rejected(ts: Any, reason: str) -> None:
+    found = parsed("ctm", CTM, {**CTM, "ts": ts}, CTM)
+    assert found.rejected["reason"].to_pylist() == [reason]
+    assert found.events["line_id"].to_pylist() == [0, 2]
+
+
+# ---------------------------------------------------------------- recognition
+
+OTHER: Line = {"level": "info", "msg": "started"}
+EXAMPLES = {"tokenledger": TOKENLEDGER, "tokenmeter": TOKENMETER, "claude_code": ASSISTANT, "ctm": CTM}
+
+
+def loaded(folder: Path, *lines: str | bytes | Line, **options: Any) -> Load:
+    """What a load of a file of these lines did."""
+    path = folder / "file.jsonl"
+    path.write_bytes(b"".join(as_line(line) + b"\n" for line in lines))
+    reader = Reader(Options(**options), lambda _bytes, _lines: None)
+    list(reader.tables(find([str(path)]), {}))
+    return reader.done
+
+
+def test_every_format_that_comes_along_is_tested_here() -> None:
+    assert formats.names() == sorted(EXAMPLES)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+@pytest.mark.parametrize("before", [[], [""], ["nonsense"], [OTHER] * 10, ["[]", "12"])
+def test_a_format_is_recognised_by_its_lines(name: str, before: list[Any], tmp_path: Path) -> None:
+    (file,) = loaded(tmp_path, *before, EXAMPLES[name]).files
+    assert (file.format, file.landed, file.problem) == (name, 1, None)
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ({"type": "summary", "leafUuid": "u"}, "claude_code"),
+        ({"type": "summary", "summary": "Greeting", "leafUuid": "u"}, "claude_code"),
+        ({"type": "queue-operation", "operation": "enqueue", "sessionId": "s1"}, "claude_code"),
+        ({"type": "file-history-snapshot", "messageId": "m", "snapshot": {}}, "claude_code"),
+        ({"timestamp": "2026-11-01T09:30:00", "total_cost": "0"}, "tokenmeter"),
+        ({"timestamp": "2026-11-01T09:30:00", "input_cost": "0"}, "tokenmeter"),
+        ({"event_id": "e", "timestamp": "2026-11-01T09:30:00Z", "model": None}, "tokenledger"),
+        ({"ts": 1, "session": "s", "cost_usd_micros": 1}, "ctm"),
+    ],
+)
+def test_one_line_is_enough_to_recognise_a_format(line: Line, name: str, tmp_path: Path) -> None:
+    (file,) = loaded(tmp_path, line).files
+    assert (file.format, file.problem) == (name, None)
+
+
+def test_a_transcript_with_only_a_summary_is_read_and_has_no_request(tmp_path: Path) -> None:
+    (file,) = loaded(tmp_path, {"type": "summary", "leafUuid": "u"}).files
+    assert (file.read, file.landed, file.skipped, file.rejected) == (1, 0, 1, 0)
+
+
+def test_the_format_that_knows_the_most_lines_is_meant(tmp_path: Path) -> None:
+    (file,) = loaded(tmp_path, CTM, TOKENLEDGER, TOKENLEDGER).files
+    assert (file.format, file.landed, file.rejected) == ("tokenledger", 2, 1)
+
+
+@pytest.mark.parametrize(
+    "lines", [[TOKENLEDGER, CTM], [{**TOKENLEDGER, "total_cost": "0"}]], ids=["mixed", "keys of both"]
+)
+def test_a_file_that_two_formats_know_alike_is_left_out(lines: list[Line], tmp_path: Path) -> None:
+    (file,) = loaded(tmp_path, *lines).files
+    assert (file.read, file.format) == (0, None)
+    assert file.problem is not None and "it may be " in file.problem and "--format" in file.problem
+    (file,) = loaded(tmp_path, *lines, format="tokenledger").files
+    assert (file.read, file.format, file.problem) == (len(lines), "tokenledger", None)
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ([OTHER], "no known format: line 1 has the keys level, msg"),
+        (["", OTHER], "no known format: line 2 has the keys level, msg"),
+        (["12:00 server started"], "not JSON Lines: line 1 begins with '12:00 server started'"),
+        ([b"\xff\xfe"], "not JSON Lines: line 1 begins with"),
+        (["[", TOKENLEDGER["event_id"], "]"], "not JSON Lines: line 1 begins with '['"),
+        (["[1]"], "not JSON Lines of objects: line 1 begins with '[1]'"),
+        (["[" * 100_000], "not JSON Lines: line 1 begins with '[[[["),
+    ],
+)
+def test_a_file_of_no_known_format_is_left_out_with_the_line_to_look_at(
+    lines: list[Any], said: str, tmp_path: Path
+) -> None:
+    (file,) = loaded(tmp_path, *lines).files
+    assert (file.read, file.format) == (0, None)
+    assert file.problem is not None and said in file.problem and "file.jsonl" in file.problem
+
+
+@pytest.mark.parametrize("lines", [["12:00 server started"], [""], [OTHER]])
+def test_a_file_that_is_left_out_keeps_no_other_from_being_read(lines: list[Any], tmp_path: Path) -> None:
+    (tmp_path / "a.log").write_bytes(b"".join(as_line(line) + b"\n" for line in lines))
+    (tmp_path / "file.jsonl").write_bytes(as_line(TOKENLEDGER) + b"\n")
+    reader = Reader(Options(), lambda _bytes, _lines: None)
+    list(reader.tables(find([str(tmp_path)]), {}))
+    assert [(Path(file.name).name, file.landed) for file in reader.done.files] == [
+        ("a.log", 0),
+        ("file.jsonl", 1),
+    ]
+
+
+def test_the_first_200_lines_are_looked_at(tmp_path: Path) -> None:
+    (file,) = loaded(tmp_path, *[OTHER] * 199, TOKENLEDGER).files
+    assert (file.format, file.landed, file.rejected) == ("tokenledger", 1, 199)
+    (file,) = loaded(tmp_path, *[OTHER] * 200, TOKENLEDGER).files
+    assert (file.format, file.read) == (None, 0)
+
+
+# ---------------------------------------------------------------- a format of one's own
+
+OWN_LINE: Line = {
+    "when": "2026-11-01T09:30:00Z",
+    "who": "u1",
+    "usage": {"in": 7, "out": 3, "new": 1},
+    "usd": "0.01",
+    "more": 2,
+}
+OWN_WITH_TYPE = """
+create type event as struct("when" varchar, who varchar, usage struct("in" json, out json), usd json);
+select
+    line_id, event."when" as occurred_at, event.who as user_id, event.usage."in" as input_tokens,
+    event.usage.out as output_tokens, event.usd ->> '$' as reported_cost_usd, extra
+from events
+"""
+OWN_WITHOUT_TYPE = """
+select
+    line_id, line ->> '$.when' as occurred_at, line ->> '$.who' as user_id, line -> '$.usage.in' as input_tokens,
+    cast(line ->> '$.usage.out' as integer) as output_tokens, cast(line ->> '$.usd' as double) as reported_cost_usd
+from lines
+"""
+OWN_ROW: Line = {
+    **{"occurred_at": at(2026, 11, 1, 9, 30), "user_id": "u1", "input_tokens": 7, "output_tokens": 3},
+    **{"reported_cost_usd": Decimal("0.01"), "token_convention": "inclusive"},
+}
+
+
+def own(folder: Path, sql: str, name: str = "own.sql") -> str:
+    (folder / name).write_text(sql)
+    return str(folder / name)
+
+
+def test_a_format_of_ones_own_with_a_type_has_extra(tmp_path: Path) -> None:
+    event = row(own(tmp_path, OWN_WITH_TYPE), OWN_LINE, used=Parser())
+    assert event == {**OWN_ROW, "extra": {"usage": {"new": 1}, "more": 2}}
+
+
+def test_a_format_of_ones_own_without_a_type_reads_the_lines(tmp_path: Path) -> None:
+    assert row(own(tmp_path, OWN_WITHOUT_TYPE), OWN_LINE, used=Parser()) == OWN_ROW
+
+
+def test_a_file_is_loaded_by_a_format_of_ones_own(tmp_path: Path) -> None:
+    (file,) = loaded(tmp_path, OWN_LINE, format=own(tmp_path, OWN_WITH_TYPE)).files
+    assert (file.format, file.landed, file.problem) == ("own", 1, None)
+
+
+@pytest.mark.parametrize(
+    "name", ["own.sql", "my-own format.sql", "2026.sql", "o'wn.sql", "select.sql", "tokenledger.sql"]
+)
+def test_a_format_of_ones_own_may_have_any_name(name: str, tmp_path: Path) -> None:
+    assert row(own(tmp_path, OWN_WITH_TYPE, name), OWN_LINE, used=Parser())["user_id"] == "u1"
+
+
+@pytest.mark.parametrize(
+    "end", [";", "\n;\n", "-- the end", "-- the end\n", "; -- the end\n", "/* the end */", ";\n\n-- '"]
+)
+def test_a_format_may_end_in_a_comment_or_a_semicolon(end: str, tmp_path: Path) -> None:
+    assert row(own(tmp_path, OWN_WITH_TYPE.rstrip() + end), OWN_LINE, used=Parser())["user_id"] == "u1"
+
+
+def test_typed_values_of_a_format_land_as_they_are(tmp_path: Path) -> None:
+    sql = """
+        select
+            line_id, timestamp '2026-11-01 09:30:00' as occurred_at, 1.5 as duration_ms, 7 as input_tokens,
+            3.0::double as output_tokens, 0.1::double as reported_cost_usd, true as is_estimate, 12 as user_id
+        from lines
+    """
+    event = row(own(tmp_path, sql), "{}", used=Parser(time_zone="Asia/Kolkata"))
+    assert event == {
+        **{"occurred_at": at(2026, 11, 1, 4), "duration_ms": 1.5, "input_tokens": 7, "output_tokens": 3},
+        **{
+            "reported_cost_usd": Decimal("0.1"),
+            "is_estimate": True,
+            "user_id": "12",
+            "token_convention": "inclusive",
+        },
+    }
+
+
+def test_lines_that_a_format_leaves_out_are_skipped(tmp_path: Path) -> None:
+    sql = "select line_id, line ->> '$.when' as occurred_at from lines where line ->> '$.who' = 'u1'"
+    path = own(tmp_path, sql)
+    (file,) = loaded(tmp_path, OWN_LINE, {**OWN_LINE, "who": "u2"}, {"who": "u1"}, format=path).files
+    assert (file.read, file.landed, file.skipped, file.rejected) == (3, 1, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("sql", "said"),
+    [
+        ("select '2026-11-01' as occurred_at from lines", "it must select line_id"),
+        (
+            "select line_id, 1 as tokens, 2 as price from lines",
+            "the event contract has no column price, tokens",
+        ),
+        ("selct line_id from lines", "syntax error at or near"),
+        ("select line_id, nothing from lines", 'column "nothing" not found'),
+        ("select line_id from nowhere", "nowhere does not exist"),
+        (
+            "create type event as struct(a json); select line_id, event.b as model from events",
+            'Could not find key "b"',
+        ),
+        ("create type event as struct(a jsonn); select line_id from events", "jsonn does not exist"),
+        ("create type event as enum ('a'); select line_id from events", "event must be a struct"),
+        ("create type event as struct(a json);", "must be a SELECT"),
+        ("", "it has no select"),
+        ("-- still to be written\n", "it has no select"),
+    ],
+)
+def test_a_format_that_does_not_work_is_said_so_with_its_name(sql: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as raised:
+        loaded(tmp_path, OWN_LINE, format=own(tmp_path, sql))
+    assert str(raised.value).startswith("own.sql is not a usable format: ")
+    assert said in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["nothing", "nothing.sql", "formats/nothing.sql", "."])
+def test_a_format_that_is_not_there_is_said_so_with_those_that_are(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="There is no format") as raised:
+        loaded(tmp_path, OWN_LINE, format=name)
+    assert raised.value.hint is not None and "claude_code, ctm, tokenledger, tokenmeter" in raised.value.hint
+
+
+def test_a_format_that_gives_two_rows_for_a_line_is_said_so(tmp_path: Path) -> None:
+    sql = "select line_id, line ->> '$.when' as occurred_at from lines, (values (1), (2)) as twice"
+    with pytest.raises(UsageError, match=r"The format own gives more than one row for a line\."):
+        loaded(tmp_path, OWN_LINE, format=own(tmp_path, sql))
+
+
+def test_a_format_that_fails_on_a_line_is_said_so(tmp_path: Path) -> None:
+    sql = "select line_id, cast(line ->> '$.who' as integer) as input_tokens from lines"
+    with pytest.raises(UsageError, match=r"own.*Could not convert string 'u1' to INT32"):
+        loaded(tmp_path, OWN_LINE, format=own(tmp_path, sql))
+
+
+def test_each_format_says_what_it_is_in_one_sentence() -> None:
+    for name in formats.names():
+        assert formats.description(name).endswith(".") and len(formats.description(name)) > 20
