@@ -1,8 +1,10 @@
 """Finds the files that a user means and opens them as one stream of decompressed bytes, here or in a bucket."""
 
 import glob
+import gzip
 import sys
-from collections.abc import Iterable, Iterator
+import zlib
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +17,8 @@ from loader.errors import UsageError
 from loader.lines import Readable
 
 SUFFIXES = (".jsonl", ".ndjson", ".log")
-COMPRESSIONS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+GZIP, ZSTANDARD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+PIECE_BYTES = 16 << 10
 PACKED_SUFFIXES = (".gz", ".zst", ".zstd")
 STANDARD_INPUT = "-"
 
@@ -33,8 +36,8 @@ class InputFile:
         return self.url == STANDARD_INPUT
 
     @contextmanager
-    def open(self) -> Iterator[Readable]:
-        """A stream of its bytes, decompressed where its first bytes say that it is packed."""
+    def open(self) -> Iterator[tuple[Readable, bool]]:
+        """A stream of its bytes, and whether they are unpacked on the way, as their first ones say."""
         with ExitStack() as stack:
             if self.is_standard_input:
                 raw: Any = sys.stdin.buffer
@@ -43,10 +46,37 @@ class InputFile:
                 raw = stack.enter_context(fsspec.open(self.url, "rb"))
                 head = raw.read(4)
                 raw.seek(0)
-            for magic, compression in COMPRESSIONS.items():
-                if head.startswith(magic):
-                    raw = stack.enter_context(pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), compression))
-            yield raw
+            if head.startswith(GZIP):
+                yield _Careful(stack.enter_context(gzip.open(raw, "rb")).read1), True
+            elif head.startswith(ZSTANDARD):
+                packed = stack.enter_context(pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), "zstd"))
+                yield _Careful(packed.read), True
+            else:
+                yield raw, False
+
+
+class _Careful:
+    """Reads a packed stream piece by piece, so that what comes before a fault is not lost with it."""
+
+    def __init__(self, read: Callable[[int], bytes]) -> None:
+        self._read = read
+        self._fault: Exception | None = None
+
+    def read(self, size: int, /) -> bytes:
+        pieces: list[bytes] = []
+        while self._fault is None and size > 0:
+            try:
+                piece = self._read(min(size, PIECE_BYTES))
+            except (OSError, EOFError, zlib.error) as error:
+                self._fault = error
+                break
+            if not piece:
+                break
+            pieces.append(piece)
+            size -= len(piece)
+        if self._fault is not None and not pieces:
+            raise OSError(str(self._fault)) from self._fault
+        return b"".join(pieces)
 
 
 def find(paths: Iterable[str]) -> list[InputFile]:

@@ -18,7 +18,7 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 class Readable(Protocol):
     """Anything that bytes can be read from: a file, a decompressor, standard input."""
 
-    def read(self, size: int = ..., /) -> bytes: ...
+    def read(self, size: int, /) -> bytes: ...
 
 
 @dataclass(frozen=True)
@@ -45,13 +45,22 @@ def batches(stream: Readable, *, offset: int = 0, line: int = 0, final: bool = F
     """Yields the whole lines of `stream`, which stands at byte `offset`, behind `line` lines.
 
     A last line without its newline is left for the next time, unless `final`. A byte-order mark at the head of the
-    file is no part of its first line.
+    file is no part of its first line. A stream that breaks off raises its error after the lines before it.
     """
     chunks: list[pa.Array] = []
     size = 0
     start, first_line = offset, line + 1
     held = unread = b""
-    while data := unread or stream.read(READ_BYTES):
+    fault: Exception | None = None
+    while True:
+        try:
+            data = unread or stream.read(READ_BYTES)
+        except (OSError, EOFError) as error:
+            # what was read before is whole all the same
+            fault = error
+            break
+        if not data:
+            break
         unread = b""
         if offset == 0 and start == 0 and not held and not chunks and data.startswith(BYTE_ORDER_MARK):
             start, data = len(BYTE_ORDER_MARK), data[len(BYTE_ORDER_MARK) :]
@@ -73,11 +82,13 @@ def batches(stream: Readable, *, offset: int = 0, line: int = 0, final: bool = F
             held = b""
             yield Batch(head, first_line, start, start + length, is_overlong=True)
             first_line, start = first_line + 1, start + length
-    if held and final:
+    if held and final and not fault:
         chunks.append(pa.array([held], pa.large_binary()))
         size += len(held)
     if chunks:
         yield Batch(pa.chunked_array(chunks), first_line, start, start + size)
+    if fault:
+        raise fault
 
 
 def _skip_line(stream: Readable, length: int) -> tuple[int, bytes]:

@@ -3,9 +3,10 @@
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -42,14 +43,18 @@ class Pipeline:
         state = self.dlt_pipeline.state.get("sources", {}).get(SOURCE, {})
         return dict(state.get("files", {}))
 
-    def run(self, tables: Iterable[tuple[str, pa.Table]], known: Mapping[str, Position]) -> str | None:
+    def run(self, tables: Iterator[tuple[str, pa.Table]], known: Mapping[str, Position]) -> str | None:
         """Loads (name of a raw table, rows for it) in one package; returns its load id, or None for no tables.
 
         The positions that `known` holds at the end of `tables` become known with the load, or not at all.
         """
 
+        first = next(tables, None)
+        if first is None:
+            return None
+
         def rows() -> Iterator[Any]:
-            for name, table in tables:
+            for name, table in chain([first], tables):
                 yield dlt.mark.with_table_name(table, name)
             dlt.current.source_state()["files"] = dict(known)
             # what parsing took is given back before the warehouse takes its share

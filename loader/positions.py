@@ -74,7 +74,7 @@ def skip(stream: Readable, size: int) -> None:
 
 def _read(file: InputFile, offset: int, size: int) -> bytes:
     data = b""
-    with file.open() as stream:
+    with file.open() as (stream, _):
         skip(stream, offset)
         while len(data) < size and (more := stream.read(size - len(data))):
             data += more

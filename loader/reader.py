@@ -33,7 +33,10 @@ class Options:
 
 @dataclass
 class FileLoad:
-    """What became of one file: landed + skipped + rejected = read. `problem` says why it was not (wholly) read."""
+    """What became of one file: landed + skipped + rejected = read.
+
+    `waiting` bytes are of a last line that has no newline yet; `problem` says why the file was not (wholly) read.
+    """
 
     name: str
     format: str | None = None
@@ -42,6 +45,7 @@ class FileLoad:
     skipped: int = 0
     rejected: int = 0
     bytes: int = 0
+    waiting: int = 0
     problem: str | None = None
 
 
@@ -128,6 +132,7 @@ class Reader:
         The number is the byte at which the load would begin.
         """
         source = self._begin(file, Positions(known))
+        source.done.format = source.format and self._parser.format(source.format).name
         for batch in self._batches(source):
             lines = pa.chunked_array(batch.lines[:SAMPLED_LINES].chunks, batch.lines.type)
             is_overlong = pa.chunked_array([pa.repeat(batch.is_overlong, len(lines))])
@@ -161,9 +166,10 @@ class Reader:
             return
         self._progress(source.start, 0)
         try:
-            with source.file.open() as stream:
+            with source.file.open() as (stream, is_packed):
                 positions.skip(stream, source.start)
-                final = self._options.final or source.file.is_standard_input
+                # nobody adds to a packed file or to a stream that has ended
+                final = self._options.final or is_packed or source.file.is_standard_input
                 for batch in ahead(batches(stream, offset=source.start, line=source.lines_before, final=final)):
                     if source.format is None:
                         source.format = self._recognised(batch)
@@ -173,6 +179,8 @@ class Reader:
                     source.end = batch.end
                     yield batch
                     self._progress(batch.end - batch.start, len(batch.lines))
+                if not final:
+                    source.done.waiting = max(source.file.size - source.end, 0)
         except (OSError, EOFError, _UnknownFormatError) as error:
             after = f" after line {source.lines_before + source.done.read}" if source.done.read else ""
             source.done.problem = f"{source.file.name}{after}: {error}"
@@ -265,7 +273,7 @@ class _UnknownFormatError(Exception):
 
 def head(file: InputFile) -> list[str]:
     """The first lines of a file, as far as its format is recognised by them."""
-    with file.open() as stream:
+    with file.open() as (stream, _):
         return next((_texts(batch) for batch in batches(stream, final=True)), [])
 
 
@@ -292,7 +300,7 @@ def _chained(chunks: Iterator[pa.Array]) -> pa.ChunkedArray:
 
 def _batches_before(source: _Source) -> Iterator[Batch]:
     """What former loads read of a file."""
-    with source.file.open() as stream:
+    with source.file.open() as (stream, _):
         for batch in batches(stream):
             if batch.end > source.start:
                 kept = batch.lines.filter(pc.less(batch.offsets(), source.start))

@@ -35,9 +35,13 @@ def show_load(console: Console, load: Load, seconds: float) -> None:
         console.print(f"Nothing new in {len(load.files):,} files.")
     for reason, count in sorted(load.reasons.items(), key=lambda item: -item[1]):
         console.print(Text.assemble(("  rejected ", "yellow"), f"{count:,}: {reason}, first at {load.places[reason]}"))
+    waiting = [file.name for file in load.files if file.waiting]
+    if waiting:
+        more = f" and {len(waiting) - 1:,} more" if len(waiting) > 1 else ""
+        console.print(f"  waiting for the end of the last line of {waiting[0]}{more}; --final reads it as it is")
     for file in load.files:
         if file.problem:
-            console.print(Text.assemble(("  left out ", "yellow"), file.problem))
+            console.print(Text.assemble(("  broken off " if file.read else "  left out ", "yellow"), file.problem))
     if load.reasons:
         console.print("  see them with: tokenmart rejects")
 
@@ -105,7 +109,7 @@ def show_status(console: Console, status: Status, location: str) -> None:
             rejects.add_row(row["reason"], f"{row['lines']:,}", row["first_file"])
         console.print(rejects)
     if status.pending:
-        console.print(f"[yellow]{status.pending:,} loads are not in the marts yet[/]: tokenmart build")
+        console.print(f"[yellow]Loads that are not in the marts yet: {status.pending:,}[/]; tokenmart build")
     else:
         console.print("[green]Every load is in the marts.[/]")
     if status.stray:

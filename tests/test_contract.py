@@ -60,11 +60,7 @@ def landed(*lines: Line, **options: Any) -> list[dict[str, Any]]:
 def with_raw(**fields: str) -> bytes:
     """A TokenLedger line with fields whose JSON is given, so that no digit of it is Python's."""
     event = {name: value for name, value in tokenledger("raw").items() if name not in fields}
-    return (
-        as_line(event)[:-1]
-        + "".join(f', "{name}": {value}' for name, value in fields.items()).encode()
-        + b"}"
-    )
+    return as_line(event)[:-1] + "".join(f', "{name}": {value}' for name, value in fields.items()).encode() + b"}"
 
 
 # ---------------------------------------------------------------- what is rejected
@@ -374,9 +370,7 @@ def test_a_negative_cost_is_no_cost(json_: str) -> None:
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.decimals(0, 10**20, places=20) | st.decimals(0, 1, places=15), min_size=1, max_size=40))
 def test_a_cost_in_a_text_is_exact_to_the_twelfth_place(amounts: list[Decimal]) -> None:
-    lines = [
-        {"id": "e", "timestamp": "2026-10-01T12:00:00", "total_cost": f"{amount:f}"} for amount in amounts
-    ]
+    lines = [{"id": "e", "timestamp": "2026-10-01T12:00:00", "total_cost": f"{amount:f}"} for amount in amounts]
     events = landed(*lines, format_="tokenmeter")
     with_twelve_places = [amount.quantize(Decimal("1e-12"), ROUND_HALF_UP, Context(60)) for amount in amounts]
     assert [event["reported_cost_usd"] for event in events] == with_twelve_places
@@ -646,10 +640,7 @@ def test_a_line_too_long_for_extra_lands_with_its_length(monkeypatch: pytest.Mon
     monkeypatch.setattr(formats, "LONGEST_KEPT_IN_EXTRA", 1000)
     used = Parser()
     short = as_line({**tokenledger("short"), "other": ""})
-    lines = [
-        short.replace(b'"other": ""', b'"other": "' + b"x" * (size - len(short)) + b'"')
-        for size in (1000, 1001)
-    ]
+    lines = [short.replace(b'"other": ""', b'"other": "' + b"x" * (size - len(short)) + b'"') for size in (1000, 1001)]
     table = pa.chunked_array([pa.array(lines, pa.large_binary())])
     found = parse(table, pa.chunked_array([pa.array([False, False])]), used.format("tokenledger"), used)
     fits, too_long = [json.loads(extra) for extra in found.events["extra"].to_pylist()]

@@ -131,9 +131,7 @@ def test_an_event_of_an_old_tokenledger_has_25_keys() -> None:
     old = {name: value for name, value in TOKENLEDGER.items() if name not in NEW_IN_TOKENLEDGER}
     assert len(old) == 25
     missing = {*NEW_IN_TOKENLEDGER, "cache_read_tokens"}
-    assert row("tokenledger", old) == {
-        name: TOKENLEDGER_ROW[name] for name in TOKENLEDGER_ROW.keys() - missing
-    }
+    assert row("tokenledger", old) == {name: TOKENLEDGER_ROW[name] for name in TOKENLEDGER_ROW.keys() - missing}
 
 
 @pytest.mark.parametrize(
@@ -261,19 +259,13 @@ def test_what_a_tokenmeter_record_leaves_out_has_its_default() -> None:
 
 
 def test_a_tokenmeter_record_without_a_total_has_no_cost() -> None:
-    assert "reported_cost_usd" not in row(
-        "tokenmeter", {"timestamp": "2026-11-01T09:30:00", "input_cost": "1"}
-    )
+    assert "reported_cost_usd" not in row("tokenmeter", {"timestamp": "2026-11-01T09:30:00", "input_cost": "1"})
 
 
 def test_times_of_tokenmeter_are_local() -> None:
     # Kolkata is five hours and a half ahead; Berlin went back to winter time, one hour ahead, on 25 October
-    assert row("tokenmeter", TOKENMETER, time_zone="Asia/Kolkata")["occurred_at"] == at(
-        2026, 11, 1, 4, 0, 0, 392658
-    )
-    assert row("tokenmeter", TOKENMETER, time_zone="Europe/Berlin")["occurred_at"] == at(
-        2026, 11, 1, 8, 30, 0, 392658
-    )
+    assert row("tokenmeter", TOKENMETER, time_zone="Asia/Kolkata")["occurred_at"] == at(2026, 11, 1, 4, 0, 0, 392658)
+    assert row("tokenmeter", TOKENMETER, time_zone="Europe/Berlin")["occurred_at"] == at(2026, 11, 1, 8, 30, 0, 392658)
 
 
 @pytest.mark.parametrize(
@@ -486,9 +478,7 @@ def test_a_bad_request_of_claude_code_is_rejected(line: Line, reason: str) -> No
 
 def test_usage_without_counts_is_a_request_of_unknown_size() -> None:
     event = row("claude_code", assistant({}))
-    assert event.keys().isdisjoint(
-        {"input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens"}
-    )
+    assert event.keys().isdisjoint({"input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens"})
 
 
 def test_snapshots_of_one_request_land_each_with_the_same_identity() -> None:
@@ -577,7 +567,7 @@ def test_every_format_that_comes_along_is_tested_here() -> None:
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-@pytest.mark.parametrize("before", [[], [""], ["nonsense"], [OTHER] * 10, ["[]", "12"])
+@pytest.mark.parametrize("before", [[], [""], ["nonsense"], [OTHER] * 10, ["[]", "12"]])
 def test_a_format_is_recognised_by_its_lines(name: str, before: list[Any], tmp_path: Path) -> None:
     (file,) = loaded(tmp_path, *before, EXAMPLES[name]).files
     assert (file.format, file.landed, file.problem) == (name, 1, None)

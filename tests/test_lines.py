@@ -14,9 +14,9 @@ from loader.lines import Batch, batches
 BOM = b"\xef\xbb\xbf"
 ANY_LENGTH = 1 << 30
 # few different bytes, so that newlines and returns are frequent
-CONTENTS = st.binary(max_size=60) | st.lists(
-    st.sampled_from([b"\n", b"\r", b"a", b"{}", BOM]), max_size=60
-).map(b"".join)
+CONTENTS = st.binary(max_size=60) | st.lists(st.sampled_from([b"\n", b"\r", b"a", b"{}", BOM]), max_size=60).map(
+    b"".join
+)
 
 
 class Trickle(io.BytesIO):
@@ -53,9 +53,7 @@ def cut(
 def rows(found: list[Batch]) -> Iterator[tuple[int, int, bytes, bool]]:
     """Number, offset and bytes of each line, and whether it is the head of an overlong one."""
     for batch in found:
-        places = enumerate(
-            zip(batch.offsets().to_pylist(), batch.lines.to_pylist(), strict=True), batch.first_line
-        )
+        places = enumerate(zip(batch.offsets().to_pylist(), batch.lines.to_pylist(), strict=True), batch.first_line)
         for number, (offset, line) in places:
             yield number, offset, line, batch.is_overlong
 
@@ -77,9 +75,7 @@ def whole_lines(data: bytes, *, final: bool) -> list[tuple[int, int, bytes]]:
 @example(b"\n", 3, 1, False)
 @example(BOM, 3, 1, True)
 @example(BOM + b"\n" + BOM + b"\n", 3, 1, False)
-def test_lines_are_those_of_split_with_their_true_offsets(
-    data: bytes, read: int, batch: int, final: bool
-) -> None:
+def test_lines_are_those_of_split_with_their_true_offsets(data: bytes, read: int, batch: int, final: bool) -> None:
     found = [row[:3] for row in rows(cut(data, read=read, batch=batch, final=final))]
     assert found == whole_lines(data, final=final)
     assert all(data[offset : offset + len(line)] == line for _, offset, line in found)
@@ -114,15 +110,11 @@ def test_batches_chain_up_and_hold_no_more_than_their_limits(
         assert (part.start, part.first_line) == (end, before + 1)
         assert len(part.lines) >= 1 and part.end > part.start
         assert data[part.end - 1 : part.end] == b"\n" or part.end == len(data)
-        assert (
-            len(part.lines) == 1 if part.is_overlong else part.end - part.start <= batch + longest + 2 * read
-        )
+        assert len(part.lines) == 1 if part.is_overlong else part.end - part.start <= batch + longest + 2 * read
         end, before = part.end, before + len(part.lines)
 
 
-@given(
-    CONTENTS, st.integers(3, 20), st.integers(1, 40), st.integers(1, 12), st.integers(0, 12), st.booleans()
-)
+@given(CONTENTS, st.integers(3, 20), st.integers(1, 40), st.integers(1, 12), st.integers(0, 12), st.booleans())
 @example(b"a" * 12 + b"\n" + b"b" * 12, 3, 40, 5, 2, False)
 def test_an_overlong_line_keeps_its_head_and_everything_behind_it(
     data: bytes, read: int, batch: int, longest: int, kept: int, final: bool

@@ -1,0 +1,256 @@
+"""A line without an id of its own is known by its content and by which of its kind in the file it is."""
+
+import datetime as dt
+import gzip
+import hashlib
+import json
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pyarrow as pa
+import pytest
+from conftest import as_line, tokenledger
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from loader import lines, reader
+from loader.files import find
+from loader.identity import Identities
+from loader.lines import Batch
+from loader.reader import Options, Reader
+
+START = 1_793_525_400_000
+
+
+def point(second: int = 0, session: str = "s1") -> bytes:
+    """A line of ctm, which has no ids, so many seconds after the first."""
+    return as_line({"ts": START + 1000 * second, "session": session, "cost_usd_micros": 7})
+
+
+def nth(line: bytes, number: int) -> str:
+    return f"{hashlib.md5(line).hexdigest()}-{number}"
+
+
+def expected(*contents: bytes) -> list[str]:
+    """The ids of a file's lines."""
+    seen: Counter[bytes] = Counter()
+    ids = []
+    for line in contents:
+        seen[line] += 1
+        ids.append(nth(line, seen[line]))
+    return ids
+
+
+def write(path: Path, *contents: bytes, mode: str = "wb") -> None:
+    with path.open(mode) as file:
+        file.write(b"".join(line + b"\n" for line in contents))
+
+
+def load(path: Path, known: dict[str, Any] | None = None, **options: Any) -> list[str]:
+    """The ids of the lines that a load lands, in their order; moves `known` on as the warehouse's state would be."""
+    used = Reader(Options(**options), lambda _bytes, _lines: None)
+    positions = {} if known is None else known
+    tables = list(used.tables(find([str(path)]), positions))
+    positions.update(json.loads(json.dumps(positions)))
+    return [id_ for name, table in tables if name == "events" for id_ in table["event_id"].to_pylist()]
+
+
+# ---------------------------------------------------------------- within a file
+
+
+def test_the_same_content_twice_is_the_first_and_the_second_of_its_kind(tmp_path: Path) -> None:
+    write(tmp_path / "a.log", point(0), point(1), point(0), point(0))
+    assert load(tmp_path / "a.log") == [nth(point(0), 1), nth(point(1), 1), nth(point(0), 2), nth(point(0), 3)]
+
+
+def test_kinds_are_counted_across_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    contents = [point(0), point(1), point(0), point(2), point(0), point(1)]
+    write(tmp_path / "a.log", *contents)
+    monkeypatch.setattr(lines, "READ_BYTES", 10)
+    monkeypatch.setattr(lines, "BATCH_BYTES", 10)
+    monkeypatch.setattr(reader, "BATCH_BYTES", 10)
+    assert load(tmp_path / "a.log") == expected(*contents)
+
+
+def test_lines_that_bring_an_id_keep_it_and_their_place(tmp_path: Path) -> None:
+    without = as_line(tokenledger(None))
+    write(tmp_path / "a.jsonl", without, as_line(tokenledger("own")), b"", b"bad", without, as_line(tokenledger("")))
+    ids = [nth(without, 1), "own", nth(without, 2), nth(as_line(tokenledger("")), 1)]
+    assert load(tmp_path / "a.jsonl") == ids
+
+
+def test_an_id_is_of_the_bytes_that_the_file_has(tmp_path: Path) -> None:
+    line = as_line(tokenledger(None, error_message="cut \ud83d \0"))
+    write(tmp_path / "a.jsonl", as_line(tokenledger("recognised")), line, line)
+    assert load(tmp_path / "a.jsonl") == ["recognised", nth(line, 1), nth(line, 2)]
+
+
+# ---------------------------------------------------------------- across files
+
+
+def test_the_same_content_in_another_file_has_the_same_id(tmp_path: Path) -> None:
+    contents = [point(0), point(0), point(1)]
+    write(tmp_path / "a.log", *contents)
+    write(tmp_path / "b.log", *contents)
+    assert load(tmp_path) == expected(*contents) * 2
+
+
+def test_each_file_counts_for_itself_also_across_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "BATCH_BYTES", 10)
+    for name in ("a.log", "b.log", "c.log"):
+        write(tmp_path / name, point(0), point(0))
+    assert load(tmp_path) == expected(point(0), point(0)) * 3
+
+
+def test_a_packed_file_has_the_ids_of_the_plain_one(tmp_path: Path) -> None:
+    contents = [point(0), point(1), point(0)]
+    (tmp_path / "a.log.gz").write_bytes(gzip.compress(b"\n".join(contents) + b"\n"))
+    assert load(tmp_path / "a.log.gz") == expected(*contents)
+
+
+# ---------------------------------------------------------------- a file that is read on
+
+
+@pytest.mark.parametrize("name", ["a.log", "a.log.1"])
+def test_a_file_that_is_read_on_counts_on(name: str, tmp_path: Path) -> None:
+    known: dict[str, Any] = {}
+    write(tmp_path / "a.log", point(0), point(1), point(0))
+    assert load(tmp_path / "a.log", known) == expected(point(0), point(1), point(0))
+    (tmp_path / "a.log").rename(tmp_path / name)
+    write(tmp_path / name, point(0), point(1), point(1), point(2), mode="ab")
+    assert load(tmp_path / name, known) == [nth(point(0), 3), nth(point(1), 2), nth(point(1), 3), nth(point(2), 1)]
+    write(tmp_path / name, point(2), point(0), mode="ab")
+    assert load(tmp_path / name, known) == [nth(point(2), 2), nth(point(0), 4)]
+
+
+def test_a_packed_file_that_is_read_on_counts_on(tmp_path: Path) -> None:
+    known: dict[str, Any] = {}
+    path = tmp_path / "a.log.gz"
+    path.write_bytes(gzip.compress(point(0) + b"\n" + point(0) + b"\n"))
+    assert load(path, known) == expected(point(0), point(0))
+    with path.open("ab") as file:
+        file.write(gzip.compress(point(0) + b"\n"))
+    assert load(path, known) == [nth(point(0), 3)]
+
+
+def test_a_file_with_a_byte_order_mark_that_is_read_on_counts_on(tmp_path: Path) -> None:
+    known: dict[str, Any] = {}
+    write(tmp_path / "a.log", b"\xef\xbb\xbf" + point(0))
+    assert load(tmp_path / "a.log", known) == [nth(point(0), 1)]
+    write(tmp_path / "a.log", point(0), mode="ab")
+    assert load(tmp_path / "a.log", known) == [nth(point(0), 2)]
+
+
+def test_reading_a_file_again_gives_the_same_ids(tmp_path: Path) -> None:
+    known: dict[str, Any] = {}
+    contents = [point(0), point(0), point(1)]
+    write(tmp_path / "a.log", *contents)
+    assert load(tmp_path / "a.log", known) == load(tmp_path / "a.log", known, again=True) == expected(*contents)
+    write(tmp_path / "a.log", point(0), mode="ab")
+    assert load(tmp_path / "a.log", known) == [nth(point(0), 3)]
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    st.lists(st.lists(st.tuples(st.integers(0, 3), st.sampled_from("ab")), max_size=6), min_size=1, max_size=4),
+    st.sampled_from([10, 100, 10_000]),
+)
+def test_reading_in_several_goes_gives_the_ids_of_one(goes: Sequence[Sequence[tuple[int, str]]], size: int) -> None:
+    contents = [[point(second, session) for second, session in go] for go in goes]
+    known: dict[str, Any] = {}
+    found: list[str] = []
+    sizes = (mock.patch.object(lines, "BATCH_BYTES", size), mock.patch.object(lines, "READ_BYTES", size))
+    with tempfile.TemporaryDirectory() as folder, sizes[0], sizes[1], mock.patch.object(reader, "BATCH_BYTES", size):
+        path = Path(folder, "a.log")
+        for go in contents:
+            write(path, *go, mode="ab")
+            found += load(path, known)
+    assert found == expected(*(line for go in contents for line in go))
+
+
+# ---------------------------------------------------------------- when former lines are counted
+
+
+class Former:
+    """What former loads read of files, and which of them were asked for."""
+
+    def __init__(self, **contents: list[bytes]) -> None:
+        self.contents = contents
+        self.asked: list[int] = []
+
+    def __call__(self, file: int) -> Iterator[Batch]:
+        self.asked.append(file)
+        array = pa.array(self.contents[f"file_{file}"], pa.large_binary())
+        yield Batch(pa.chunked_array([array]), 1, 0, sum(map(len, array.to_pylist())))
+
+
+def identify(identities: Identities, *rows: tuple[int, int, bytes]) -> list[str]:
+    """The ids of (file, second, line)."""
+    numbers, seconds, contents = zip(*rows, strict=True)
+    moments = [time_of(second) for second in seconds]
+    events = pa.table(
+        {
+            "line_id": pa.array(range(len(rows)), pa.int64()),
+            "event_id": pa.nulls(len(rows), pa.string()),
+            "occurred_at": pa.array(moments, pa.timestamp("us", "UTC")),
+        }
+    )
+    files = pa.chunked_array([pa.array(numbers, pa.int64())])
+    found = identities.identify(events, files, pa.chunked_array([pa.array(contents, pa.large_binary())]))
+    return [str(id_) for id_ in found["event_id"].to_pylist()]
+
+
+def time_of(second: int) -> dt.datetime:
+    return dt.datetime(2026, 11, 1, 9, 30, tzinfo=dt.UTC) + dt.timedelta(seconds=second)
+
+
+def test_former_lines_are_not_read_while_lines_are_later() -> None:
+    former = Former(file_0=[b"x"])
+    identities = Identities(former)
+    identities.begin(0, time_of(10))
+    assert identify(identities, (0, 11, b"y"), (0, 12, b"z")) == [nth(b"y", 1), nth(b"z", 1)]
+    assert identify(identities, (0, 13, b"y")) == [nth(b"y", 2)]
+    assert former.asked == []
+    assert identities.latest == {0: time_of(13)}
+
+
+@pytest.mark.parametrize("second", [10, 9, -1000])
+def test_former_lines_are_read_once_when_a_line_is_not_later(second: int) -> None:
+    former = Former(file_0=[b"x", b"x", b"w"])
+    identities = Identities(former)
+    identities.begin(0, time_of(10))
+    assert identify(identities, (0, 11, b"y"), (0, second, b"x")) == [nth(b"y", 1), nth(b"x", 3)]
+    assert identify(identities, (0, second, b"w"), (0, second, b"x")) == [nth(b"w", 2), nth(b"x", 4)]
+    assert former.asked == [0]
+    assert identities.latest == {0: time_of(11)}
+
+
+def test_a_line_not_later_than_one_of_this_load_asks_for_the_former_too() -> None:
+    former = Former(file_0=[b"x"])
+    identities = Identities(former)
+    identities.begin(0, time_of(10))
+    assert identify(identities, (0, 20, b"y")) == [nth(b"y", 1)]
+    assert identify(identities, (0, 15, b"z"), (0, 10, b"x")) == [nth(b"z", 1), nth(b"x", 2)]
+    assert former.asked == [0]
+
+
+def test_former_lines_of_one_file_are_none_of_another() -> None:
+    former = Former(file_0=[b"x"], file_1=[b"x", b"x"])
+    identities = Identities(former)
+    identities.begin(0, time_of(10))
+    identities.begin(1, time_of(10))
+    identities.begin(2, None)
+    ids = identify(identities, (0, 11, b"x"), (1, 5, b"x"), (2, 5, b"x"))
+    assert ids == [nth(b"x", 1), nth(b"x", 3), nth(b"x", 1)]
+    assert former.asked == [1]
+
+
+def test_a_new_file_has_no_former_lines() -> None:
+    identities = Identities(Former())
+    identities.begin(0, None)
+    assert identify(identities, (0, 5, b"x"), (0, 1, b"x")) == [nth(b"x", 1), nth(b"x", 2)]
+    assert identify(identities, (0, 5, b"x")) == [nth(b"x", 3)]

@@ -1,0 +1,553 @@
+"""Files are landed once, whatever they are called, however they grow and whatever breaks off in between."""
+
+import contextlib
+import gzip
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pytest
+from conftest import PROJECT, Mart, as_line, tokenledger
+
+import loader.destinations
+from loader.sample import FORMATS, write_sample
+
+# the days of snapshots are those that were seen when the row was written
+BOOK_KEEPING = ("batch_id", "loaded_at", "load_id", "first_usage_date", "last_usage_date")
+
+
+@pytest.fixture(scope="module")
+def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where dbt writes what it compiles."""
+    return tmp_path_factory.mktemp("dbt")
+
+
+@pytest.fixture(autouse=True)
+def _own_artifacts(artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DBT_TARGET_PATH", str(artifacts))
+    monkeypatch.setenv("DBT_LOG_PATH", str(artifacts / "logs"))
+
+
+@pytest.fixture
+def project(mart: Mart, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project folder of the test's own, as far as loading needs one, to work in."""
+    folder = mart.folder / "project"
+    folder.mkdir()
+    shutil.copy(PROJECT / "dbt_project.yml", folder)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def contents(mart: Mart) -> dict[str, list[tuple[Any, ...]]]:
+    """All rows of the requests and of every mart, without book-keeping."""
+    models = mart.query(
+        "select table_name from duckdb_tables()"
+        " where schema_name = 'marts' and table_name not in ('loads', 'request_days', 'model_prices')"
+    )
+    assert len(models) == 13
+    columns = f"columns(lambda name: name not in {BOOK_KEEPING})"
+    return {model: sorted(mart.query(f"select {columns} from marts.{model}"), key=repr) for (model,) in models}
+
+
+def everything(mart: Mart) -> dict[str, list[tuple[Any, ...]]]:
+    """All rows of all tables of the marts but the list of loads, batches and all."""
+    models = mart.query(
+        "select table_name from duckdb_tables() where schema_name = 'marts' and table_name <> 'loads'"
+    )
+    return {model: sorted(mart.query(f"select * from marts.{model}"), key=repr) for (model,) in models}
+
+
+def events(mart: Mart) -> list[tuple[Any, ...]]:
+    """The landed rows of complete loads: id and place."""
+    return mart.query(
+        "select event_id, source_line, source_offset from raw_usage.events"
+        " where _dlt_load_id in (select load_id from raw_usage._dlt_loads where status = 0)"
+        " order by source_file, source_offset, event_id"
+    )
+
+
+def counts(loaded: dict[str, Any]) -> tuple[int, int, int, int]:
+    """Lines read, landed, skipped and rejected in all files of a load."""
+    for file in loaded["files"]:
+        assert file["read"] == file["landed"] + file["skipped"] + file["rejected"]
+    read, landed, skipped, rejected = (
+        sum(file[name] for file in loaded["files"]) for name in ("read", "landed", "skipped", "rejected")
+    )
+    return read, landed, skipped, rejected
+
+
+def ctm(session: str, ts: int, total: int) -> dict[str, Any]:
+    """A cost point: ctm's lines have no id."""
+    tokens = {"input_tokens": total, "output_tokens": total, "cache_tokens": 0, "cost_usd_micros": 7 * total}
+    return {"ts": 1767225600000 + ts, "session": session, **tokens}
+
+
+# ---------------------------------------------------------------- the same marts
+
+
+def test_no_order_of_loading_changes_the_marts(new_mart: Callable[[str], Mart], tmp_path: Path) -> None:
+    write_sample(tmp_path / "logs", events=150, days=9, seed=3, formats=FORMATS)
+    files = sorted(path for path in (tmp_path / "logs").rglob("*") if path.is_file())
+    assert len(files) > 8
+    at_once = new_mart("at_once")
+    at_once.run("load", tmp_path / "logs")
+    at_once.run("build")
+    expected = contents(at_once)
+    assert len(expected["llm_requests"]) == 600
+
+    one_by_one = new_mart("one_by_one")
+    for number, file in enumerate(reversed(files)):
+        renamed = tmp_path / "moved" / f"{number}.jsonl"
+        renamed.parent.mkdir(exist_ok=True)
+        shutil.copy(file, renamed)
+        one_by_one.run("load", renamed)
+        if number in (2, len(files) // 2, len(files) - 1):
+            one_by_one.run("build")
+    found = contents(one_by_one)
+    for model in expected:
+        assert found[model] == expected[model], model
+
+    # the first ones again: under their own names, as a copy, packed, and from their beginning
+    before = everything(one_by_one)
+    assert counts(one_by_one.json("load", tmp_path / "logs")) == (0, 0, 0, 0)
+    again = one_by_one.json("load", *files[::2], "--again")
+    assert counts(again)[1] > 0
+    one_by_one.run("build")
+    assert everything(one_by_one) == before
+
+
+@pytest.mark.parametrize(
+    "difference",
+    [
+        {"team": "ml"},
+        {"app_name": "api"},
+        {"error_message": "late"},
+        {"metadata": {"k": 1}},
+        {"cached_tokens": 7},
+    ],
+    ids=lambda difference: next(iter(difference)),
+)
+def test_no_order_of_loading_decides_between_snapshots_as_full(
+    new_mart: Callable[[str], Mart], tmp_path: Path, difference: dict[str, Any]
+) -> None:
+    line = tokenledger("seen twice", team="care", metadata={"k": 2}, app_name="web", error_message="early")
+    found = []
+    for name, lines in (("this_way", [line, {**line, **difference}]), ("that_way", [{**line, **difference}, line])):
+        mart = new_mart(name)
+        for number, delivered in enumerate(lines):
+            mart.run("load", mart.write(f"{name}-{number}.jsonl", delivered))
+            mart.run("build")
+        found.append(contents(mart))
+    for model in found[0]:
+        assert found[0][model] == found[1][model], model
+
+
+def grown(lines: list[dict[str, Any]], cuts: tuple[int, int]) -> list[bytes]:
+    """A file of these lines in three states, each of whole lines."""
+    content = [as_line(line) + b"\n" for line in lines]
+    return [b"".join(content[:cut]) for cut in (*cuts, len(content))]
+
+
+WITHOUT_IDS = [
+    *(tokenledger(None, f"2026-01-05T00:00:{i:02}Z", user_id="u1") for i in range(20)),
+    *(tokenledger(None, "2026-01-05T00:00:19Z", user_id="u1") for _ in range(3)),  # identical with the last one
+    tokenledger(None, "2026-01-04T00:00:00Z"),  # late
+    *(tokenledger(None, "2026-01-05T00:00:19Z", user_id="u1") for _ in range(2)),
+    *(tokenledger(None, f"2026-01-06T00:00:{i:02}Z", user_id="u1") for i in range(20)),
+]
+TOTALS = [
+    *(ctm("s1", 1000 * i, 10 * i) for i in range(1, 20)),
+    *(ctm("s1", 19_000, 190) for _ in range(4)),
+    ctm("s2", 500, 5),
+    *(ctm("s1", 19_000, 190) for _ in range(2)),
+    *(ctm("s2", 100_000_000 * i, 10 * i) for i in range(1, 20)),
+]
+LEDGER = [
+    *(tokenledger(f"e{i}", f"2026-01-0{1 + i // 10}T00:00:00Z", cost_usd=i / 1000) for i in range(40)),
+    *(tokenledger(f"e{i}", f"2026-01-0{1 + i // 10}T00:00:00Z", output_tokens=50 + 3 * i) for i in range(0, 40, 3)),
+    tokenledger("late", "2026-01-01T00:00:00Z"),
+]
+
+
+def test_a_file_that_grows_in_three_steps_equals_one_that_is_read_at_once(
+    new_mart: Callable[[str], Mart], tmp_path: Path
+) -> None:
+    # cut between lines that are the same, and before one that is late
+    states = {
+        "without_ids.jsonl": grown(WITHOUT_IDS, (21, 24)),
+        "totals.jsonl": grown(TOTALS, (20, 24)),
+        "ledger.jsonl": grown(LEDGER, (17, 45)),
+    }
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    growing = new_mart("growing")
+    for step in range(3):
+        for name, contents_ in states.items():
+            (folder / name).write_bytes(contents_[step])
+        loaded = growing.json("load", folder)
+        new_lines = [
+            contents_[step].count(b"\n") - (contents_[step - 1].count(b"\n") if step else 0)
+            for contents_ in states.values()
+        ]
+        assert counts(loaded) == (sum(new_lines), sum(new_lines), 0, 0)
+        growing.run("build")
+    at_once = new_mart("at_once")
+    at_once.run("load", folder)
+    at_once.run("build")
+    assert events(growing) == events(at_once)
+    found, expected = contents(growing), contents(at_once)
+    for model in expected:
+        assert found[model] == expected[model], model
+    # 46 requests without an id, 45 points of which two sessions' totals are 190 each, 41 events
+    assert at_once.query("select count(*) from marts.llm_requests") == [(46 + 45 + 41,)]
+    assert at_once.query(
+        "select session_id, requests, output_tokens from marts.sessions where session_id <> 'unattributed' order by 1"
+    ) == [("s1", 25, 190), ("s2", 20, 190)]
+
+
+# ---------------------------------------------------------------- what is read
+
+
+def test_a_last_line_without_its_end_waits_until_it_has_one(mart: Mart, project: Path) -> None:
+    whole = b"".join(as_line(tokenledger(f"e{i}")) + b"\n" for i in range(5))
+    path = mart.folder / "growing.jsonl"
+    cut = whole.rindex(b'"model"')
+    path.write_bytes(whole[:cut])
+    assert counts(mart.json("load", path)) == (4, 4, 0, 0)
+    assert counts(mart.json("load", path)) == (0, 0, 0, 0)
+    path.write_bytes(whole[:-1])  # all but its newline
+    assert counts(mart.json("load", path)) == (0, 0, 0, 0)
+    assert counts(mart.json("load", path, "--final")) == (1, 1, 0, 0)
+    path.write_bytes(whole + as_line(tokenledger("e5")) + b"\n")
+    loaded = mart.json("load", path)
+    assert (counts(loaded)[1], counts(loaded)[3]) == (1, 0)
+    assert [row[0] for row in events(mart)] == ["e0", "e1", "e2", "e3", "e4", "e5"]
+
+
+def zstd(content: bytes) -> bytes:
+    return bytes(pa.compress(content, codec="zstd", asbytes=True))
+
+
+@pytest.mark.parametrize(("pack", "suffix"), [(gzip.compress, ".gz"), (zstd, ".zst")])
+def test_packed_files_are_the_files_that_they_were(
+    pack: Callable[[bytes], bytes], suffix: str, mart: Mart, project: Path
+) -> None:
+    lines = [as_line(tokenledger(f"e{i}")) + b"\n" for i in range(9)]
+    plain = mart.folder / "app.jsonl"
+    plain.write_bytes(b"".join(lines[:3]))
+    mart.run("load", plain)
+    # what the log was when it was rotated, in two members, as an appending packer leaves them
+    packed = mart.folder / f"app.jsonl.1{suffix}"
+    packed.write_bytes(pack(b"".join(lines[:2])) + pack(b"".join(lines[2:6])))
+    assert counts(mart.json("load", packed)) == (3, 3, 0, 0)
+    packed.write_bytes(pack(b"".join(lines)))
+    assert counts(mart.json("load", packed)) == (3, 3, 0, 0)
+    plain.write_bytes(b"".join(lines))
+    assert counts(mart.json("load", plain)) == (0, 0, 0, 0)
+    assert sorted(row[0] for row in events(mart)) == [f"e{i}" for i in range(9)]
+    assert {row[2] for row in events(mart)} == {sum(map(len, lines[:i])) for i in range(9)}
+
+
+def tokenmart(*arguments: str | Path, **options: Any) -> "subprocess.CompletedProcess[bytes]":
+    """Runs the command in a process of its own."""
+    command = [sys.executable, "-c", "from loader.cli import main; main()", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, timeout=60, **options)
+
+
+def test_standard_input_is_read_to_its_very_end_each_time(mart: Mart, project: Path) -> None:
+    content = b"\n".join(as_line(tokenledger(f"e{i}")) for i in range(4))  # no newline at the end
+    for piped in (content, content, gzip.compress(content)):
+        done = tokenmart("load", "-", "--json", input=piped)
+        assert done.returncode == 0, done.stderr
+        assert counts(json.loads(done.stdout)) == (4, 4, 0, 0)
+    assert [row[0] for row in events(mart)] == [f"e{i}" for i in range(4) for _ in range(3)]
+    assert mart.query("select distinct source_file from raw_usage.events") == [("standard input",)]
+
+
+def test_a_folder_may_hold_every_format_packed_or_not(mart: Mart, project: Path) -> None:
+    folder = mart.folder / "logs"
+    write_sample(folder, events=30, days=3, seed=1, formats=FORMATS)
+    ledger, points = folder / "tokenledger/2026-10.jsonl", folder / "ctm/cost_points.jsonl"
+    ledger.with_suffix(".jsonl.gz").write_bytes(gzip.compress(ledger.read_bytes()))
+    points.with_suffix(".ndjson.zst").write_bytes(zstd(points.read_bytes()))
+    ledger.unlink()
+    points.unlink()
+    mart.write("logs/app.log", tokenledger("in a .log"))
+    mart.write("logs/notes.txt", "not a log")
+    mart.write("logs/data.csv", "a,b")
+    loaded = mart.json("load", folder)
+    assert {file["format"] for file in loaded["files"]} == set(FORMATS)
+    assert counts(loaded)[3] == 0 and not any(file["problem"] for file in loaded["files"])
+    found = dict(mart.query("select source_format, count(distinct event_id) from raw_usage.events group by 1"))
+    assert found == {"claude_code": 30, "ctm": 30, "tokenledger": 31, "tokenmeter": 30}
+
+
+def test_what_files_are_read_adds_up(mart: Mart, project: Path) -> None:
+    path = mart.write("a.jsonl", tokenledger("e1"), "", "broken", tokenledger("e2"), "  ")
+    mart.run("load", path, code=3)
+    with path.open("ab") as stream:
+        stream.write(as_line(tokenledger("e3")) + b"\n[]\n")
+    mart.run("load", path, mart.write("b.jsonl", tokenledger("e4")), code=3)
+    rows = mart.query(
+        "select source_file, first_offset, next_offset, lines_read, lines_landed, lines_skipped, lines_rejected"
+        " from raw_usage.loaded_files order by source_file, first_offset"
+    )
+    first, second = rows[0][2], path.stat().st_size
+    assert rows == [
+        (str(path), 0, first, 5, 2, 2, 1),
+        (str(path), first, second, 2, 1, 0, 1),
+        (str(mart.folder / "b.jsonl"), 0, (mart.folder / "b.jsonl").stat().st_size, 1, 1, 0, 0),
+    ]
+    places = mart.query("select source_line, reason from raw_usage.rejected_lines order by 1")
+    assert places == [(3, "not JSON"), (7, "not a JSON object")]
+
+
+def test_a_file_that_breaks_off_lands_its_good_lines_and_is_named(mart: Mart, project: Path) -> None:
+    # lines that do not pack well, so that a good part of them comes before the break
+    lines = [as_line(tokenledger(f"e{i}", trace_id=f"{i * 2654435761 % 2**64:x}")) + b"\n" for i in range(5000)]
+    packed = gzip.compress(b"".join(lines))
+    path = mart.folder / "broken.jsonl.gz"
+    path.write_bytes(packed[: len(packed) // 2])
+    other = mart.write("fine.jsonl", tokenledger("fine"))
+    result = mart.run("load", path, other, "--json", code=3)
+    broken, fine = json.loads(result.stdout)["files"]
+    assert str(path) in broken["problem"] and fine["problem"] is None
+    assert 1000 < broken["landed"] < 4000
+    assert (fine["read"], fine["landed"]) == (1, 1)
+    assert str(path) in mart.run("load", path, other, code=3).output
+    # and once it is whole, the rest of it
+    path.write_bytes(packed)
+    assert mart.json("load", path)["files"][0]["landed"] == 5000 - broken["landed"]
+    assert len({row[0] for row in events(mart)}) == 5001 == len(events(mart))
+
+
+# ---------------------------------------------------------------- what is refused
+
+
+def test_what_leads_nowhere_is_called_wrongly(mart: Mart, project: Path) -> None:
+    empty = mart.folder / "empty"
+    empty.mkdir()
+    for path in (mart.folder / "missing.jsonl", empty, mart.folder / "*.jsonl"):
+        result = mart.run("load", path, code=2)
+        assert str(path) in result.output and "Traceback" not in result.output
+    assert not mart.path.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "line"),
+    [
+        ("report.pdf", b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n1 0 obj\n<< /Type /Catalog >>\nendobj\n", "line 1"),
+        ("costs.csv", b"\nday,cost\n2026-01-01,3.2\n", "line 2"),
+        ("array.jsonl", b"[1, 2]\n[3]\n", "line 1"),
+        ("other.jsonl", b'{"level": "info", "message": "hello"}\n', "line 1"),
+    ],
+)
+def test_a_file_of_another_kind_is_refused_with_its_name_and_line(
+    name: str, content: bytes, line: str, mart: Mart, project: Path
+) -> None:
+    path = mart.folder / name
+    path.write_bytes(content)
+    output = mart.run("load", path, code=1).output
+    assert output.count(name) == 1 and line in output and "Traceback" not in output
+    # beside a good one it is left out
+    output = mart.run("load", path, mart.write("good.jsonl", tokenledger("e1")), code=3).output
+    assert output.count(name) == 1 and line in output
+    assert [row[0] for row in events(mart)] == ["e1"]
+
+
+def test_rejected_lines_beyond_the_limit_are_told_by_the_exit_code(mart: Mart, project: Path) -> None:
+    path = mart.write("a.jsonl", tokenledger("e1"), "broken", tokenledger("e2"), "broken too")
+    assert "2 rejected" in mart.run("load", path, "--max-rejects", "2").output
+    mart.run("load", path, "--again", "--max-rejects", "1", code=3)
+    output = mart.run("load", path, "--again", code=3).output
+    assert f"{path}:2" in output and "not JSON" in output
+    mart.run("load", path)  # nothing new, nothing rejected
+
+
+BAD_LINES = [
+    b"not json",
+    b'  {"event_id": "in spaces"  ',
+    b'{"event_id": "latin-1 \xe9"}',
+    b'{"event_id": "nul \x00"}',
+    b"\x00\x01\x02\xff\xfe",
+    as_line(tokenledger("no time", "yesterday")),
+    as_line(tokenledger("negative", input_tokens=-1)) + b"\r",
+    as_line({**tokenledger("no timestamp"), "timestamp": None}),
+    '{"event_id": "emoji 🙂 ünïcode"'.encode(),
+    b'"just a text"',
+    b'{"event_id": "twice", "event_id": "twice"}',
+    b'\\N,"; drop table events; --',
+    b"\t x \t",
+    b"x" * 100_000,
+]
+
+
+def test_rejected_lines_come_back_byte_for_byte_and_land_when_they_are_mended(mart: Mart, project: Path) -> None:
+    path = mart.write("a.jsonl", tokenledger("good"), *BAD_LINES, tokenledger("good too"))
+    assert counts(mart.json("load", path, code=3)) == (16, 2, 0, 14)
+    export = mart.folder / "export" / "rejects.jsonl"
+    export.parent.mkdir()
+    mart.run("rejects", "--export", export)
+    assert export.read_bytes() == b"".join(line + b"\n" for line in BAD_LINES)
+
+    mended = [as_line(tokenledger(f"mended {i}")) for i in range(len(BAD_LINES))]
+    export.write_bytes(b"".join(line + b"\n" for line in mended))
+    assert counts(mart.json("load", export)) == (14, 14, 0, 0)
+    assert len({row[0] for row in events(mart)}) == 16
+
+
+# ---------------------------------------------------------------- whose state it is
+
+
+def test_how_far_files_were_read_belongs_to_the_warehouse(
+    new_mart: Callable[[str], Mart], project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = new_mart("first")
+    path = first.write("a.jsonl", *(tokenledger(f"e{i}") for i in range(5)))
+    folders = set()
+    for mart in (first, new_mart("second")):
+        monkeypatch.setenv("TOKENMART_DUCKDB_PATH", str(mart.path))
+        assert counts(mart.json("load", path)) == (5, 5, 0, 0), "another target has read nothing yet"
+        folders |= set((project / ".tokenmart").iterdir())
+        assert not list(project.glob(".tokenmart/*/*")), "a run leaves nothing behind"
+    assert len(folders) == 2
+    for mart in (first, second := new_mart("second")):
+        monkeypatch.setenv("TOKENMART_DUCKDB_PATH", str(mart.path))
+        shutil.rmtree(project / ".tokenmart")
+        assert counts(mart.json("load", path)) == (0, 0, 0, 0), "the working folder is not what remembers"
+    second.path.unlink()
+    assert counts(second.json("load", path)) == (5, 5, 0, 0), "a new warehouse knows nothing"
+    moved = first.path.rename(first.folder / "elsewhere.duckdb")
+    monkeypatch.setenv("TOKENMART_DUCKDB_PATH", str(moved))
+    assert counts(first.json("load", path)) == (0, 0, 0, 0), "what was loaded moves with the file"
+
+
+def test_older_programs_can_open_the_file(mart: Mart, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    version = "select tags['storage_version'] from duckdb_databases() where database_name = 'mart'"
+    mart.run("load", mart.write("a.jsonl", tokenledger("e1")))
+    for _ in range(2):
+        with duckdb.connect(str(mart.path), read_only=True) as connection:
+            (found,) = connection.execute(version).fetchall()
+        assert str(found[0]).startswith("v1.4.0"), "v1.4.0 and later read it"
+        monkeypatch.chdir(PROJECT)
+        mart.run("build")
+
+
+# ---------------------------------------------------------------- other programs, and a bad end
+
+HOLD = """
+import sys, time, duckdb
+connection = duckdb.connect(sys.argv[1])
+print("held", flush=True)
+time.sleep(float(sys.argv[2]))
+"""
+
+
+@contextlib.contextmanager
+def held(path: Path, seconds: float) -> Iterator[None]:
+    """Another process has the DuckDB file open, for so long at most."""
+    process = subprocess.Popen([sys.executable, "-c", HOLD, path, str(seconds)], stdout=subprocess.PIPE)
+    assert process.stdout
+    process.stdout.readline()
+    try:
+        yield
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_file_that_another_program_has_open_is_waited_for_and_then_named(
+    mart: Mart, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = mart.write("a.jsonl", tokenledger("e1"))
+    mart.run("load", path)
+    with held(mart.path, 1):
+        assert counts(mart.json("load", path, "--again")) == (1, 1, 0, 0)
+    monkeypatch.setattr(loader.destinations, "LOCK_SECONDS", 0.2)
+    with held(mart.path, 60):
+        for arguments in (["load", path], ["load", path, "--dry-run"], ["status"], ["rejects"]):
+            result = mart.run(*arguments, code=1)
+            assert f"{mart.path} is open in another program" in result.output
+            assert result.output.count("another program") == 1 and "Traceback" not in result.output
+    assert counts(mart.json("load", path)) == (0, 0, 0, 0)
+
+
+KILLED = """
+import pathlib, sys, time
+from dlt.destinations.impl.duckdb.duck import DuckDbClient
+from dlt.pipeline.pipeline import Pipeline
+from loader.cli import main
+from loader.reader import Reader
+
+def reached(*_, **__):
+    pathlib.Path(sys.argv[2]).touch()
+    time.sleep(60)
+
+def first_table(self, *arguments):
+    tables = whole(self, *arguments)
+    yield next(tables)
+    reached()
+
+whole = Reader.tables
+if sys.argv[1] == "while it reads":
+    Reader.tables = first_table
+elif sys.argv[1] == "before it loads":
+    Pipeline.load = reached
+else:
+    DuckDbClient.complete_load = reached
+main(sys.argv[3:])
+"""
+
+
+@pytest.mark.parametrize("moment", ["while it reads", "before it loads", "before it is complete"])
+@pytest.mark.parametrize("is_first", [True, False], ids=["in the first load", "in a later load"])
+def test_a_load_that_is_killed_loses_and_doubles_nothing(
+    moment: str, is_first: bool, mart: Mart, project: Path
+) -> None:
+    path = mart.write("a.jsonl", *(tokenledger(f"e{i}") for i in range(500)), "broken")
+    if not is_first:
+        mart.run("load", path, code=3)
+        with path.open("ab") as stream:
+            stream.writelines(as_line(tokenledger(f"f{i}")) + b"\n" for i in range(500))
+            stream.write(b"broken too\n")
+    script, sign = mart.folder / "killed.py", mart.folder / "reached"
+    script.write_text(KILLED)
+    process = subprocess.Popen([sys.executable, script, moment, sign, "load", path])
+    deadline = time.monotonic() + 60
+    while not sign.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert sign.exists()
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert len(list(project.glob(".tokenmart/*/load-*"))) == 1
+
+    if moment == "before it is complete":
+        status = mart.json("status")
+        assert status["stray"] == 501, "the rows are there, and count for nothing"
+        assert status["events"] == (0 if is_first else 500)
+    loaded = mart.json("load", path, code=3)
+    assert counts(loaded) == (501, 500, 0, 1)
+    status = mart.json("status")
+    assert (status["stray"], status["events"]) == (0, 500 if is_first else 1000)
+    ids = [row[0] for row in events(mart)]
+    assert len(ids) == len(set(ids)) == status["events"]
+    assert mart.query("select count(*) from raw_usage.events") == [(status["events"],)]
+    assert not list(project.glob(".tokenmart/*/load-*"))
+
+
+def test_a_killed_load_whose_working_folder_is_gone_counts_for_nothing_either(mart: Mart, project: Path) -> None:
+    path = mart.write("a.jsonl", *(tokenledger(f"e{i}") for i in range(50)))
+    mart.run("load", path)
+    # as a container leaves it that was killed in mid-load: rows of a load id that never became complete
+    mart.query("insert into raw_usage.events select * replace ('9999999999.9' as _dlt_load_id) from raw_usage.events")
+    assert mart.json("status")["stray"] == 50
+    assert counts(mart.json("load", path)) == (0, 0, 0, 0)
+    assert len(events(mart)) == 50 == mart.json("status")["events"]
