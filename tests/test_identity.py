@@ -52,7 +52,7 @@ def write(path: Path, *contents: bytes, mode: str = "wb") -> None:
 
 def load(path: Path, known: dict[str, Any] | None = None, **options: Any) -> list[str]:
     """The ids of the lines that a load lands, in their order; moves `known` on as the warehouse's state would be."""
-    used = Reader(Options(**options), lambda _bytes, _lines: None)
+    used = Reader(Options(**{"format": "ctm", **options}), lambda _bytes, _lines: None)
     positions = {} if known is None else known
     tables = list(used.tables(find([str(path)]), positions))
     positions.update(json.loads(json.dumps(positions)))
@@ -80,13 +80,13 @@ def test_lines_that_bring_an_id_keep_it_and_their_place(tmp_path: Path) -> None:
     without = as_line(tokenledger(None))
     write(tmp_path / "a.jsonl", without, as_line(tokenledger("own")), b"", b"bad", without, as_line(tokenledger("")))
     ids = [nth(without, 1), "own", nth(without, 2), nth(as_line(tokenledger("")), 1)]
-    assert load(tmp_path / "a.jsonl") == ids
+    assert load(tmp_path / "a.jsonl", format="tokenledger") == ids
 
 
 def test_an_id_is_of_the_bytes_that_the_file_has(tmp_path: Path) -> None:
     line = as_line(tokenledger(None, error_message="cut \ud83d \0"))
-    write(tmp_path / "a.jsonl", as_line(tokenledger("recognised")), line, line)
-    assert load(tmp_path / "a.jsonl") == ["recognised", nth(line, 1), nth(line, 2)]
+    write(tmp_path / "a.jsonl", line, line)
+    assert load(tmp_path / "a.jsonl", format="tokenledger") == [nth(line, 1), nth(line, 2)]
 
 
 # ---------------------------------------------------------------- across files
@@ -178,13 +178,13 @@ def test_reading_in_several_goes_gives_the_ids_of_one(goes: Sequence[Sequence[tu
 class Former:
     """What former loads read of files, and which of them were asked for."""
 
-    def __init__(self, **contents: list[bytes]) -> None:
+    def __init__(self, contents: dict[int, list[bytes]]) -> None:
         self.contents = contents
         self.asked: list[int] = []
 
     def __call__(self, file: int) -> Iterator[Batch]:
         self.asked.append(file)
-        array = pa.array(self.contents[f"file_{file}"], pa.large_binary())
+        array = pa.array(self.contents[file], pa.large_binary())
         yield Batch(pa.chunked_array([array]), 1, 0, sum(map(len, array.to_pylist())))
 
 
@@ -209,7 +209,7 @@ def time_of(second: int) -> dt.datetime:
 
 
 def test_former_lines_are_not_read_while_lines_are_later() -> None:
-    former = Former(file_0=[b"x"])
+    former = Former({0: [b"x"]})
     identities = Identities(former)
     identities.begin(0, time_of(10))
     assert identify(identities, (0, 11, b"y"), (0, 12, b"z")) == [nth(b"y", 1), nth(b"z", 1)]
@@ -220,7 +220,7 @@ def test_former_lines_are_not_read_while_lines_are_later() -> None:
 
 @pytest.mark.parametrize("second", [10, 9, -1000])
 def test_former_lines_are_read_once_when_a_line_is_not_later(second: int) -> None:
-    former = Former(file_0=[b"x", b"x", b"w"])
+    former = Former({0: [b"x", b"x", b"w"]})
     identities = Identities(former)
     identities.begin(0, time_of(10))
     assert identify(identities, (0, 11, b"y"), (0, second, b"x")) == [nth(b"y", 1), nth(b"x", 3)]
@@ -230,7 +230,7 @@ def test_former_lines_are_read_once_when_a_line_is_not_later(second: int) -> Non
 
 
 def test_a_line_not_later_than_one_of_this_load_asks_for_the_former_too() -> None:
-    former = Former(file_0=[b"x"])
+    former = Former({0: [b"x"]})
     identities = Identities(former)
     identities.begin(0, time_of(10))
     assert identify(identities, (0, 20, b"y")) == [nth(b"y", 1)]
@@ -239,7 +239,7 @@ def test_a_line_not_later_than_one_of_this_load_asks_for_the_former_too() -> Non
 
 
 def test_former_lines_of_one_file_are_none_of_another() -> None:
-    former = Former(file_0=[b"x"], file_1=[b"x", b"x"])
+    former = Former({0: [b"x"], 1: [b"x", b"x"]})
     identities = Identities(former)
     identities.begin(0, time_of(10))
     identities.begin(1, time_of(10))
@@ -250,7 +250,7 @@ def test_former_lines_of_one_file_are_none_of_another() -> None:
 
 
 def test_a_new_file_has_no_former_lines() -> None:
-    identities = Identities(Former())
+    identities = Identities(Former({}))
     identities.begin(0, None)
     assert identify(identities, (0, 5, b"x"), (0, 1, b"x")) == [nth(b"x", 1), nth(b"x", 2)]
     assert identify(identities, (0, 5, b"x")) == [nth(b"x", 3)]

@@ -131,6 +131,11 @@ class Parser:
         hidden = () if self._keep_content else contract.CONTENT_KEYS
         # deeper keys are not counted line by line: where there are any, every line is compared with the shape
         has_more = "true" if any(isinstance(field, Mapping) for field in shape.values()) else "has_unmapped"
+        unmapped = f"json_merge_patch(line, '{_quoted(_mask(shape, hidden))}')"
+        for name in _nested(shape):
+            # an object of which nothing is left; inside a text its quotes would be escaped
+            for emptied in (f',"{name}":{{}}', f'"{name}":{{}},', f'"{name}":{{}}'):
+                unmapped = f"replace({unmapped}, '{emptied}', '')"
         return f"""
             select
                 line_id,
@@ -139,7 +144,7 @@ class Parser:
                 case
                     when not {has_more} then null
                     when strlen(line) > {LONGEST_KEPT_IN_EXTRA} then json_object('too_long_for_extra', strlen(line))
-                    else nullif(json_merge_patch(line, '{_quoted(_mask(shape, hidden))}'), '{{}}')
+                    else nullif({unmapped}, '{{}}')
                 end as extra
             from lines"""
 
@@ -156,6 +161,12 @@ def description(name: str) -> str:
 
 def _fields(type_: Any) -> dict[str, Any]:
     return {name: _fields(child) if child.id == "struct" else str(child) for name, child in type_.children}
+
+
+def _nested(shape: Mapping[str, Any]) -> list[str]:
+    """The names of the fields that are structs, inner ones first."""
+    structs = [(name, field) for name, field in shape.items() if isinstance(field, Mapping)]
+    return [inner for name, field in structs for inner in (*_nested(field), name)]
 
 
 def _mask(shape: Mapping[str, Any], hidden: Sequence[str]) -> dict[str, Any]:

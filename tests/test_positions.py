@@ -1,0 +1,546 @@
+"""Of each file only the new whole lines are read, whatever became of the file since; and what a path names is found."""
+
+import gzip
+import io
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pyarrow as pa
+import pytest
+
+from loader import lines, reader
+from loader.errors import UsageError
+from loader.files import find
+from loader.positions import HEAD_BYTES, TAIL_BYTES
+from loader.reader import Options, Reader
+
+Numbers = dict[str, list[int]]
+
+
+def some(first: int, last: int, width: int = 0) -> bytes:
+    """Lines of ctm with these numbers, each a second after the one before and at least `width` bytes long."""
+    beginning = b'{"cost_usd_micros": 7, "session": "' + b"s" * width + b'", "ts": '
+    return b"".join(beginning + b"%d}\n" % (1_793_525_400_000 + 1000 * number) for number in range(first, last + 1))
+
+
+class Loads:
+    """Loads one after the other, that know of each other what the warehouse's state would tell them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.known: dict[str, Any] = {}
+        self.problems: list[str] = []
+
+    def load(self, *names: str, **options: Any) -> Numbers:
+        """The numbers of the lines that were read of each file; everything in the folder without `names`."""
+        used = Reader(Options(**{"format": "ctm", **options}), lambda _bytes, _lines: None)
+        files = find([str(self.folder / name) for name in names or ("*",)])
+        tables = list(used.tables(files, self.known))
+        return self._ended(used, tables)
+
+    def _ended(self, used: Reader, tables: list[tuple[str, pa.Table]]) -> Numbers:
+        self.known = json.loads(json.dumps(self.known))
+        self.problems = [file.problem for file in used.done.files if file.problem]
+        found: Numbers = {}
+        for name, table in tables:
+            for row in table.to_pylist() if name == "events" else ():
+                second = int(row["occurred_at"].timestamp()) - 1_793_525_400
+                found.setdefault(Path(row["source_file"]).name, []).append(second)
+        counts = {Path(file.name).name: file.landed for file in used.done.files if file.landed}
+        assert counts == {name: len(numbers) for name, numbers in found.items()}
+        return found
+
+    def write(self, name: str, content: bytes) -> None:
+        (self.folder / name).write_bytes(content)
+
+    def append(self, name: str, content: bytes) -> None:
+        with (self.folder / name).open("ab") as file:
+            file.write(content)
+
+    def rename(self, old: str, new: str) -> None:
+        (self.folder / old).rename(self.folder / new)
+
+
+@pytest.fixture
+def loads(tmp_path: Path) -> Loads:
+    return Loads(tmp_path)
+
+
+# ---------------------------------------------------------------- a file that grows
+
+
+def test_only_what_was_appended_is_read(loads: Loads) -> None:
+    loads.write("app.log", some(1, 3))
+    assert loads.load() == {"app.log": [1, 2, 3]}
+    assert loads.load() == {}
+    loads.append("app.log", some(4, 5))
+    assert loads.load() == {"app.log": [4, 5]}
+    assert loads.load() == {}
+
+
+def test_half_a_line_waits_for_its_other_half(loads: Loads) -> None:
+    content = some(1, 2)
+    loads.write("app.log", content[:-10])
+    assert loads.load() == {"app.log": [1]}
+    loads.append("app.log", content[-10:-1])
+    assert loads.load() == {}
+    loads.append("app.log", content[-1:] + some(3, 3))
+    assert loads.load() == {"app.log": [2, 3]}
+
+
+def test_a_final_half_line_is_read_once(loads: Loads) -> None:
+    loads.write("app.log", some(1, 2)[:-1])
+    assert loads.load(final=True) == {"app.log": [1, 2]}
+    assert loads.load(final=True) == {}
+
+
+@pytest.mark.parametrize("width", [0, 100, 1000, HEAD_BYTES, 3 * HEAD_BYTES])
+def test_files_grow_from_smaller_to_larger_than_the_head_and_the_tail(width: int, loads: Loads) -> None:
+    for number in range(1, 13):
+        loads.append("app.log", some(number, number, width))
+        assert loads.load() == {"app.log": [number]}
+    assert loads.load() == {}
+
+
+def test_line_numbers_and_offsets_go_on(loads: Loads) -> None:
+    path = str(loads.folder / "app.log")
+    content = b"\xef\xbb\xbf" + some(1, 2) + b"\n" + some(3, 3)
+    loads.write("app.log", content)
+    loads.load()
+    loads.append("app.log", some(4, 4))
+    used = Reader(Options(format="ctm"), lambda _bytes, _lines: None)
+    tables = dict(used.tables(find([path]), loads.known))
+    (event,) = tables["events"].to_pylist()
+    assert (event["source_line"], event["source_offset"], event["source_file"]) == (5, len(content), path)
+    (file,) = tables["loaded_files"].to_pylist()
+    assert (file["first_offset"], file["next_offset"]) == (len(content), len(content + some(4, 4)))
+    assert loads.known[path]["lines"] == 5
+
+
+def test_an_empty_file_has_no_position(loads: Loads) -> None:
+    loads.write("app.log", b"")
+    assert loads.load() == {} and loads.known == {}
+    loads.write("app.log", some(1, 1))
+    assert loads.load() == {"app.log": [1]}
+
+
+def test_files_of_other_content_do_not_get_in_each_others_way(loads: Loads) -> None:
+    for number in range(1, 6):
+        loads.write(f"{number}.log", some(10 * number, 10 * number + 2))
+    assert loads.load() == {f"{number}.log": [10 * number, 10 * number + 1, 10 * number + 2] for number in range(1, 6)}
+    loads.append("3.log", some(33, 33))
+    assert loads.load() == {"3.log": [33]}
+
+
+# ---------------------------------------------------------------- a file of another name
+
+
+def test_a_renamed_file_is_the_same(loads: Loads) -> None:
+    loads.write("app.log", some(1, 3))
+    loads.load()
+    loads.rename("app.log", "old.log")
+    assert loads.load() == {}
+    loads.append("old.log", some(4, 4))
+    assert loads.load() == {"old.log": [4]}
+
+
+def test_a_rotated_file_is_the_same_and_the_new_one_is_new(loads: Loads) -> None:
+    loads.write("app.log", some(1, 3))
+    loads.load()
+    loads.append("app.log", some(4, 4))
+    loads.rename("app.log", "app.log.1")
+    loads.write("app.log", some(5, 6))
+    assert loads.load() == {"app.log.1": [4], "app.log": [5, 6]}
+    assert loads.load() == {}
+
+
+def test_a_rotated_file_without_news_stays_known(loads: Loads) -> None:
+    loads.write("app.log", some(1, 3))
+    loads.load()
+    loads.rename("app.log", "app.log.1")
+    loads.write("app.log", some(4, 5))
+    assert loads.load() == {"app.log": [4, 5]}
+    assert loads.load() == {}
+
+
+def test_files_that_rotate_every_day_are_each_read_once(loads: Loads) -> None:
+    for day in range(1, 7):
+        for age in range(day - 2, 0, -1):
+            loads.rename(f"app.log.{age}", f"app.log.{age + 1}")
+        if day > 1:
+            loads.rename("app.log", "app.log.1")
+        loads.write("app.log", some(10 * day, 10 * day + 2))
+        assert loads.load() == {"app.log": [10 * day, 10 * day + 1, 10 * day + 2]}
+        assert loads.load() == {}
+
+
+def test_a_rotated_file_that_was_not_named_stays_known(loads: Loads) -> None:
+    loads.write("app.log", some(1, 3))
+    loads.load("app.log")
+    loads.append("app.log", some(4, 4))
+    loads.rename("app.log", "app.log.1")
+    loads.write("app.log", some(5, 6))
+    assert loads.load("app.log") == {"app.log": [5, 6]}
+    assert loads.load("app.log*") == {"app.log.1": [4]}
+
+
+def test_a_copy_is_read_on_from_where_the_original_was(loads: Loads) -> None:
+    loads.write("app.log", some(1, 3))
+    loads.load()
+    loads.append("app.log", some(4, 4))
+    loads.write("copy.log", some(1, 3) + some(7, 8))
+    assert loads.load() == {"app.log": [4], "copy.log": [7, 8]}
+    loads.append("app.log", some(5, 5))
+    loads.append("copy.log", some(9, 9))
+    assert loads.load() == {"app.log": [5], "copy.log": [9]}
+
+
+def test_the_longest_known_beginning_counts(loads: Loads) -> None:
+    loads.write("short.log", some(1, 2))
+    loads.write("long.log", some(1, 5))
+    assert loads.load() == {"long.log": [1, 2, 3, 4, 5], "short.log": [1, 2]}
+    loads.write("new.log", some(1, 6))
+    assert loads.load() == {"new.log": [6]}
+
+
+def test_another_machine_with_another_folder_goes_on(loads: Loads, tmp_path: Path) -> None:
+    loads.write("app.log", some(1, 3))
+    loads.load()
+    (tmp_path / "elsewhere").mkdir()
+    other = Loads(tmp_path / "elsewhere")
+    other.known = loads.known
+    other.write("app.log", some(1, 4))
+    assert other.load() == {"app.log": [4]}
+
+
+# ---------------------------------------------------------------- a file that became another
+
+
+def test_a_truncated_file_begins_anew(loads: Loads) -> None:
+    loads.write("app.log", some(1, 5))
+    loads.load()
+    loads.write("app.log", some(6, 7))
+    assert loads.load() == {"app.log": [6, 7]}
+    loads.append("app.log", some(8, 12))
+    assert loads.load() == {"app.log": [8, 9, 10, 11, 12]}
+
+
+def test_a_truncated_file_that_grew_past_the_old_end_begins_anew(loads: Loads) -> None:
+    loads.write("app.log", some(1, 5))
+    loads.load()
+    loads.write("app.log", some(11, 40))
+    assert loads.load() == {"app.log": list(range(11, 41))}
+
+
+def test_a_file_that_is_shorter_than_it_was_is_read_from_its_beginning(loads: Loads) -> None:
+    loads.write("app.log", some(1, 5))
+    loads.load()
+    loads.write("app.log", some(1, 3))
+    assert loads.load() == {"app.log": [1, 2, 3]}
+
+
+@pytest.mark.parametrize("width", [0, 1000])
+def test_a_file_that_begins_alike_and_goes_on_otherwise_is_another(width: int, loads: Loads) -> None:
+    loads.write("app.log", some(1, 20, width))
+    loads.load()
+    loads.write("app.log", some(1, 10, width) + some(31, 50, width))
+    assert loads.load() == {"app.log": [*range(1, 11), *range(31, 51)]}
+
+
+@pytest.mark.parametrize(
+    ("place", "is_seen"),
+    [
+        (0, True),
+        (HEAD_BYTES - 1, True),
+        # between the two no change is looked for: that would mean to read it all
+        (HEAD_BYTES, False),
+        (-TAIL_BYTES - 1, False),
+        (-TAIL_BYTES, True),
+        (-1, True),
+    ],
+)
+def test_a_change_is_seen_in_the_head_and_the_tail_and_not_between(place: int, is_seen: bool, loads: Loads) -> None:
+    content = bytearray(some(1, 20, 1000))
+    loads.write("app.log", bytes(content))
+    loads.load()
+    content[place] ^= 1
+    loads.write("app.log", bytes(content))
+    used = Reader(Options(format="ctm", final=True), lambda _bytes, _lines: None)
+    list(used.tables(find([str(loads.folder / "app.log")]), loads.known))
+    assert used.done.total("read") == (20 if is_seen else 0)
+
+
+def test_a_file_is_read_again_when_that_is_asked_for(loads: Loads) -> None:
+    loads.write("app.log", some(1, 3))
+    loads.load()
+    assert loads.load(again=True) == {"app.log": [1, 2, 3]}
+    assert loads.load() == {}
+
+
+def test_a_file_is_read_again_by_another_format(loads: Loads, tmp_path: Path) -> None:
+    loads.write("app.log", some(1, 3))
+    assert loads.load(format=None) == {"app.log": [1, 2, 3]}
+    assert loads.load(format="ctm") == {}
+    path = tmp_path / "own.sql"
+    path.write_text("select line_id, epoch_milliseconds(line -> '$.ts') as occurred_at from lines")
+    assert loads.load("app.log", format=str(path)) == {"app.log": [1, 2, 3]}
+    assert loads.load("app.log", format=str(path)) == {}
+    loads.append("app.log", some(4, 4))
+    assert loads.load("app.log", format=None) == {"app.log": [4]}
+
+
+# ---------------------------------------------------------------- a file that changes while others are read
+
+
+def load_while(loads: Loads, change: Callable[[], None]) -> Numbers:
+    """A load during which, after the first rows are there, something happens to a file."""
+    used = Reader(Options(format="ctm"), lambda _bytes, _lines: None)
+    tables = used.tables(find([str(loads.folder / "*")]), loads.known)
+    found = [next(tables)]
+    change()
+    return loads._ended(used, [*found, *tables])
+
+
+@pytest.fixture
+def row_by_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows come file by file, not many small files at a time."""
+    monkeypatch.setattr(reader, "BATCH_BYTES", 1)
+
+
+@pytest.mark.usefixtures("row_by_row")
+def test_a_file_that_is_replaced_while_others_are_read_is_read_anew(loads: Loads) -> None:
+    loads.write("a.log", some(1, 3))
+    loads.write("b.log", some(11, 13))
+    found = load_while(loads, lambda: loads.write("a.log", some(21, 40)))
+    assert found == {"a.log": [1, 2, 3], "b.log": [11, 12, 13]}
+    assert loads.load() == {"a.log": list(range(21, 41))}
+
+
+@pytest.mark.usefixtures("row_by_row")
+def test_a_file_that_is_moved_away_while_others_are_read_spoils_nothing(loads: Loads) -> None:
+    loads.write("a.log", some(1, 3))
+    loads.write("b.log", some(11, 13))
+    found = load_while(loads, lambda: loads.rename("a.log", "a.log.1"))
+    assert found == {"a.log": [1, 2, 3], "b.log": [11, 12, 13]}
+    loads.append("b.log", some(14, 14))
+    assert loads.load()["b.log"] == [14]
+
+
+# ---------------------------------------------------------------- packed files
+
+
+def zstd(content: bytes) -> bytes:
+    return pa.compress(content, codec="zstd", asbytes=True)
+
+
+PACKED = {"gz": gzip.compress, "zst": zstd}
+
+
+@pytest.mark.parametrize("suffix", PACKED)
+def test_a_file_that_was_packed_is_the_same(suffix: str, loads: Loads) -> None:
+    loads.write("app.log", some(1, 3))
+    loads.load()
+    loads.rename("app.log", "gone")
+    loads.write(f"app.log.1.{suffix}", PACKED[suffix](some(1, 4)))
+    (loads.folder / "gone").unlink()
+    assert loads.load() == {f"app.log.1.{suffix}": [4]}
+    assert loads.load() == {}
+
+
+@pytest.mark.parametrize("suffix", PACKED)
+def test_a_part_appended_to_a_packed_file_is_read(suffix: str, loads: Loads) -> None:
+    name = f"app.jsonl.{suffix}"
+    for number in range(1, 5):
+        loads.append(name, PACKED[suffix](some(number, number, 3000)))
+        assert loads.load() == {name: [number]}
+    assert loads.load() == {}
+
+
+@pytest.mark.parametrize("suffix", PACKED)
+def test_parts_may_end_within_a_line(suffix: str, loads: Loads) -> None:
+    content = some(1, 3)
+    parts = [content[:1], content[1:100], b"", content[100:]]
+    loads.write("app", b"".join(map(PACKED[suffix], parts)))
+    assert loads.load() == {"app": [1, 2, 3]}
+
+
+@pytest.mark.parametrize("suffix", PACKED)
+def test_a_packed_file_that_breaks_off_is_read_as_far_as_it_goes(
+    suffix: str, loads: Loads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lines, "READ_BYTES", 500)
+    monkeypatch.setattr(lines, "BATCH_BYTES", 500)
+    whole = PACKED[suffix](some(1, 100)) + PACKED[suffix](some(101, 103))
+    size = len(PACKED[suffix](some(1, 100))) + 10
+    name = f"app.log.{suffix}"
+    loads.write(name, whole[:size])
+    read = loads.load()[name]
+    assert read == list(range(1, len(read) + 1)) and 90 <= len(read) <= 100
+    assert len(loads.problems) == 1 and f"{name} after line {len(read)}: " in loads.problems[0]
+    loads.write(name, whole)
+    assert loads.load() == {name: list(range(len(read) + 1, 104))}
+    assert loads.problems == []
+
+
+def test_a_file_is_packed_by_its_first_bytes_and_not_by_its_name(loads: Loads) -> None:
+    loads.write("plain.log.gz", some(1, 1))
+    loads.write("packed.log", gzip.compress(some(2, 2)))
+    assert loads.load() == {"packed.log": [2], "plain.log.gz": [1]}
+
+
+def test_an_unreadable_file_is_left_out_and_the_others_are_read(loads: Loads) -> None:
+    loads.write("a.log.gz", b"\x1f\x8b" + b"nonsense")
+    loads.write("b.log", some(1, 1))
+    assert loads.load() == {"b.log": [1]}
+    assert len(loads.problems) == 1 and "a.log.gz" in loads.problems[0]
+
+
+# ---------------------------------------------------------------- standard input
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, zstd], ids=["plain", "gzip", "zstd"])
+def test_standard_input_is_read_to_its_last_half_line_and_forgotten(
+    pack: Callable[[bytes], bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known: dict[str, Any] = {}
+    for _ in range(2):
+        stream = io.BufferedReader(io.BytesIO(pack(some(1, 2)[:-1])))
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(stream))
+        used = Reader(Options(), lambda _bytes, _lines: None)
+        list(used.tables(find(["-"]), known))
+        (file,) = used.done.files
+        assert (file.name, file.format, file.landed, file.problem) == ("standard input", "ctm", 2, None)
+    assert known == {}
+
+
+# ---------------------------------------------------------------- what a path names
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder that the test is in, with files of many names."""
+    names = "b.jsonl a.ndjson c.log d.jsonl.gz e.log.zst f.ndjson.zstd notes.txt g.json h.jsonl.bak log app.log.1"
+    for name in (*names.split(), "deep/er/i.jsonl", "deep/j.txt", ".hidden/k.log", "a[1].log"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(name.encode())
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "a folder.jsonl").mkdir()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def names_of(*paths: str | Path) -> list[str]:
+    return [file.name for file in find(map(str, paths))]
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    ("paths", "names"),
+    [
+        (["b.jsonl"], ["b.jsonl"]),
+        # a file that is named is meant, whatever it is called
+        (["notes.txt", "log"], ["notes.txt", "log"]),
+        (["./b.jsonl"], ["b.jsonl"]),
+        (["deep"], ["deep/er/i.jsonl"]),
+        (["deep/"], ["deep/er/i.jsonl"]),
+        (["*.log"], ["a[1].log", "c.log"]),
+        (["app.log*"], ["app.log.1"]),
+        (["**/*.jsonl"], ["b.jsonl", "deep/er/i.jsonl"]),
+        (["[bc].*"], ["b.jsonl", "c.log"]),
+        (["?.jsonl", "?.log"], ["b.jsonl", "c.log"]),
+        # the name of a file comes before the pattern that it is as well
+        (["a[1].log"], ["a[1].log"]),
+        # each path in its turn, each file once
+        (["c.log", "b.jsonl"], ["c.log", "b.jsonl"]),
+        (["c.log", "*.log", "c.log"], ["c.log", "a[1].log"]),
+        (["deep", "deep/er", "deep/er/i.jsonl"], ["deep/er/i.jsonl"]),
+        (["b.jsonl", "deep/../b.jsonl"], ["b.jsonl"]),
+        (["-"], ["standard input"]),
+        (["c.log", "-", "-"], ["c.log", "standard input"]),
+    ],
+)
+def test_paths_name_files(paths: list[str], names: list[str]) -> None:
+    assert names_of(*paths) == names
+
+
+def test_a_folder_stands_for_the_logs_in_and_below_it(folder: Path) -> None:
+    names = [str(Path(name).relative_to(folder)) for name in names_of(folder)]
+    packed = ["d.jsonl.gz", "e.log.zst", "f.ndjson.zstd"]
+    assert names == sorted([".hidden/k.log", "a.ndjson", "a[1].log", "b.jsonl", "c.log", "deep/er/i.jsonl", *packed])
+
+
+def test_the_same_file_is_found_once_by_its_relative_and_its_absolute_path(folder: Path) -> None:
+    assert names_of("c.log", folder / "c.log") == ["c.log"]
+    assert names_of(folder / "c.log", "c.log") == [str(folder / "c.log")]
+
+
+def test_a_link_to_a_file_is_that_file(folder: Path) -> None:
+    (folder / "deep/today.jsonl").symlink_to(folder / "deep/er/i.jsonl")
+    assert len(names_of("deep")) == 1
+
+
+def test_a_path_may_begin_at_home(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(folder))
+    assert names_of("~/c.log") == [str(folder / "c.log")]
+
+
+def test_a_file_has_its_size_on_disk(folder: Path) -> None:
+    assert [file.size for file in find(["b.jsonl", "-"])] == [len("b.jsonl"), 0]
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("nothing.jsonl", "nothing.jsonl: no such file."),
+        ("nothing/*.jsonl", "nothing/*.jsonl: no such file."),
+        ("*.parquet", "*.parquet: no such file."),
+        ("empty", "empty: no .jsonl, .ndjson, .log file in this folder."),
+        ("a folder*", "a folder*: no such file."),
+        ("memory://nothing.jsonl", "memory://nothing.jsonl: nothing there to read."),
+        ("nothing://bucket/a.jsonl", "nothing://bucket/a.jsonl: "),
+    ],
+)
+def test_a_path_that_leads_nowhere_is_said_so(path: str, said: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        find(["c.log", path])
+    assert str(raised.value).startswith(said)
+
+
+@pytest.fixture
+def bucket() -> None:
+    """A folder of fsspec's own in memory."""
+    filesystem = fsspec.filesystem("memory")
+    filesystem.store.clear()
+    for name in ("logs/a.jsonl", "logs/deep/b.log.gz", "logs/notes.txt"):
+        filesystem.pipe(f"/{name}", gzip.compress(some(1, 2)) if name.endswith("gz") else some(1, 2))
+
+
+@pytest.mark.usefixtures("bucket")
+@pytest.mark.parametrize(
+    ("path", "names"),
+    [
+        ("memory://logs/a.jsonl", ["memory:///logs/a.jsonl"]),
+        ("memory://logs", ["memory:///logs/a.jsonl", "memory:///logs/deep/b.log.gz"]),
+        ("memory://logs/*.jsonl", ["memory:///logs/a.jsonl"]),
+        ("memory://logs/*", ["memory:///logs/a.jsonl", "memory:///logs/notes.txt"]),
+    ],
+)
+def test_urls_name_files_in_buckets(path: str, names: list[str]) -> None:
+    assert names_of(path, path) == names
+
+
+@pytest.mark.usefixtures("bucket")
+def test_files_in_buckets_are_read_on_too() -> None:
+    known: dict[str, Any] = {}
+    for expected in ([2, 2], [0, 0], [1, 0]):
+        used = Reader(Options(format="ctm"), lambda _bytes, _lines: None)
+        list(used.tables(find(["memory://logs"]), known))
+        assert [file.landed for file in used.done.files] == expected
+        if expected == [0, 0]:
+            fsspec.filesystem("memory").pipe("/logs/a.jsonl", some(1, 3))

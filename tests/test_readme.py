@@ -1,0 +1,67 @@
+"""What the README shows works: its queries, its own format, and plain dbt in the checkout."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import pytest
+from check_examples import main as recount
+from conftest import PROJECT, Mart
+
+README = (PROJECT / "README.md").read_text()
+MARTS = {path.stem for folder in ("marts", "summaries") for path in (PROJECT / "models" / folder).glob("*.sql")}
+
+
+def blocks(language: str) -> list[str]:
+    """The README's code blocks of a language."""
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.S)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory, profiles: Path) -> Iterator[Path]:
+    """A DuckDB file with the examples, loaded by the command and built and tested by plain dbt, unit tests included."""
+    path = tmp_path_factory.mktemp("readme") / "tokenmart.duckdb"
+    settings = {**os.environ, "TOKENMART_DUCKDB_PATH": str(path), "DBT_PROFILES_DIR": str(profiles)}
+    bin_ = Path(sys.executable).parent
+    for command in (["tokenmart", "load", "examples"], ["dbt", "build"], ["dbt", "docs", "generate"]):
+        done = subprocess.run(
+            [bin_ / command[0], *command[1:]], cwd=PROJECT, env=settings, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    yield path
+
+
+def test_plain_dbt_builds_what_a_recount_of_the_examples_says(built: Path) -> None:
+    assert recount(str(built)) == 0
+
+
+def test_every_query_gives_rows(built: Path) -> None:
+    queries = [
+        query for block in blocks("sql") if "create type" not in block for query in block.split(";") if query.strip()
+    ]
+    assert len(queries) >= 12
+    with duckdb.connect(str(built), read_only=True) as connection:
+        for query in queries:
+            assert connection.execute(query).fetchall(), query
+
+
+def test_every_mart_has_a_query_of_its_own() -> None:
+    asked = set(re.findall(r"from marts\.(\w+)", "".join(blocks("sql"))))
+    assert MARTS | {"llm_requests"} == asked
+
+
+def test_its_own_format_reads_its_own_line(mart: Mart) -> None:
+    script = next(block for block in blocks("sql") if "create type" in block)
+    (mart.folder / "gateway.sql").write_text(script)
+    line = json.loads(re.search(r'`({"id": "r1".*})`', README).group(1))  # type: ignore[union-attr]
+    mart.run("load", mart.write("gateway.log", {**line, "new": 1}), "--format", mart.folder / "gateway.sql")
+    found = mart.query(
+        "select event_id, strftime(occurred_at, '%H:%M'), provider, model, input_tokens, cache_read_tokens,"
+        " output_tokens, user_id, extra from raw_usage.events"
+    )
+    assert found == [("r1", "09:30", "openai", "gpt-4o", 1200, 1000, 80, "ada", '{"new":1}')]
