@@ -75,7 +75,7 @@ class Pipeline:
             if isinstance(cause, TokenmartError):
                 raise cause from error
             raise TokenmartError(
-                f"The {error.step} into {self.warehouse.location} failed: {cause}",
+                f"Loading into {self.warehouse.location} failed ({error.step}): {cause}",
                 "Nothing of this load counts; run it again when the cause is mended.",
             ) from error
 

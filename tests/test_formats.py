@@ -336,21 +336,8 @@ def assistant(usage: Any = None, message: Line | None = None, **fields: Any) -> 
     return {name: value for name, value in line.items() if value is not None}
 
 
-def without_empty(value: Any) -> Any:
-    """An object without the objects in it that hold nothing."""
-    if not isinstance(value, dict):
-        return value
-    return {name: kept for name, item in value.items() if (kept := without_empty(item)) != {}}
-
-
 def test_a_request_of_claude_code() -> None:
-    event = row("claude_code", ASSISTANT)
-    assert without_empty(event.pop("extra")) == {
-        "uuid": "u",
-        "isSidechain": False,
-        "message": {"stop_reason": "tool_use", "usage": {"server_tool_use": {"web_search_requests": 0}}},
-    }
-    assert event == {
+    assert row("claude_code", ASSISTANT) == {
         "event_id": "msg_1/req_1",
         "occurred_at": at(2026, 11, 1, 9, 30, 0, 123000),
         "provider": "anthropic",
@@ -370,7 +357,17 @@ def test_a_request_of_claude_code() -> None:
         "app_name": "claude-code",
         "status": "success",
         "request_id": "req_1",
+        "extra": {
+            "uuid": "u",
+            "isSidechain": False,
+            "message": {"stop_reason": "tool_use", "usage": {"server_tool_use": {"web_search_requests": 0}}},
+        },
     }
+
+
+def test_extra_has_only_keys_of_the_line() -> None:
+    line = assistant({"input_tokens": 1, "output_tokens": 2}, {"stop_reason": None}, uuid=None, isSidechain=None)
+    assert "extra" not in row("claude_code", line)
 
 
 def test_an_old_line_of_claude_code_has_its_cost_and_duration() -> None:

@@ -154,9 +154,9 @@ def test_reading_a_file_again_gives_the_same_ids(tmp_path: Path) -> None:
     assert load(tmp_path / "a.log", known) == [nth(point(0), 3)]
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
-    st.lists(st.lists(st.tuples(st.integers(0, 3), st.sampled_from("ab")), max_size=6), min_size=1, max_size=4),
+    st.lists(st.lists(st.tuples(st.integers(0, 3), st.sampled_from("ab")), max_size=6), min_size=1, max_size=3),
     st.sampled_from([10, 100, 10_000]),
 )
 def test_reading_in_several_goes_gives_the_ids_of_one(goes: Sequence[Sequence[tuple[int, str]]], size: int) -> None:

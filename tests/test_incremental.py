@@ -25,7 +25,18 @@ Event = dict[str, Any]
 MINI, SONNET, UNKNOWN = "gpt-4o-mini-2024-07-18", "claude-sonnet-4-5-20250929", "acme-llm-1"
 PROVIDERS = {MINI: "openai", SONNET: "anthropic", UNKNOWN: "acme", None: None}
 # USD per million tokens, from the providers' price lists: input, cache read, output
-PRICES = {MINI: ("0.15", "0.075", "0.60"), SONNET: ("3", "0.30", "15")}
+PRICES = {
+    MINI: ("0.15", "0.075", "0.60"),
+    SONNET: ("3", "0.30", "15"),
+    "claude-haiku-4-5-20251001": ("1", "0.10", "5"),
+    "claude-opus-4-5-20251101": ("5", "0.50", "25"),
+    "gemini-2.5-flash": ("0.30", "0.03", "2.50"),
+    "gemini-2.5-pro": ("1.25", "0.125", "10"),
+    "gpt-4o-2024-08-06": ("2.50", "1.25", "10"),
+    "gpt-5-2025-08-07": ("1.25", "0.125", "10"),
+    "mistral-large-latest": ("2", "2", "6"),
+    "text-embedding-3-small": ("0.02", "0.02", "0"),
+}
 PLACES = Decimal("1e-12")
 DAILY = (
     "daily_costs",

@@ -13,10 +13,9 @@ from loader.lines import Batch, batches
 
 BOM = b"\xef\xbb\xbf"
 ANY_LENGTH = 1 << 30
-# few different bytes, so that newlines and returns are frequent
-CONTENTS = st.binary(max_size=60) | st.lists(st.sampled_from([b"\n", b"\r", b"a", b"{}", BOM]), max_size=60).map(
-    b"".join
-)
+PIECES = [b"", b"\r", b"a", b"{}", b"longer", b"x" * 15, b"y" * 40, BOM]
+# any bytes, and what has many lines of different lengths
+CONTENTS = st.binary(max_size=60) | st.lists(st.sampled_from(PIECES), min_size=4, max_size=20).map(b"\n".join)
 
 
 class Trickle(io.BytesIO):

@@ -98,9 +98,9 @@ def test_a_final_half_line_is_read_once(loads: Loads) -> None:
     assert loads.load(final=True) == {}
 
 
-@pytest.mark.parametrize("width", [0, 100, 1000, HEAD_BYTES, 3 * HEAD_BYTES])
+@pytest.mark.parametrize("width", [0, 1000, 3 * HEAD_BYTES])
 def test_files_grow_from_smaller_to_larger_than_the_head_and_the_tail(width: int, loads: Loads) -> None:
-    for number in range(1, 13):
+    for number in range(1, 8):
         loads.append("app.log", some(number, number, width))
         assert loads.load() == {"app.log": [number]}
     assert loads.load() == {}
@@ -168,7 +168,7 @@ def test_a_rotated_file_without_news_stays_known(loads: Loads) -> None:
 
 
 def test_files_that_rotate_every_day_are_each_read_once(loads: Loads) -> None:
-    for day in range(1, 7):
+    for day in range(1, 5):
         for age in range(day - 2, 0, -1):
             loads.rename(f"app.log.{age}", f"app.log.{age + 1}")
         if day > 1:

@@ -35,17 +35,15 @@ sessions, because a total that arrives late changes what the next one added.
 {% macro is_delivered_by(loads) %}
     {% if not loads %} {% do return("1 = 0") %} {% endif %}
     {% set is_new = "load_id in ('" ~ loads | join("', '") ~ "')" %}
-    {% set totals = "select session_id from " ~ ref("stg_usage__events") ~ " where is_running_total and " ~ is_new %}
-    {% do return(
-        "("
-        ~ is_new
-        ~ (
-            " or (is_running_total and session_id in (" ~ totals ~ "))"
-            if first_column(totals ~ " limit 1")
-            else ""
-        )
-        ~ ")"
-    ) %}
+    {% set sessions %}
+        select coalesce(session_id, '') from {{ ref("stg_usage__events") }} where is_running_total and {{ is_new }}
+    {% endset %}
+    {% if first_column(sessions ~ " limit 1") %}
+        {% do return(
+            "(" ~ is_new ~ " or (is_running_total and coalesce(session_id, '') in (" ~ sessions | trim ~ ")))"
+        ) %}
+    {% endif %}
+    {% do return(is_new) %}
 {% endmacro %}
 
 {# The days of delivered events, and of the requests in {{ this }} that they are seen again of. #}

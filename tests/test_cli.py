@@ -1,0 +1,470 @@
+"""The command says what it does, to people and to scripts, and what went wrong in words and exit codes."""
+
+import datetime as dt
+import gzip
+import json
+import re
+import shutil
+import subprocess
+import sys
+from decimal import ROUND_HALF_UP, Decimal
+from pathlib import Path
+from typing import Any
+
+import click
+import duckdb
+import pytest
+from click.testing import CliRunner
+from conftest import PROJECT, Mart, tokenledger
+from test_incremental import durations, of_tokenledger, requests_of, total
+
+import loader.load
+from loader import __version__
+from loader.cli import main
+from loader.errors import TokenmartError, UsageError
+from loader.sample import FORMATS, write_sample
+
+COMMANDS = sorted(main.commands)
+
+
+@pytest.fixture(scope="module")
+def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where dbt writes what it compiles."""
+    return tmp_path_factory.mktemp("dbt")
+
+
+@pytest.fixture
+def mart(mart: Mart, artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> Mart:
+    """An empty target, in which dbt's own files do not get in the way of another run's."""
+    monkeypatch.setenv("DBT_TARGET_PATH", str(artifacts))
+    monkeypatch.setenv("DBT_LOG_PATH", str(artifacts / "logs"))
+    return mart
+
+
+@pytest.fixture
+def project(mart: Mart, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project folder of the test's own, as far as loading needs one, to work in."""
+    folder = mart.folder / "project"
+    folder.mkdir()
+    shutil.copy(PROJECT / "dbt_project.yml", folder)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def failure(mart: Mart, *arguments: str | Path, code: int = 1) -> str:
+    """What a command that fails says: on stderr, in at most two lines, and without a traceback."""
+    result = mart.run(*arguments, code=code)
+    assert result.stdout == "" and "Traceback" not in result.stderr and "unexpectedly" not in result.stderr
+    assert 1 <= result.stderr.count("\n") <= 2
+    return result.stderr
+
+
+# ---------------------------------------------------------------- help
+
+
+def test_the_commands_are_these() -> None:
+    assert COMMANDS == ["build", "formats", "load", "rejects", "run", "sample", "status"]
+    assert __version__ in CliRunner().invoke(main, ["--version"]).output
+
+
+@pytest.mark.parametrize("name", ["", *COMMANDS])
+@pytest.mark.parametrize("option", ["--help", "-h"])
+def test_help_has_an_example(name: str, option: str, mart: Mart) -> None:
+    result = mart.run(*([name] if name else []), option)
+    assert "Traceback" not in result.output
+    _, _, example = result.output.partition("Example:\n")
+    assert example.strip().startswith(f"tokenmart {name}".strip())
+    assert result.output.startswith("Usage:")
+    for line in result.output.splitlines():
+        assert len(line) <= 100
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_says_what_it_is_for(name: str) -> None:
+    for parameter in main.commands[name].params:
+        if isinstance(parameter, click.Option):
+            assert parameter.help and parameter.help.endswith(".") and len(parameter.help) > 10, parameter.name
+
+
+def test_the_readme_mentions_every_command_and_option() -> None:
+    text = (PROJECT / "README.md").read_text()
+    missing = [f"tokenmart {name}" for name in COMMANDS if f"tokenmart {name}" not in text]
+    for name, command in [("tokenmart", main), *main.commands.items()]:
+        for parameter in command.params:
+            option = max(parameter.opts, key=len)
+            if isinstance(parameter, click.Option) and not re.search(rf"(?<![\w-]){option}(?![\w-])", text):
+                missing.append(f"{name} {option}")
+    assert not missing
+
+
+# ---------------------------------------------------------------- run, by its figures
+
+
+def recount(paths: list[Path]) -> list[dict[str, Any]]:
+    """The priced requests of TokenLedger files."""
+    lines = [json.loads(line) for path in paths for line in path.read_bytes().splitlines()]
+    return requests_of(map(of_tokenledger, lines))
+
+
+def test_run_gives_the_figures_of_a_recount(mart: Mart, tmp_path: Path) -> None:
+    paths = write_sample(tmp_path / "logs", events=1000, days=12, seed=5, end=dt.date(2026, 1, 31))
+    result = mart.run("run", tmp_path / "logs", "--json")
+    found = json.loads(result.stdout)
+    assert result.stderr == ""
+    requests = recount(paths)
+    assert len(requests) == 1000
+    read = sum(path.read_bytes().count(b"\n") for path in paths)
+    assert sum(file["read"] for file in found["load"]["files"]) == read > 1000, "some are snapshots"
+    assert found["build"]["failures"] == [] and found["build"]["models"] >= 18 and found["build"]["tests"] >= 30
+    assert found["location"] == str(mart.path)
+
+    totals = found["summary"]["totals"]
+    assert totals == {
+        "requests": 1000,
+        "unpriced_requests": sum(request["cost"] is None for request in requests),
+        "input_tokens": total(requests, "input"),
+        "output_tokens": total(requests, "output"),
+        "cost_usd": f"{total(requests, 'cost'):.12f}",
+        "days": 12,
+        "first_date": "2026-01-20",
+        "last_date": "2026-01-31",
+        "errors": sum(request["status"] == "error" for request in requests),
+        "timeouts": sum(request["status"] == "timeout" for request in requests),
+    }
+    assert totals["unpriced_requests"] > 0 and totals["errors"] > 0 and totals["timeouts"] > 0
+
+    models = {(row["provider"], row["model"]): row for row in found["summary"]["models"]}
+    assert set(models) == {(request["provider"], request["model"]) for request in requests}
+    for (provider, model), row in models.items():
+        group = [request for request in requests if (request["provider"], request["model"]) == (provider, model)]
+        cost = total(group, "cost")
+        assert row["requests"] == len(group)
+        assert row["cost_usd"] == (None if cost is None else f"{cost:.12f}")
+    costs = [Decimal(row["cost_usd"] or 0) for row in found["summary"]["models"]]
+    assert costs == sorted(costs, reverse=True)
+
+    for row in found["summary"]["days"]:
+        group = [request for request in requests if str(request["at"].date()) == row["usage_date"]]
+        assert (row["requests"], row["cost_usd"]) == (len(group), f"{total(group, 'cost'):.12f}")
+        assert row["duration_ms_p95"] == pytest.approx(durations(group)[4], rel=1e-9)
+
+    windows = {row["window_days"]: row for row in found["summary"]["windows"]}
+    assert list(windows) == [1, 7, 30, 90]
+    for days, row in windows.items():
+        first = dt.date(2026, 1, 31) - dt.timedelta(days=days - 1)
+        group = [request for request in requests if request["at"].date() >= first]
+        cost = total(group, "cost")
+        month = (cost * 30 / days).quantize(Decimal("1e-12"), ROUND_HALF_UP)
+        errors = sum(request["status"] == "error" for request in group)
+        assert row == {
+            "window_days": days,
+            "last_date": "2026-01-31",
+            "requests": len(group),
+            "cost_usd": f"{cost:.12f}",
+            "error_rate": pytest.approx(errors / len(group), rel=1e-9),
+            "duration_ms_p95": pytest.approx(durations(group)[4], rel=1e-9),
+            "active_users": len({request["user"] for request in group} - {None}),
+            "projected_month_cost_usd": f"{month:.12f}",
+        }
+
+    # and to people: the same figures, once more, with nothing new
+    output = mart.run("run", tmp_path / "logs").output
+    assert f"Nothing new in {len(paths)} files." in output
+    assert f"${Decimal(totals['cost_usd']):,.2f} for 1,000 requests on 12 days, 2026-01-20 to 2026-01-31" in output
+    assert f"{totals['unpriced_requests']} requests have no price" in output
+
+
+def test_run_goes_on_with_lines_rejected_and_tells_by_its_exit_code(mart: Mart) -> None:
+    path = mart.write("a.jsonl", tokenledger("e1"), "broken", tokenledger("e2"))
+    found = mart.json("run", path, code=3)
+    assert found["summary"]["totals"]["requests"] == 2
+    # (1000 x 0.15 + 100 x 0.60) / 1,000,000, twice
+    assert found["summary"]["totals"]["cost_usd"] == "0.000420000000"
+    assert mart.json("run", path, "--again", "--max-rejects", "1")["summary"]["totals"]["requests"] == 2
+
+
+def test_run_stops_where_nothing_could_be_read(mart: Mart, project: Path) -> None:
+    path = mart.write("report.csv", "day,cost")
+    result = mart.run("run", path, code=1)
+    assert str(path) in result.output and "not JSON Lines" in result.output
+
+
+def test_a_log_that_is_still_empty_is_nothing_new_and_no_mart(mart: Mart) -> None:
+    path = mart.write("empty.jsonl")
+    assert "Nothing new in 1 files." in mart.run("load", path).output
+    assert mart.json("status")["events"] == 0
+    assert "tokenmart run examples" in failure(mart, "rejects")
+    assert "Nothing has been loaded" in mart.run("run", path, code=1).stderr
+    mart.run("load", mart.write("b.jsonl", "broken", "{}", tokenledger("late", "yesterday")), code=3)
+    assert "The marts are empty" in mart.run("run", path).output
+
+
+# ---------------------------------------------------------------- json
+
+
+def test_every_command_answers_in_json(mart: Mart) -> None:
+    path = mart.write("a.jsonl", tokenledger("e1"), "broken", tokenledger("e2", "2026-10-02T00:00:00Z"), "[]")
+    preview = mart.json("load", path, "--dry-run")
+    assert [(file["name"], file["format"], len(file["events"])) for file in preview] == [(str(path), "tokenledger", 2)]
+    assert [row["reason"] for row in preview[0]["rejected"]] == ["not JSON", "not a JSON object"]
+
+    loaded = mart.json("load", path, code=3)
+    assert {name: loaded["files"][0][name] for name in ("name", "format", "read", "landed", "skipped", "rejected")} == {
+        "name": str(path),
+        "format": "tokenledger",
+        "read": 4,
+        "landed": 2,
+        "skipped": 0,
+        "rejected": 2,
+    }
+    assert loaded["reasons"] == {"not JSON": 1, "not a JSON object": 1}
+    assert loaded["places"] == {"not JSON": f"{path}:2", "not a JSON object": f"{path}:4"}
+
+    status = mart.json("status")
+    assert (status["events"], status["pending"], status["stray"]) == (2, 1, 0)
+    assert status["newest_event_at"].startswith("2026-10-02T00:00:00")
+    assert [load["load_id"] for load in status["loads"]] == [loaded["load_id"]]
+    assert {row["reason"]: row["lines"] for row in status["rejects"]} == {"not JSON": 1, "not a JSON object": 1}
+    assert status["location"] == str(mart.path)
+
+    built = mart.json("build")
+    assert built["failures"] == [] and built["seconds"] > 0
+    assert mart.json("status")["pending"] == 0
+    assert mart.json("build", "--full-refresh")["failures"] == []
+
+    rejected = mart.json("rejects")
+    assert [(row["line"], row["reason"], row["bytes"]) for row in rejected] == [
+        (2, "not JSON", "broken"),
+        (4, "not a JSON object", "[]"),
+    ]
+    assert [row["line"] for row in mart.json("rejects", "--reason", "not JSON")] == [2]
+    assert mart.json("rejects", "--reason", "it's unknown") == []
+    assert len(mart.json("rejects", "--limit", "1")) == 1
+    assert len(mart.json("status", "--loads", "0")["loads"]) == 0
+
+    assert set(mart.json("formats")) == set(FORMATS)
+    assert all(len(description) > 20 for description in mart.json("formats").values())
+    assert mart.json("formats", path) == [
+        {"file": str(path), "format": "tokenledger", "why": "2 of its first 4 lines are"}
+    ]
+    assert set(mart.json("run", path)) == {"load", "build", "summary", "location"}
+
+
+def test_an_export_answers_in_json_too(mart: Mart, project: Path) -> None:
+    mart.run("load", mart.write("a.jsonl", "broken", tokenledger("e1")), code=3)
+    export = mart.folder / "rejects.jsonl"
+    assert mart.json("rejects", "--export", export)
+    assert export.read_bytes() == b"broken\n"
+
+
+# ---------------------------------------------------------------- each command, to people
+
+
+def test_status_and_rejects_say_what_there_is(mart: Mart, project: Path) -> None:
+    path = mart.write("a.jsonl", tokenledger("e1"), "broken", tokenledger("e2"))
+    mart.run("load", path, code=3)
+    output = mart.run("status").output
+    for text in (str(mart.path), "2 landed rows", "newest request 2026-10-01 12:00 UTC", "not JSON", "tokenmart build"):
+        assert text in output
+    output = mart.run("rejects").output
+    for text in (f"{path}:2", "not JSON", "broken", "1 rejected lines"):
+        assert text in output
+    assert "No line was rejected." in mart.run("rejects", "--reason", "no timestamp").output
+
+
+def test_formats_says_what_a_file_is_and_why(mart: Mart, tmp_path: Path) -> None:
+    output = mart.run("formats").output
+    assert all(name in output for name in FORMATS)
+    write_sample(tmp_path / "logs", events=9, days=1, seed=1, formats=FORMATS)
+    for name in FORMATS:
+        found = mart.json("formats", tmp_path / "logs" / name)
+        assert {answer["format"] for answer in found} == {name}
+    other = mart.write("other.jsonl", {"level": "info", "message": "hello"})
+    output = mart.run("formats", other, tmp_path / "logs" / "ctm", code=1).output
+    assert "other.jsonl: unknown" in output and "level, message" in output and "ctm" in output
+    packed = mart.folder / "broken.jsonl.gz"
+    packed.write_bytes(gzip.compress(other.read_bytes())[:20])
+    answers = mart.json("formats", mart.write("empty.jsonl"), packed, code=1)
+    assert [answer["format"] for answer in answers] == [None, None]
+    assert "empty" in answers[0]["why"] and "ompressed" in answers[1]["why"]
+    assert not mart.path.exists(), "no target is touched"
+
+
+def test_a_sample_is_the_same_for_the_same_seed_and_loads(mart: Mart, tmp_path: Path) -> None:
+    options = ["--events", "50", "--days", "3", "--format", "tokenmeter", "--format", "ctm"]
+    written = []
+    for folder, seed in (("first", 7), ("again", 7), ("other", 8)):
+        output = mart.run("sample", tmp_path / folder, *options, "--seed", str(seed)).output
+        assert f"tokenmart run {tmp_path / folder}" in output and output.startswith("2 files")
+        paths = sorted(path for path in (tmp_path / folder).rglob("*") if path.is_file())
+        written.append([path.read_bytes() for path in paths])
+    assert written[0] == written[1] != written[2]
+    assert sum(file["landed"] for file in mart.json("load", tmp_path / "first")["files"]) == 100
+
+
+def test_a_dry_run_lands_nothing_and_creates_no_file(mart: Mart, project: Path) -> None:
+    path = mart.write("a.jsonl", tokenledger("e1", user_id="ada"), "broken")
+    before = sorted(mart.folder.rglob("*"))
+    output = mart.run("load", path, "--dry-run").output
+    assert f"{path}: tokenledger" in output and "would land" in output and "user_id=ada" in output
+    assert "would be rejected not JSON: broken" in output
+    assert sorted(mart.folder.rglob("*")) == before
+
+    mart.run("load", path, code=3)
+    landed = "select (select count(*) from raw_usage.events), (select count(*) from raw_usage._dlt_loads)"
+    counts, position = mart.query(landed), path.stat().st_size
+    assert "nothing new" in mart.run("load", path, "--dry-run").output
+    with path.open("ab") as stream:
+        stream.write(json.dumps(tokenledger("e2")).encode() + b"\n")
+    preview = mart.json("load", path, "--dry-run")[0]
+    assert [event["event_id"] for event in preview["events"]] == ["e2"] and preview["first_offset"] == position
+    assert mart.query(landed) == counts
+    assert mart.json("load", path)["files"][0]["landed"] == 1
+    other = mart.write("other.csv", "a,b")
+    assert "would be left out" in mart.run("load", other, "--dry-run", code=1).output
+
+
+def test_names_with_brackets_are_shown_as_they_are(mart: Mart) -> None:
+    name, model = "logs [eu]/[b] a.jsonl", "ft:[bold]x[/nope]"
+    path = mart.write(name, tokenledger("e1", model=model, error_type="[red]"), "broken [/bold]")
+    assert f"{path}:2" in mart.run("load", path, code=3).output
+    assert f"openai/{model}" in mart.run("run", path).output
+    assert "[eu]/[b] a.jsonl" in "".join(mart.run("status").output.split("\n"))
+    assert "broken [/bold]" in mart.run("rejects").output
+    assert str(path) in mart.run("formats", path).output
+    assert str(path) in mart.run("load", path, "--dry-run").output
+    export = mart.folder / "[eu].jsonl"
+    assert str(export) in mart.run("rejects", "--export", export).output
+    assert "[b] missing" in failure(mart, "load", mart.folder / "[b] missing", code=2)
+
+
+# ---------------------------------------------------------------- failures
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["load"],
+        ["run"],
+        ["frobnicate"],
+        ["load", "FILE", "--frobnicate"],
+        ["load", "FILE", "--max-rejects", "many"],
+        ["load", "FILE", "--format", "csv"],
+        ["load", "FILE", "--format", "missing.sql"],
+        ["load", "FILE", "--timezone", "Mars/Olympus"],
+        ["load", "FILE", "--target", "production"],
+        ["build", "--target", "production"],
+        ["status", "--target", "production"],
+        ["load", "FILE", "--project-dir", "nowhere"],
+        ["load", "missing.jsonl"],
+        ["load", "missing/*.jsonl"],
+        ["load", "s3:/missing"],
+        ["load", "FILE", "missing.jsonl"],
+        ["formats", "missing.jsonl"],
+        ["sample", "DIR", "--format", "csv"],
+        ["sample", "DIR", "--events", "0"],
+        ["sample", "FILE"],
+        ["status", "--loads", "some"],
+    ],
+    ids=" ".join,
+)
+def test_what_cannot_be_meant_exits_with_2(arguments: list[str], mart: Mart, project: Path) -> None:
+    path = mart.write("a.jsonl", tokenledger("e1"))
+    named = {"FILE": str(path), "DIR": str(mart.folder / "sample")}
+    result = mart.run(*(named.get(argument, argument) for argument in arguments), code=2)
+    assert result.stdout == "" and result.stderr and "Traceback" not in result.stderr
+    assert not mart.path.exists() and not (mart.folder / "sample").exists()
+
+
+def test_an_unknown_target_is_told_which_there_are(mart: Mart, project: Path) -> None:
+    message = failure(mart, "status", "--target", "production", code=2)
+    assert "has no target production" in message and "duckdb" in message
+
+
+@pytest.mark.parametrize("arguments", [["build"], ["status"], ["rejects"]], ids=" ".join)
+def test_a_target_without_loads_is_told_how_to_begin(arguments: list[str], mart: Mart, project: Path) -> None:
+    assert "tokenmart run examples" in failure(mart, *arguments)
+    assert not mart.path.exists()
+
+
+@pytest.mark.parametrize("arguments", [["build"], ["rejects"]], ids=" ".join)
+def test_a_duckdb_file_of_something_else_is_told_how_to_begin(arguments: list[str], mart: Mart) -> None:
+    mart.query("create table other (a int)")
+    assert "tokenmart run examples" in failure(mart, *arguments)
+
+
+def test_connections_that_cannot_be_are_told_in_words(
+    mart: Mart, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = mart.write("a.jsonl", tokenledger("e1"))
+    profiles = mart.folder / "profiles"
+    profiles.mkdir()
+    monkeypatch.setenv("DBT_PROFILES_DIR", str(profiles))
+
+    def message(text: str | None, code: int) -> str:
+        if text is not None:
+            (profiles / "profiles.yml").write_text(text)
+        return failure(mart, "load", path, code=code)
+
+    def outputs(settings: str) -> str:
+        return f"tokenmart: {{target: here, outputs: {{here: {{{settings}}}}}}}"
+
+    assert "DBT_PROFILES_DIR" in message(None, 2)
+    assert "profiles.example.yml" in message("other: {}", 2)
+    assert "profiles.example.yml" in message("[]", 2)
+    assert "type oracle" in message(outputs("type: oracle"), 1)
+    assert "WAREHOUSE_PATH is not set" in message(outputs("type: duckdb, path: \"{{ env_var('WAREHOUSE_PATH') }}\""), 1)
+    assert "in memory" in message(outputs("type: duckdb, path: ':memory:'"), 1)
+    assert "no such folder" in message(outputs("type: duckdb, path: /nowhere/at.duckdb"), 1)
+    (mart.folder / "text.duckdb").write_text("this is no database, but a text of some length\n" * 99)
+    assert "text.duckdb" in message(outputs(f"type: duckdb, path: {mart.folder}/text.duckdb"), 1)
+
+
+def test_failures_of_dbt_are_told(mart: Mart, project: Path) -> None:
+    mart.run("load", mart.write("a.jsonl", tokenledger("e1")))
+    (project / "models").mkdir()
+    (project / "models" / "broken.sql").write_text("select {{ nothing_like_that() }} as a")
+    output = mart.run("build", code=1).output
+    assert "failed broken" in output and "nothing_like_that" in output and "Not built" in output
+    (project / "models" / "broken.sql").write_text("select {{ ")
+    output = mart.run("build", code=1).output
+    assert "dbt could not begin" in output and "broken.sql" in output and "Traceback" not in output
+
+
+def test_debug_shows_the_traceback_that_is_not_shown_without_it(
+    mart: Mart, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def invoke(*arguments: str) -> BaseException | None:
+        return CliRunner().invoke(main, arguments).exception
+
+    assert isinstance(invoke("load", "missing.jsonl", "--debug"), UsageError)
+    assert isinstance(invoke("status", "--debug"), TokenmartError)
+    path = mart.write("a.jsonl", tokenledger("e1"))
+
+    def fail(*_: Any) -> None:
+        raise RuntimeError("boom [/bold]")
+
+    monkeypatch.setattr(loader.load, "load", fail)
+    result = mart.run("load", path, code=1)
+    assert "Failed unexpectedly: RuntimeError: boom [/bold]" in result.stderr and "--debug" in result.stderr
+    assert "Traceback" not in result.output
+    error = invoke("load", str(path), "--debug")
+    assert isinstance(error, RuntimeError) and str(error) == "boom [/bold]"
+
+
+def test_it_is_a_program(mart: Mart, project: Path) -> None:
+    program = Path(sys.executable).with_name("tokenmart")
+    if not program.exists():
+        pytest.skip("the package is not installed")
+    done = subprocess.run([program, "load", "missing.jsonl"], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("Failed: missing.jsonl: no such file.") and "Traceback" not in done.stderr
+    done = subprocess.run([program, "load", "missing.jsonl", "--debug"], capture_output=True, text=True, timeout=60)
+    assert done.returncode != 0 and "Traceback" in done.stderr
+
+
+def test_a_file_that_no_program_can_open_is_told_in_words(mart: Mart, project: Path) -> None:
+    with duckdb.connect(str(mart.path)) as connection:
+        connection.execute("create table other (a int)")
+    mart.path.write_bytes(mart.path.read_bytes()[:1000])
+    assert str(mart.path) in failure(mart, "status")

@@ -1,0 +1,371 @@
+"""The loader reads of a profile what dbt reads of it, and says in words what keeps it from that."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from conftest import PROJECT
+from dbt.config.profile import Profile
+from dbt.config.renderer import ProfileRenderer
+from dbt_common.context import set_invocation_context
+from dbt_common.exceptions import DbtRuntimeError
+
+from loader.errors import TokenmartError, UsageError
+from loader.profile import EXAMPLE, find_project, read_target
+
+ENVIRONMENT = {
+    "WORD": "warehouse",
+    "PORT": "5432",
+    "ZEROS": "0012",
+    "POWER": "1e5",
+    "FRACTION": "1.5",
+    "NEGATIVE": "-7",
+    "YES": "yes",
+    "TRUE": "True",
+    "FALSE": "False",
+    "LOWER": "true",
+    "NONE": "None",
+    "LIST": "[1, 'two']",
+    "EMPTY": "",
+    "YAML": "a: b # c",
+    "QUOTED": '"it\'s"',
+    "SPACES": "  7 ",
+    "LINES": "-----BEGIN KEY-----\nabc\n-----END KEY-----\n",
+    "BRACES": "{{ env_var('WORD') }}",
+    "ACCENT": "pässwörd\U0001f600",
+    "DBT_ENV_SECRET_PASSWORD": "0012",
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of the profile, with the environment set."""
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("MISSING", raising=False)
+    monkeypatch.setenv("DBT_PROFILES_DIR", str(tmp_path))
+    return tmp_path
+
+
+def write(folder: Path, settings: dict[str, Any], target: Any = "dev", **outputs: dict[str, Any]) -> Path:
+    path = folder / "profiles.yml"
+    outputs = {"dev": {"type": "duckdb", **settings}, **outputs}
+    path.write_text(yaml.safe_dump({"tokenmart": {"target": target, "outputs": outputs}}, allow_unicode=True))
+    return path
+
+
+def by_dbt(path: Path, target: str | None = None) -> tuple[str, dict[str, Any]]:
+    """The name of the target and its settings as dbt renders them."""
+    set_invocation_context(os.environ)
+    return Profile.render_profile(
+        yaml.safe_load(path.read_text())["tokenmart"], "tokenmart", target, ProfileRenderer({})
+    )
+
+
+VALUES: dict[str, Any] = {
+    "text": "warehouse",
+    "numbery text": "0012",
+    "text with a power": "1e5",
+    "empty text": "",
+    "number": 5432,
+    "fraction": 1.5,
+    "boolean": True,
+    "null": None,
+    "list": ["a", 1, "{{ env_var('WORD') }}"],
+    "object": {"a": "{{ env_var('PORT') }}", "b": {"c": "{{ env_var('PORT') | as_number }}", "d": [True]}},
+    "JSON in a text": '{"type": "service_account", "n": 1}',
+    "text that names a filter": "as_number",
+    "several lines": "-----BEGIN KEY-----\nabc\n-----END KEY-----",
+    "comment": "a{# not seen #}b",
+    "condition": "{% if env_var('WORD') == 'warehouse' %}one{% else %}two{% endif %}",
+    "around": "host-{{ env_var('WORD') }}.example.com",
+    "two": "{{ env_var('WORD') }}{{ env_var('PORT') }}",
+    "two numbers": "{{ env_var('PORT') }}{{ env_var('PORT') }}",
+    "default": "{{ env_var('MISSING', 'here') }}",
+    "default not needed": "{{ env_var('WORD', 'here') }}",
+    "empty default": "{{ env_var('MISSING', '') }}",
+    "numbery default": "{{ env_var('MISSING', '0012') }}",
+    "number as default": "{{ env_var('MISSING', 5432) }}",
+    "boolean as default": "{{ env_var('MISSING', false) }}",
+    "number from a default": "{{ env_var('MISSING', '5432') | as_number }}",
+    "boolean from a default": "{{ env_var('MISSING', 'False') | as_bool }}",
+    "int": "{{ env_var('PORT') | int }}",
+    "upper": "{{ env_var('WORD') | upper }}",
+    "expression": "{{ 1 + 1 }}",
+    "comparison": "{{ env_var('WORD') == 'warehouse' }}",
+    "around a number": "1{{ env_var('PORT') | as_number }}",
+    "spaces in braces": "{{env_var('PORT')|as_number}}",
+    **{f"{name} as it is": f"{{{{ env_var('{name}') }}}}" for name in ENVIRONMENT},
+    **{f"{name} as text": f"{{{{ env_var('{name}') | as_text }}}}" for name in ENVIRONMENT},
+    **{f"{name} as native": f"{{{{ env_var('{name}') | as_native }}}}" for name in ("WORD", "PORT", "LIST", "NONE")},
+    **{
+        f"{name} as number": f"{{{{ env_var('{name}') | as_number }}}}"
+        for name in ("PORT", "POWER", "FRACTION", "NEGATIVE")
+    },
+    **{f"{name} as bool": f"{{{{ env_var('{name}') | as_bool }}}}" for name in ("TRUE", "FALSE")},
+}
+
+
+@pytest.mark.parametrize("case", VALUES)
+def test_a_value_is_what_dbt_makes_of_it(case: str, folder: Path) -> None:
+    path = write(folder, {"value": VALUES[case]})
+    expected = by_dbt(path)[1]["value"]
+    found = read_target(folder).settings["value"]
+    # dbt's own kinds of text are text
+    assert (found, type(found)) == (expected, str if isinstance(expected, str) else type(expected))
+
+
+@pytest.mark.parametrize(
+    "name", ["ZEROS", "POWER", "PORT", "TRUE", "NONE", "LIST", "YAML", "SPACES", "BRACES", "LINES"]
+)
+def test_a_password_stays_the_text_that_it_is(name: str, folder: Path) -> None:
+    write(folder, {"password": f"{{{{ env_var('{name}') }}}}"})
+    assert read_target(folder).settings["password"] == ENVIRONMENT[name]
+
+
+@pytest.mark.parametrize("password", ["ab{{cd", "ab{%cd", "ab{#cd", "}}ab", "a{b}c", "{{ }}", "0012", "%}"])
+def test_a_password_that_looks_like_jinja_is_itself_as_for_dbt(password: str, folder: Path) -> None:
+    path = write(folder, {"password": password})
+    assert read_target(folder).settings["password"] == by_dbt(path)[1]["password"]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "{{ env_var('MISSING') }}",
+        "{{ env_var('WORD') | as_number }}",
+        "{{ env_var('TRUE') | as_number }}",
+        "{{ env_var('YES') | as_bool }}",
+        "{{ env_var('LOWER') | as_bool }}",
+        "{{ env_var('PORT') | as_bool }}",
+        "{{ env_var('WORD') | nothing }}",
+        "{{ env_var( }}",
+        "{% if %}",
+    ],
+)
+def test_what_dbt_refuses_is_refused(value: str, folder: Path) -> None:
+    path = write(folder, {"value": value})
+    with pytest.raises(DbtRuntimeError):
+        by_dbt(path)
+    with pytest.raises(TokenmartError):
+        read_target(folder)
+
+
+# ---------------------------------------------------------------- the target
+
+
+def test_the_example_is_read_as_dbt_reads_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = folder / "profiles.yml"
+    shutil.copyfile(PROJECT / EXAMPLE, path)
+    for name in ("TOKENMART_TARGET", "TOKENMART_DUCKDB_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    target = read_target(folder)
+    assert (target.name, target.settings) == by_dbt(path)
+    assert (target.name, target.type) == ("duckdb", "duckdb")
+    assert (target.marts_schema, target.raw_schema) == ("marts", "raw_usage")
+    monkeypatch.setenv("TOKENMART_DUCKDB_PATH", "0012")
+    assert read_target(folder).settings == by_dbt(path)[1]
+    assert read_target(folder).settings["path"] == "0012"
+
+
+@pytest.mark.parametrize(
+    ("written", "asked", "name"),
+    [
+        ("dev", None, "dev"),
+        ("dev", "prod", "prod"),
+        ("{{ env_var('MISSING', 'prod') }}", None, "prod"),
+        ("{{ env_var('TARGET') }}", None, "dev"),
+        ("{{ env_var('TARGET') }}", "prod", "prod"),
+        # not needed where another is asked for
+        ("{{ env_var('MISSING') }}", "prod", "prod"),
+    ],
+)
+def test_the_target_is_the_one_asked_for_or_the_profiles_own(
+    written: str, asked: str | None, name: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TARGET", "dev")
+    path = write(folder, {"path": "dev.duckdb"}, written, prod={"type": "duckdb", "path": "prod.duckdb"})
+    target = read_target(folder, asked)
+    assert (target.name, target.settings) == by_dbt(path, asked)
+    assert (target.name, target.settings["path"]) == (name, f"{name}.duckdb")
+
+
+def test_a_profile_without_a_target_has_the_target_default(folder: Path) -> None:
+    outputs = {"default": {"type": "duckdb", "path": "a"}}
+    path = folder / "profiles.yml"
+    path.write_text(yaml.safe_dump({"tokenmart": {"outputs": outputs}}))
+    assert read_target(folder).name == "default"
+
+
+def test_what_another_target_misses_does_not_matter(folder: Path) -> None:
+    path = write(folder, {"path": "a"}, prod={"type": "postgres", "password": "{{ env_var('MISSING') }}"})
+    assert read_target(folder).settings == by_dbt(path)[1]
+
+
+@pytest.mark.parametrize(
+    ("settings", "schema"),
+    [
+        ({"schema": "own"}, "own"),
+        ({"dataset": "own"}, "own"),
+        ({"schema": "{{ env_var('PORT') }}"}, "5432"),
+        ({}, "marts"),
+    ],
+)
+def test_the_marts_are_in_the_schema_or_the_dataset(settings: dict[str, Any], schema: str, folder: Path) -> None:
+    write(folder, settings)
+    assert read_target(folder).marts_schema == schema
+
+
+# ---------------------------------------------------------------- what is said
+
+
+def test_a_missing_environment_variable_is_named(folder: Path) -> None:
+    write(folder, {"password": "{{ env_var('MISSING') }}"})
+    with pytest.raises(TokenmartError, match=r"^The environment variable MISSING is not set\.$"):
+        read_target(folder)
+
+
+def test_a_missing_target_is_named_with_those_that_there_are(folder: Path) -> None:
+    path = write(folder, {}, prod={"type": "duckdb"})
+    with pytest.raises(UsageError) as raised:
+        read_target(folder, "test")
+    assert str(raised.value) == f"{path} has no target test."
+    assert raised.value.hint is not None and "dev, prod" in raised.value.hint
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "tokenmart",
+        "- tokenmart",
+        "tokenmart:",
+        "tokenmart: [",
+        "other: {outputs: {}}",
+        "tokenmart: {target: dev}",
+        "tokenmart: {target: dev, outputs: }",
+        "tokenmart: {target: dev, outputs: {dev: }}",
+        "tokenmart: {target: dev, outputs: {dev: text}}",
+        "tokenmart: {target: dev, outputs: {dev: {path: a.duckdb}}}",
+        "tokenmart:\n\ttarget: dev",
+        "tokenmart: {target: &a [*a], outputs: {}}",
+    ],
+)
+def test_an_unusable_profile_is_said_so_with_its_path(content: str, folder: Path) -> None:
+    path = folder / "profiles.yml"
+    path.write_text(content)
+    with pytest.raises(UsageError) as raised:
+        read_target(folder)
+    assert str(raised.value).startswith(f"{path} has no ")
+
+
+def test_jinja_that_does_not_render_is_said_so_with_its_path(folder: Path) -> None:
+    path = write(folder, {"path": "{{ env_var( }}"})
+    with pytest.raises(UsageError) as raised:
+        read_target(folder)
+    assert str(raised.value).startswith(f"{path}: ") and "{{ env_var( }}" in str(raised.value)
+
+
+# ---------------------------------------------------------------- where the profile is
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with the example, and a home without any profile."""
+    monkeypatch.delenv("DBT_PROFILES_DIR", raising=False)
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    folder = tmp_path / "project"
+    folder.mkdir()
+    shutil.copyfile(PROJECT / EXAMPLE, folder / EXAMPLE)
+    shutil.copyfile(PROJECT / "dbt_project.yml", folder / "dbt_project.yml")
+    return folder
+
+
+@pytest.fixture
+def profile_in() -> Callable[[Path, str], Path]:
+    """Writes a profile whose target has this name."""
+
+    def make(folder: Path, name: str) -> Path:
+        folder.mkdir(parents=True, exist_ok=True)
+        profile = {"tokenmart": {"target": name, "outputs": {name: {"type": "duckdb"}}}}
+        (folder / "profiles.yml").write_text(yaml.safe_dump(profile))
+        return folder
+
+    return make
+
+
+def test_the_example_is_copied_where_there_is_no_profile(project: Path) -> None:
+    target = read_target(project)
+    assert (target.name, target.profiles_folder, target.project_folder) == ("duckdb", project, project)
+    assert (project / "profiles.yml").read_bytes() == (project / EXAMPLE).read_bytes()
+
+
+def test_a_profile_of_the_project_is_not_written_over(project: Path, profile_in: Callable[[Path, str], Path]) -> None:
+    profile_in(project, "own")
+    profile_in(Path.home() / ".dbt", "home")
+    assert read_target(project).name == "own"
+
+
+def test_a_profile_at_home_is_used_where_the_project_has_none(
+    project: Path, profile_in: Callable[[Path, str], Path]
+) -> None:
+    folder = profile_in(Path.home() / ".dbt", "home")
+    target = read_target(project)
+    assert (target.name, target.profiles_folder) == ("home", folder)
+    assert not (project / "profiles.yml").exists()
+
+
+@pytest.mark.parametrize("content", ["", "other: {target: a, outputs: {}}"])
+def test_a_home_with_only_other_profiles_is_passed_over(content: str, project: Path) -> None:
+    (Path.home() / ".dbt").mkdir()
+    (Path.home() / ".dbt/profiles.yml").write_text(content)
+    assert read_target(project).profiles_folder == project
+
+
+def test_a_home_whose_profiles_are_no_yaml_is_said_so(project: Path) -> None:
+    (Path.home() / ".dbt").mkdir()
+    (Path.home() / ".dbt/profiles.yml").write_text("tokenmart: [")
+    with pytest.raises(UsageError, match=r"profiles\.yml has no usable profile"):
+        read_target(project)
+
+
+def test_the_folder_that_is_named_comes_first(
+    project: Path, profile_in: Callable[[Path, str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    profile_in(project, "own")
+    folder = profile_in(tmp_path / "named", "named")
+    monkeypatch.setenv("DBT_PROFILES_DIR", str(folder))
+    assert (read_target(project).name, read_target(project).profiles_folder) == ("named", folder)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DBT_PROFILES_DIR", "named")
+    assert read_target(project).profiles_folder == folder
+
+
+def test_a_named_folder_without_a_profile_is_said_so(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DBT_PROFILES_DIR", str(tmp_path))
+    with pytest.raises(UsageError, match=f"There is no profiles.yml in {tmp_path}"):
+        read_target(project)
+    assert not (project / "profiles.yml").exists()
+
+
+def test_the_project_is_found_from_below_it(project: Path, tmp_path: Path) -> None:
+    below = project / "models/deep"
+    below.mkdir(parents=True)
+    assert find_project(below) == find_project(project) == project
+    # from elsewhere it is the checkout of the code
+    assert find_project(tmp_path) == PROJECT
+
+
+def test_another_project_is_passed_over(project: Path) -> None:
+    other = project / "other"
+    other.mkdir()
+    (other / "dbt_project.yml").write_text("name: other\n")
+    assert find_project(other) == project
