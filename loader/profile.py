@@ -1,5 +1,6 @@
 """Reads the warehouse's connection from dbt's profile, rendered as dbt renders it."""
 
+import json
 import os
 import shutil
 from dataclasses import dataclass
@@ -7,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jinja2 import Environment, StrictUndefined, TemplateError
+from dbt_common.clients.jinja import get_template, render_template
+from dbt_common.exceptions import DbtRuntimeError
 
 from loader.errors import TokenmartError, UsageError
 
@@ -55,16 +57,17 @@ def read_target(project_folder: Path, name: str | None = None) -> Target:
     """
     folder = _profiles_folder(project_folder)
     path = folder / "profiles.yml"
-    try:
-        profile = (yaml.safe_load(path.read_text()) or {})[PROFILE]
-        outputs = profile["outputs"]
-        name = name or _rendered(profile.get("target", "default"), path)
-    except (yaml.YAMLError, KeyError, TypeError) as error:
-        raise UsageError(f"{path} has no usable profile '{PROFILE}': {error}", f"See {EXAMPLE}.") from error
+    profile = _read_yaml(path).get(PROFILE)
+    outputs = profile.get("outputs") if isinstance(profile, dict) else None
+    if not isinstance(profile, dict) or not isinstance(outputs, dict):
+        raise UsageError(f"{path} has no profile '{PROFILE}' with outputs.", f"See {EXAMPLE}.")
+    name = str(name or _rendered(profile.get("target", "default"), path))
     if name not in outputs:
         raise UsageError(f"{path} has no target {name}.", f"It has {', '.join(outputs)}; see {EXAMPLE} for the others.")
     settings = _rendered(outputs[name], path)
-    return Target(str(name), str(settings["type"]), settings, project_folder, folder)
+    if not isinstance(settings, dict) or "type" not in settings:
+        raise UsageError(f"{path} has no type for the target {name}.", f"See {EXAMPLE}.")
+    return Target(name, str(settings["type"]), settings, project_folder, folder)
 
 
 def _profiles_folder(project_folder: Path) -> Path:
@@ -72,37 +75,50 @@ def _profiles_folder(project_folder: Path) -> Path:
         if not (Path(named) / "profiles.yml").is_file():
             raise UsageError(f"There is no profiles.yml in {named}.", "DBT_PROFILES_DIR names that folder.")
         return Path(named).absolute()
-    for folder in (project_folder, Path.home() / ".dbt"):
-        path = folder / "profiles.yml"
-        if path.is_file() and (folder == project_folder or PROFILE in (yaml.safe_load(path.read_text()) or {})):
-            return folder
+    if (project_folder / "profiles.yml").is_file():
+        return project_folder
+    shared = Path.home() / ".dbt"
+    if (shared / "profiles.yml").is_file() and PROFILE in _read_yaml(shared / "profiles.yml"):
+        return shared
     shutil.copyfile(project_folder / EXAMPLE, project_folder / "profiles.yml")
     return project_folder
 
 
-def _env_var(name: str, default: str | None = None) -> str:
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text())
+        json.dumps(content, default=str)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path} has no end: an alias in it refers to itself.") from error
+    except yaml.YAMLError as error:
+        raise UsageError(f"{path} has no usable profile: {error}", f"See {EXAMPLE}.") from error
+    return content if isinstance(content, dict) else {}
+
+
+def _env_var(name: str, default: Any = None) -> Any:
     value = os.environ.get(name, default)
     if value is None:
         raise TokenmartError(f"The environment variable {name} is not set.", "The profile reads it with env_var().")
+    # dbt gives a default in the place of an environment variable as it stands in the profile
     return value
 
 
-_JINJA = Environment(undefined=StrictUndefined)
-_JINJA.globals["env_var"] = _env_var
-_TYPED = ("as_bool", "as_number", "as_native")
-_JINJA.filters.update(dict.fromkeys((*_TYPED, "as_text"), str))
-
-
-def _rendered(value: Any, path: Path) -> Any:
-    """A value of the profile with its Jinja rendered: text stays text unless dbt's filters say what it is."""
+def _rendered(value: Any, path: Path, key: str = "") -> Any:
+    """A value of the profile with its Jinja rendered by dbt's own environment."""
     if isinstance(value, dict):
-        return {key: _rendered(item, path) for key, item in value.items()}
+        return {name: _rendered(item, path, str(name)) for name, item in value.items()}
     if isinstance(value, list):
-        return [_rendered(item, path) for item in value]
-    if not isinstance(value, str) or "{" not in value:
+        return [_rendered(item, path, key) for item in value]
+    if not isinstance(value, str):
         return value
     try:
-        rendered = _JINJA.from_string(value).render()
-    except TemplateError as error:
-        raise UsageError(f"{path}: {value} does not render: {error}") from error
-    return yaml.safe_load(rendered) if any(name in value for name in _TYPED) else rendered
+        context = {"env_var": _env_var}
+        rendered = render_template(get_template(value, context, native=True), context)
+        return str(rendered) if isinstance(rendered, str) else rendered
+    except DbtRuntimeError as error:
+        if isinstance(error.__cause__, TokenmartError):
+            raise error.__cause__ from error
+        if key == "password":
+            # what looks like Jinja in a password is part of it
+            return value
+        raise UsageError(f"{path}: {value} does not render: {error.msg}") from error

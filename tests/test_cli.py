@@ -463,6 +463,15 @@ def test_it_is_a_program(mart: Mart, project: Path) -> None:
     assert done.returncode != 0 and "Traceback" in done.stderr
 
 
+def test_a_failure_leaves_nothing_but_its_two_lines(mart: Mart, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOKENMART_DUCKDB_PATH", str(mart.folder / "missing" / "mart.duckdb"))
+    command = [sys.executable, "-c", "from loader.cli import main; main()", "load"]
+    command.append(str(mart.write("a.jsonl", *(tokenledger(f"e{i}") for i in range(100)))))
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert len(done.stderr.splitlines()) == 2 and "there is no such folder" in done.stderr
+
+
 def test_a_file_that_no_program_can_open_is_told_in_words(mart: Mart, project: Path) -> None:
     with duckdb.connect(str(mart.path)) as connection:
         connection.execute("create table other (a int)")

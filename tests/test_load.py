@@ -501,6 +501,18 @@ main(sys.argv[3:])
 """
 
 
+def process_until(moment: str, path: Path, mart: Mart, **options: Any) -> "subprocess.Popen[bytes]":
+    """A process that loads a file and has come to this moment."""
+    script, sign = mart.folder / "killed.py", mart.folder / "reached"
+    script.write_text(KILLED)
+    process = subprocess.Popen([sys.executable, script, moment, sign, "load", path], **options)
+    deadline = time.monotonic() + 60
+    while not sign.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert sign.exists()
+    return process
+
+
 @pytest.mark.parametrize("moment", ["while it reads", "before it loads", "before it is complete"])
 @pytest.mark.parametrize("is_first", [True, False], ids=["in the first load", "in a later load"])
 def test_a_load_that_is_killed_loses_and_doubles_nothing(
@@ -512,13 +524,7 @@ def test_a_load_that_is_killed_loses_and_doubles_nothing(
         with path.open("ab") as stream:
             stream.writelines(as_line(tokenledger(f"f{i}")) + b"\n" for i in range(500))
             stream.write(b"broken too\n")
-    script, sign = mart.folder / "killed.py", mart.folder / "reached"
-    script.write_text(KILLED)
-    process = subprocess.Popen([sys.executable, script, moment, sign, "load", path])
-    deadline = time.monotonic() + 60
-    while not sign.exists() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert sign.exists()
+    process = process_until(moment, path, mart)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert len(list(project.glob(".tokenmart/*/load-*"))) == 1
@@ -535,6 +541,16 @@ def test_a_load_that_is_killed_loses_and_doubles_nothing(
     assert len(ids) == len(set(ids)) == status["events"]
     assert mart.query("select count(*) from raw_usage.events") == [(status["events"],)]
     assert not list(project.glob(".tokenmart/*/load-*"))
+
+
+def test_a_load_that_is_interrupted_says_so_and_counts_for_nothing(mart: Mart, project: Path) -> None:
+    path = mart.write("a.jsonl", *(tokenledger(f"e{i}") for i in range(50)))
+    process = process_until("before it loads", path, mart, stderr=subprocess.PIPE)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert said.startswith(b"Stopped.") and said.count(b"\n") == 1
+    assert counts(mart.json("load", path)) == (50, 50, 0, 0)
 
 
 def test_a_killed_load_whose_working_folder_is_gone_counts_for_nothing_either(mart: Mart, project: Path) -> None:
