@@ -111,7 +111,7 @@ def _local(path: str) -> list[InputFile]:
         files = [Path(name) for name in glob.glob(str(here), recursive=True) if Path(name).is_file()]  # noqa: PTH207
         if not files:
             raise UsageError(f"{path}: no such file.", "Check the path; quote a glob that the shell should not expand.")
-    return [InputFile(str(file), str(file.absolute()), file.stat().st_size) for file in files]
+    return [InputFile(str(file), str(file.resolve()), file.stat().st_size) for file in files]
 
 
 def _remote(path: str) -> list[InputFile]:
@@ -121,9 +121,7 @@ def _remote(path: str) -> list[InputFile]:
         if names == [inner] and filesystem.isdir(inner):
             names = [name for name in filesystem.find(inner) if _is_log(name)]
         files = [name for name in names if filesystem.isfile(name)]
-    except ImportError as error:
-        raise UsageError(f"{path}: {error}") from error
-    except OSError as error:
+    except (ImportError, OSError, ValueError) as error:
         raise UsageError(f"{path}: {error}") from error
     if not files:
         raise UsageError(f"{path}: nothing there to read.", "Check the bucket, the path and your rights to it.")

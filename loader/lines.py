@@ -12,6 +12,7 @@ READ_BYTES = 4 * MEBIBYTE  # one Arrow chunk; DuckDB reads the chunks of a batch
 BATCH_BYTES = 64 * MEBIBYTE
 MAX_LINE_BYTES = 64 * MEBIBYTE
 KEPT_OF_OVERLONG_LINE = MEBIBYTE
+TAIL_BYTES = 256
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -26,13 +27,15 @@ class Batch:
     """Consecutive whole lines of one file.
 
     `lines` holds their bytes without the newline, `first_line` is 1-based, `start` and `end` are byte offsets in the
-    (decompressed) file. An overlong line comes as a batch of its own that holds just its first bytes.
+    (decompressed) file, `tail` is what the file has before `end`: TAIL_BYTES of it, or all that was read of the stream.
+    An overlong line comes as a batch of its own that holds just its first bytes.
     """
 
     lines: pa.ChunkedArray
     first_line: int
     start: int
     end: int
+    tail: bytes = b""
     is_overlong: bool = False
 
     def offsets(self) -> pa.ChunkedArray:
@@ -50,7 +53,7 @@ def batches(stream: Readable, *, offset: int = 0, line: int = 0, final: bool = F
     chunks: list[pa.Array] = []
     size = 0
     start, first_line = offset, line + 1
-    held = unread = b""
+    held = unread = tail = b""
     fault: Exception | None = None
     while True:
         try:
@@ -64,38 +67,43 @@ def batches(stream: Readable, *, offset: int = 0, line: int = 0, final: bool = F
         unread = b""
         if offset == 0 and start == 0 and not held and not chunks and data.startswith(BYTE_ORDER_MARK):
             start, data = len(BYTE_ORDER_MARK), data[len(BYTE_ORDER_MARK) :]
+            tail = BYTE_ORDER_MARK
         held += data
         if b"\n" in data:
             lines = pc.split_pattern(pa.array([held], pa.large_binary()), b"\n")[0].values
-            whole = len(held)
-            held = lines[-1].as_py()
+            rest = lines[-1].as_py()
+            whole = len(held) - len(rest)
+            tail = (tail + held[max(0, whole - TAIL_BYTES) : whole])[-TAIL_BYTES:]
             chunks.append(lines[:-1])
-            size += whole - len(held)
+            size, held = size + whole, rest
         is_overlong = len(held) > MAX_LINE_BYTES
         if chunks and (is_overlong or size >= BATCH_BYTES):
-            yield Batch(pa.chunked_array(chunks), first_line, start, start + size)
+            yield Batch(pa.chunked_array(chunks), first_line, start, start + size, tail)
             first_line += sum(map(len, chunks))
             chunks, start, size = [], start + size, 0
         if is_overlong:
             head = pa.chunked_array([pa.array([held[:KEPT_OF_OVERLONG_LINE]], pa.large_binary())])
-            length, unread = _skip_line(stream, len(held))
+            length, tail, unread = _skip_line(stream, len(held), held[-TAIL_BYTES:])
             held = b""
-            yield Batch(head, first_line, start, start + length, is_overlong=True)
+            if not tail.endswith(b"\n") and not final:
+                return
+            yield Batch(head, first_line, start, start + length, tail, is_overlong=True)
             first_line, start = first_line + 1, start + length
     if held and final and not fault:
         chunks.append(pa.array([held], pa.large_binary()))
-        size += len(held)
+        size, tail = size + len(held), (tail + held)[-TAIL_BYTES:]
     if chunks:
-        yield Batch(pa.chunked_array(chunks), first_line, start, start + size)
+        yield Batch(pa.chunked_array(chunks), first_line, start, start + size, tail)
     if fault:
         raise fault
 
 
-def _skip_line(stream: Readable, length: int) -> tuple[int, bytes]:
-    """Reads to the end of an overlong line: its whole length with its newline, and the bytes read behind it."""
+def _skip_line(stream: Readable, length: int, tail: bytes) -> tuple[int, bytes, bytes]:
+    """Reads to the end of an overlong line: its whole length, its last bytes, and what was read behind it."""
     while data := stream.read(READ_BYTES):
         head, newline, rest = data.partition(b"\n")
         length += len(head) + len(newline)
+        tail = (tail + head + newline)[-TAIL_BYTES:]
         if newline:
-            return length, rest
-    return length, b""
+            return length, tail, rest
+    return length, tail, b""

@@ -39,7 +39,7 @@ create macro milliseconds(x) as case when number(x) >= 0 and isfinite(number(x))
 
 -- a running number of milliseconds or of millionths of a dollar, in the notation that the contract reads
 create macro epoch_milliseconds(x) as
-    coalesce(cast(make_timestamptz(try_cast(x as bigint) * 1000) as varchar), cast(x as varchar));
+    coalesce(try(cast(make_timestamptz(try_cast(x as bigint) * 1000) as varchar)), cast(x as varchar));
 create macro micros(x) as
     coalesce(cast(cast(try_cast(x as decimal(32, 6)) * 0.000001 as decimal(38, 12)) as varchar), cast(x as varchar));
 
@@ -50,10 +50,30 @@ create macro json_object_in(x) as
         when json_type(x) = 'VARCHAR' and json_valid(x ->> '$') then cast(x ->> '$' as json)
     end;
 
+create macro named_json(name, x) as coalesce(json_object_in(x), json_object(name, x));
+
 create macro merged_json(x, y) as
     case
-        when x is null and y is null then null
-        when y is null then coalesce(json_object_in(x), x)
-        when x is null then coalesce(json_object_in(y), y)
-        else json_merge_patch(coalesce(json_object_in(x), '{}'), coalesce(json_object_in(y), '{}'))
-    end;
+        when y is null
+        then coalesce(json_object_in(x), x)
+        when x is null
+        then coalesce(json_object_in(y), y)
+        else json_merge_patch(named_json('metadata', x), named_json('metadata_extra', y))
+    end
+;
+
+-- an object without its objects and arrays, which may hold what somebody wrote
+create macro flat_json(x) as
+    to_json(
+        map(
+            json_keys(x),
+            list_transform(
+                json_keys(x),
+                lambda key: case
+                    when json_type(x, '/' || replace(replace(key, '~', '~0'), '/', '~1')) in ('OBJECT', 'ARRAY')
+                    then to_json('left out, as it may hold content')
+                    else json_extract(x, '/' || replace(replace(key, '~', '~0'), '/', '~1'))
+                end
+            )
+        )
+    );

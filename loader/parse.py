@@ -19,8 +19,8 @@ _CHECKED = f"""
     with keyed as (select line, is_overlong, try(json_keys(line)) as keys from batch)
     select
         case
-            when keys = $usual then null
             when is_overlong then '{_OVERLONG}'
+            when keys = $usual then null
             when line is null then 'not valid UTF-8'
             when keys is null then if(trim(line, e' \\t\\r') = '', '{_BLANK}', '{_NOT_JSON}')
             when keys = [] and json_type(line) <> 'OBJECT' then 'not a JSON object'
@@ -43,7 +43,7 @@ _WITHOUT_HALF_PAIRS = r"""
             when try(json_valid(line)) or not regexp_matches(line, '\\u[dD]') then line
             else regexp_replace(
                 line,
-                '(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u[dD][89a-fA-F][0-9a-fA-F]{2}',
+                '(\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u[dD][89a-fA-F][0-9a-fA-F]{2}',
                 '\1',
                 'g'
             )

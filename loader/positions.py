@@ -1,24 +1,25 @@
 """Remembers how far each file was read, in a form that survives renaming, rotation and another machine."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from typing import TypedDict
 
 from loader.files import InputFile
-from loader.lines import READ_BYTES, Readable
+from loader.lines import READ_BYTES, TAIL_BYTES, Readable
 
 HEAD_BYTES = 4096
-TAIL_BYTES = 256
+MOST_POSITIONS = 50_000  # some 250 bytes each, in every load's state; what is forgotten is only read again
 
 
 class Position(TypedDict):
-    """How far a file was read: `offset` bytes and `lines` lines, by the format of that name.
+    """How far a file was read: `offset` bytes and `lines` lines, by the format of that name, when it was called `name`.
 
     `head` is a digest of the first bytes (a power of two of them), `tail` one of the TAIL_BYTES before the offset: a
     file that has both begins with what was read, whatever its name. `latest` is the latest time (ISO 8601) of a line
     whose id was made from its content, NULL if there was none.
     """
 
+    name: str
     offset: int
     lines: int
     format: str
@@ -27,18 +28,27 @@ class Position(TypedDict):
     latest: str | None
 
 
-def position(file: InputFile, *, offset: int, lines: int, format_: str, latest: str | None) -> Position:
-    """The position of a file that was read up to `offset`."""
-    head = _read(file, 0, min(offset, HEAD_BYTES))
-    head_bytes = 1 << (len(head).bit_length() - 1) if head else 0
-    return Position(
-        offset=offset,
-        lines=lines,
-        format=format_,
-        head=_digest(head[:head_bytes]),
-        tail=_digest(_read(file, max(0, offset - TAIL_BYTES), min(offset, TAIL_BYTES))),
-        latest=latest,
-    )
+def remember(known: MutableMapping[str, Position], position: Position, before: Position | None) -> None:
+    """Adds a position to the known ones, in the place of the one `before` it of the same file."""
+    if before and before["name"] == position["name"]:
+        known.pop(_key(before), None)
+    known[_key(position)] = position
+    for key in list(known)[: max(0, len(known) - MOST_POSITIONS)]:
+        del known[key]
+
+
+def _key(position: Position) -> str:
+    return f"{position['head']}-{position['offset']}-{position['tail']}"
+
+
+def head_digest(head: bytes) -> str:
+    """The digest of as many of the first bytes as are a power of two."""
+    return digest(head[: 1 << (len(head).bit_length() - 1)]) if head else digest(b"")
+
+
+def digest(data: bytes) -> str:
+    """A short name for some bytes."""
+    return hashlib.blake2b(data, digest_size=12).hexdigest()
 
 
 class Positions:
@@ -46,21 +56,22 @@ class Positions:
 
     def __init__(self, positions: Mapping[str, Position]) -> None:
         self._by_head: dict[str, list[Position]] = {}
-        for known in sorted(positions.values(), key=lambda known: -known["offset"]):
+        for known in positions.values():
             self._by_head.setdefault(known["head"], []).append(known)
 
-    def find(self, file: InputFile) -> Position | None:
-        """The furthest position that this file has behind it; None for a file that is new."""
-        if not self._by_head:
-            return None
-        head = _read(file, 0, HEAD_BYTES)
-        digests = [_digest(head[: 1 << power]) for power in range(len(head).bit_length())]
-        candidates = [known for digest in digests for known in self._by_head.get(digest, ())]
+    def find(self, file: InputFile, head: bytes) -> tuple[Position | None, bytes]:
+        """The furthest position that a file with these first bytes has behind it, and the bytes before it.
+
+        None, and no bytes, for a file that is new.
+        """
+        digests = [digest(head[: 1 << power]) for power in range(len(head).bit_length())]
+        candidates = [known for name in digests for known in self._by_head.get(name, ())]
         for known in sorted(candidates, key=lambda known: -known["offset"]):
             offset = known["offset"]
-            if _digest(_read(file, max(0, offset - TAIL_BYTES), min(offset, TAIL_BYTES))) == known["tail"]:
-                return known
-        return None
+            tail = read(file, max(0, offset - TAIL_BYTES), min(offset, TAIL_BYTES))
+            if digest(tail) == known["tail"]:
+                return known, tail
+        return None, b""
 
 
 def skip(stream: Readable, size: int) -> None:
@@ -72,14 +83,11 @@ def skip(stream: Readable, size: int) -> None:
         size -= len(data)
 
 
-def _read(file: InputFile, offset: int, size: int) -> bytes:
+def read(file: InputFile, offset: int, size: int) -> bytes:
+    """At most `size` bytes of a file from an offset on."""
     data = b""
     with file.open() as (stream, _):
         skip(stream, offset)
         while len(data) < size and (more := stream.read(size - len(data))):
             data += more
     return data
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.blake2b(data, digest_size=12).hexdigest()

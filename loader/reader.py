@@ -13,7 +13,7 @@ from loader.ahead import ahead
 from loader.files import InputFile
 from loader.formats import Parser
 from loader.identity import Identities
-from loader.lines import BATCH_BYTES, Batch, batches
+from loader.lines import BATCH_BYTES, TAIL_BYTES, Batch, batches
 from loader.parse import Parsed, parse
 from loader.positions import Position, Positions
 
@@ -65,11 +65,19 @@ class Load:
 
 @dataclass
 class _Source:
-    """A file while it is read: where this load began and how far it has come, in bytes and lines."""
+    """A file while it is read: where this load began and how far it has come, in bytes and lines.
+
+    `head` is its first bytes, `tail` those before `end` and `tail_before` those before `start`, `before` the position
+    that former loads left.
+    """
 
     file: InputFile
     done: FileLoad
     format: str | None
+    head: bytes = b""
+    tail: bytes = b""
+    tail_before: bytes = b""
+    before: Position | None = None
     start: int = 0
     end: int = 0
     lines_before: int = 0
@@ -118,13 +126,16 @@ class Reader:
             source = self._sources[number]
             if not source.file.is_standard_input:
                 latest = self._identities.latest.get(number)
-                known[source.file.name] = positions.position(
-                    source.file,
+                position = Position(
+                    name=source.file.name,
                     offset=source.end,
                     lines=source.lines_before + source.done.read,
-                    format_=str(source.format),
+                    format=str(source.format),
+                    head=positions.head_digest(source.head[: source.end]),
+                    tail=positions.digest(source.tail),
                     latest=latest.isoformat() if latest else None,
                 )
+                positions.remember(known, position, source.before)
 
     def preview(self, file: InputFile, known: dict[str, Position], rows: int) -> tuple[FileLoad, int, Parsed | None]:
         """What became of the first new lines of a file if it was loaded: at most `rows` events and rejected lines.
@@ -146,17 +157,20 @@ class Reader:
         self.done.files.append(done)
         source = _Source(file, done, self._options.format)
         self._sources.append(source)
+        before, tail = None, b""
         try:
-            before = None if file.is_standard_input or self._options.again else known.find(file)
+            if not file.is_standard_input:
+                source.head = positions.read(file, 0, positions.HEAD_BYTES)
+            if source.head and not self._options.again:
+                before, tail = known.find(file, source.head)
         except (OSError, EOFError) as error:
             done.problem = f"{file.name}: {error}"
-            before = None
         # another format than last time reads other things in the same lines
         if before and self._options.format in (None, before["format"]):
-            source.format = before["format"]
+            source.before, source.tail_before, source.format = before, tail, before["format"]
             source.start = source.end = before["offset"]
             source.lines_before = before["lines"]
-        latest = before["latest"] if before and source.start else None
+        latest = source.before["latest"] if source.before else None
         self._identities.begin(len(self._sources) - 1, dt.datetime.fromisoformat(latest) if latest else None)
         return source
 
@@ -177,6 +191,7 @@ class Reader:
                     source.done.read += len(batch.lines)
                     source.done.bytes += batch.end - batch.start
                     source.end = batch.end
+                    source.tail = (source.tail_before + batch.tail)[-TAIL_BYTES:]
                     yield batch
                     self._progress(batch.end - batch.start, len(batch.lines))
                 if not final:
@@ -304,6 +319,6 @@ def _batches_before(source: _Source) -> Iterator[Batch]:
         for batch in batches(stream):
             if batch.end > source.start:
                 kept = batch.lines.filter(pc.less(batch.offsets(), source.start))
-                yield Batch(kept, batch.first_line, batch.start, source.start)
+                yield Batch(kept, batch.first_line, batch.start, source.start, b"")
                 return
             yield batch

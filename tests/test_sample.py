@@ -46,9 +46,7 @@ PRICES = {
 Lines = list[dict[str, Any]]
 
 
-def written(
-    folder: Path, format_: str, *, events: int = 600, days: int = 20, seed: int = 1
-) -> dict[str, bytes]:
+def written(folder: Path, format_: str, *, events: int = 600, days: int = 20, seed: int = 1) -> dict[str, bytes]:
     """The bytes of a sample's files by their path below `folder`."""
     paths = sample.write_sample(folder, events=events, days=days, seed=seed, formats=[format_])
     assert sorted(paths) == paths == sorted(path for path in folder.rglob("*") if path.is_file())
@@ -85,9 +83,7 @@ def share(lines: Lines, key: str, value: object) -> float:
 
 
 @pytest.mark.parametrize("format_", sample.FORMATS)
-def test_the_same_seed_gives_the_same_bytes(
-    format_: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_same_seed_gives_the_same_bytes(format_: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = written(tmp_path / "first", format_)
     assert written(tmp_path / "again", format_) == first
     connect = duckdb.connect
@@ -116,9 +112,7 @@ def test_a_sample_may_be_tiny(format_: str, events: int, tmp_path: Path) -> None
 
 def test_formats_do_not_share_ids(tmp_path: Path) -> None:
     paths = sample.write_sample(tmp_path, events=50, days=5, seed=1, formats=["tokenledger", "tokenmeter"])
-    meter, ledger = sorted(
-        (lines_of(path.read_bytes()) for path in paths), key=lambda lines: "id" not in lines[0]
-    )
+    meter, ledger = sorted((lines_of(path.read_bytes()) for path in paths), key=lambda lines: "id" not in lines[0])
     assert {line["id"] for line in meter}.isdisjoint(line["event_id"] for line in ledger)
 
 
@@ -276,12 +270,7 @@ def test_tokenmeter_costs_are_exactly_the_list_prices(tmp_path: Path) -> None:
         assert Decimal(line["output_cost"]) == line["output_tokens"] * output_price / million
         assert (
             Decimal(line["total_cost"])
-            == (
-                uncached * price
-                + read * read_price
-                + write * write_price
-                + line["output_tokens"] * output_price
-            )
+            == (uncached * price + read * read_price + write * write_price + line["output_tokens"] * output_price)
             / million
         )
         assert Decimal(line["water_ml"]) == 2 * Decimal(line["energy_wh"]) > 0
@@ -310,9 +299,7 @@ def test_ctm_totals_never_fall_and_sometimes_repeat(tmp_path: Path) -> None:
 def test_the_days_end_where_they_are_told_to(tmp_path: Path) -> None:
     leap_day = datetime.date(2024, 2, 29)
     formats = ["tokenledger", "tokenmeter"]
-    ledger, meter = sample.write_sample(
-        tmp_path, events=20_000, days=2, seed=1, formats=formats, end=leap_day
-    )
+    ledger, meter = sample.write_sample(tmp_path, events=20_000, days=2, seed=1, formats=formats, end=leap_day)
     assert ledger == tmp_path / "tokenledger" / "2024-02.jsonl"
     for path in (ledger, meter):
         dates = {line["timestamp"][:10] for line in lines_of(path.read_bytes())}

@@ -95,13 +95,21 @@ class Parser:
     def parse(self, format_: Format, lines: pa.Table) -> pa.Table:
         """Runs a format over `lines` (LINES)."""
         self._connection.execute(f"set search_path = '\"{format_.name}\",main'")
-        return self.run(format_.query, **dict(zip(lines.column_names, lines.columns, strict=True)))
+        try:
+            return self.run(format_.query, **dict(zip(lines.column_names, lines.columns, strict=True)))
+        except duckdb.Error as error:
+            raise UsageError(
+                f"The format {format_.name} failed: {error}", "try() makes a NULL of what fails."
+            ) from error
 
     def _prepared(self, path: Path) -> Format:
         schema = re.sub(r"\W", "_", path.stem)
         self._connection.execute(f'create schema "{schema}"')
         self._connection.execute(f"set search_path = '\"{schema}\",main'")
-        *preparations, select = self._connection.extract_statements(path.read_text())
+        statements = self._connection.extract_statements(path.read_text())
+        if not statements:
+            raise ValueError("it has no select")
+        *preparations, select = statements
         for statement in preparations:
             self._connection.execute(statement)
         self._connection.register("batch", LINES.empty_table())
@@ -109,7 +117,7 @@ class Parser:
         relations = "lines as (select line_id, line, has_unmapped from batch)"
         if shape is not None:
             relations += f", events as ({self._events(shape)})"
-        relations += f", selected as ({select.query.strip().rstrip(';')})"
+        relations += f", selected as ({_without_end(select.query)})"
         found = self._connection.sql(f"with {relations} select * from selected")
         columns = dict(zip(found.columns, map(str, found.types), strict=True))
         if "line_id" not in columns:
@@ -125,7 +133,10 @@ class Parser:
         has_type = f"select 1 from duckdb_types() where schema_name = '{schema}' and type_name = 'event'"
         if not self._connection.execute(has_type).fetchall():
             return None
-        return _fields(self._connection.sql("select cast(null as event) as event").types[0])
+        type_: Any = self._connection.sql("select cast(null as event) as event").types[0]
+        if type_.id != "struct":
+            raise ValueError("its type event must be a struct")
+        return _fields(type_)
 
     def _events(self, shape: Mapping[str, Any]) -> str:
         hidden = () if self._keep_content else contract.CONTENT_KEYS
@@ -136,17 +147,25 @@ class Parser:
             # an object of which nothing is left; inside a text its quotes would be escaped
             for emptied in (f',"{name}":{{}}', f'"{name}":{{}},', f'"{name}":{{}}'):
                 unmapped = f"replace({unmapped}, '{emptied}', '')"
+        extra = "unmapped"
+        if hidden:
+            # content further down, under a key that nobody knows
+            has_content = f"regexp_matches(unmapped, '\"({'|'.join(hidden)})\"\\s*:')"
+            extra = f"case when {has_content} then flat_json(unmapped) else unmapped end"
         return f"""
-            select
-                line_id,
-                line,
-                json_transform(line, '{_quoted(shape)}') as event,
-                case
-                    when not {has_more} then null
-                    when strlen(line) > {LONGEST_KEPT_IN_EXTRA} then json_object('too_long_for_extra', strlen(line))
-                    else nullif({unmapped}, '{{}}')
-                end as extra
-            from lines"""
+            select line_id, line, event, {extra} as extra
+            from (
+                select
+                    line_id,
+                    line,
+                    json_transform(line, '{_quoted(shape)}') as event,
+                    case
+                        when not {has_more} then null
+                        when strlen(line) > {LONGEST_KEPT_IN_EXTRA} then json_object('too_long_for_extra', strlen(line))
+                        else nullif({unmapped}, '{{}}')
+                    end as unmapped
+                from lines
+            )"""
 
 
 def names() -> list[str]:
@@ -161,6 +180,17 @@ def description(name: str) -> str:
 
 def _fields(type_: Any) -> dict[str, Any]:
     return {name: _fields(child) if child.id == "struct" else str(child) for name, child in type_.children}
+
+
+def _without_end(query: str) -> str:
+    """A statement without its semicolon and the comments at its end."""
+    end = len(query.encode())
+    for offset, type_ in reversed(duckdb.tokenize(query)):
+        text = query.encode()[offset:end].decode()
+        if type_ != duckdb.token_type.comment and text.strip() != ";":
+            break
+        end = offset
+    return query.encode()[:end].decode() + "\n"
 
 
 def _nested(shape: Mapping[str, Any]) -> list[str]:
