@@ -2,16 +2,18 @@
 
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from queue import Empty, Queue
 from typing import Any, TypeVar
 
 Item = TypeVar("Item")
 
 
-def ahead(items: Iterator[Item]) -> Iterator[Item]:
-    """The same items, each made in a thread while the one before it is used. The first is begun at once.
+@contextmanager
+def ahead(items: Iterator[Item]) -> Iterator[Iterator[Item]]:
+    """The same items, each made in a thread while the one before it is used; the first is begun at once.
 
-    An error of `items` is raised in its place.
+    An error of `items` is raised in its place. Leaving the context ends the thread.
     """
     queue: Queue[tuple[str, Any]] = Queue(maxsize=1)
     is_wanted = threading.Event()
@@ -27,25 +29,24 @@ def ahead(items: Iterator[Item]) -> Iterator[Item]:
         except BaseException as error:
             queue.put(("error", error))
 
+    def take() -> Iterator[Item]:
+        while True:
+            kind, value = queue.get()
+            if kind == "end":
+                return
+            if kind == "error":
+                raise value
+            yield value
+
     maker = threading.Thread(target=make, daemon=True)
     maker.start()
-
-    def take() -> Iterator[Item]:
-        try:
-            while True:
-                kind, value = queue.get()
-                if kind == "end":
-                    return
-                if kind == "error":
-                    raise value
-                yield value
-        finally:
-            is_wanted.clear()
-            # a maker that waits for room would wait for ever
-            while maker.is_alive():
-                try:
-                    queue.get(timeout=0.1)
-                except Empty:
-                    continue
-
-    return take()
+    try:
+        yield take()
+    finally:
+        is_wanted.clear()
+        # a maker that waits for room would wait for ever
+        while maker.is_alive():
+            try:
+                queue.get(timeout=0.05)
+            except Empty:
+                continue

@@ -6,7 +6,8 @@ import functools
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
@@ -52,7 +53,8 @@ def command(example: str, *, has_target: bool = True) -> Callable[[Command], Com
                 os.environ["TOKENMART_DUCKDB_PATH"] = str(Path(path).expanduser().absolute())
             try:
                 if has_target:
-                    folder = find_project(Path(options.pop("project_dir") or ".").absolute())
+                    named = options.pop("project_dir")
+                    folder = find_project(Path(named or ".").absolute(), is_named=bool(named))
                     options["target"] = read_target(folder, options["target"])
                 code = function(*args, **options)
             except TokenmartError as error:
@@ -184,12 +186,9 @@ def run(target: Target, is_json: bool, max_rejects: int, **reading: Any) -> int:
 def status(target: Target, loads: int, is_json: bool) -> int:
     """Say what was loaded when, what was rejected and why, how fresh it is and what is still to be done."""
     from loader import report
-    from loader.destinations import connect, is_new
     from loader.screen import show_status
 
-    if is_new(target):
-        raise TokenmartError("Nothing has been loaded into this target.", "Begin with: tokenmart run examples")
-    with connect(target) as warehouse:
+    with _loaded(target) as warehouse:
         found = report.status(warehouse, target, loads=loads)
         location = warehouse.location
     if is_json:
@@ -207,15 +206,14 @@ def status(target: Target, loads: int, is_json: bool) -> int:
 def rejects(target: Target, reason: str | None, limit: int, export: str | None, is_json: bool) -> int:
     """List the lines that were rejected, or export them, so that they can be mended and loaded."""
     from loader import report
-    from loader.destinations import connect, is_new
     from loader.screen import show_rejects
 
-    if is_new(target):
-        raise TokenmartError("Nothing has been loaded into this target.", "Begin with: tokenmart run examples")
-    with connect(target) as warehouse:
+    with _loaded(target) as warehouse:
         rows = report.rejects(warehouse, target, reason=reason, limit=None if export else limit)
     if export:
         Path(export).write_bytes(b"".join(row["bytes"] + b"\n" for row in rows))
+        if is_json:
+            _print_json({"file": export, "lines": len(rows)})
         console.print(
             f"{len(rows):,} rejected lines written to {export}. Mend them there, then: tokenmart load {export}"
         )
@@ -244,11 +242,11 @@ def formats(paths: tuple[str, ...], is_json: bool) -> int:
     parser = formats.Parser()
     answers = []
     for file in files.find(paths):
-        lines = head(file)
         try:
+            lines = head(file)
             found, counts = parser.recognise(lines)
             why = unrecognised(lines) if found is None else f"{counts[found]} of its first {len(lines)} lines are"
-        except ValueError as error:
+        except (ValueError, OSError, EOFError) as error:
             found, why = None, str(error)
         answers.append({"file": file.name, "format": found, "why": why})
     if is_json:
@@ -279,7 +277,9 @@ def sample(folder: str, events: int, days: int, seed: int, format_names: tuple[s
 
     written = write_sample(Path(folder), events=events, days=days, seed=seed, formats=format_names)
     size = sum(path.stat().st_size for path in written)
-    console.print(f"{len(written)} files, {size / 1e6:,.1f} MB, below {folder}. Load them: tokenmart run {folder}")
+    console.print(
+        f"{len(written)} files, {size / 1e6:,.1f} MB, below {escape(folder)}. Load them: tokenmart run {escape(folder)}"
+    )
     return DONE
 
 
@@ -343,11 +343,10 @@ def _preview(target: Target, is_json: bool, **reading: Any) -> int:
 
 def _build(target: Target, full_refresh: bool, *, is_quiet: bool) -> Any:
     from loader.build import build as run_dbt
-    from loader.destinations import is_new
     from loader.screen import show_build
 
-    if is_new(target):
-        raise TokenmartError("Nothing has been loaded into this target.", "Begin with: tokenmart run examples")
+    with _loaded(target):
+        pass
     with _progress(is_quiet, "{task.description}") as progress:
         task = progress.add_task("dbt", total=None, lines=0, rate="")
 
@@ -358,6 +357,19 @@ def _build(target: Target, full_refresh: bool, *, is_quiet: bool) -> Any:
     if not is_quiet:
         show_build(console, built)
     return built
+
+
+@contextmanager
+def _loaded(target: Target) -> Iterator[Any]:
+    """The target's open warehouse; raises TokenmartError if nothing has been loaded into it."""
+    from loader import report
+    from loader.destinations import connect, is_new
+
+    if is_new(target):
+        raise TokenmartError(report.NOTHING_LOADED, report.HOW_TO_BEGIN)
+    with connect(target) as warehouse:
+        report.check_loaded(warehouse, target)
+        yield warehouse
 
 
 def _load_code(loaded: Any, max_rejects: int) -> int:

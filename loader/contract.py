@@ -119,8 +119,9 @@ def conform(selected: Mapping[str, bool], *, keep_content: bool) -> str:
 
     Text is read as text: numbers are checked before they are cast, and a naive timestamp is read in the session's time
     zone. Money is made of its digits: all of a text, and of a JSON number the 17 that a double carries, so that a log
-    written from doubles loses none. `input_tokens` comes out inclusive of its cached parts, and so do `output_tokens` of
-    its reasoning and the cache writes of the one-hour ones: a part that exceeds its whole cannot have been counted in it.
+    written from doubles loses none. `input_tokens` comes out inclusive of its cached parts, and so do `output_tokens`
+    of its reasoning and the cache writes of the one-hour ones: a part that exceeds its whole cannot have been counted
+    in it.
     """
     texts, faults, typed = [], [], []
     for name, kind in FORMAT_COLUMNS.items():

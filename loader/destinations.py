@@ -22,6 +22,11 @@ class Warehouse:
     query: Callable[[str], list[tuple[Any, ...]]]
     location: str
 
+    def tables(self, schema: str) -> set[str]:
+        """The names of the tables in a schema; none where there is no such schema."""
+        found = self.query(f"select table_name from information_schema.tables where table_schema = '{schema}'")
+        return {str(name) for (name,) in found}
+
 
 @contextmanager
 def connect(target: Target) -> Iterator[Warehouse]:

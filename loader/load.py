@@ -1,6 +1,7 @@
 """Lands the new lines of files in the warehouse, or says what would be landed."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,13 +33,17 @@ def load(files: Sequence[InputFile], target: Target, options: Options, progress:
     """
     reader = Reader(options, progress)
     known: dict[str, Position] = {}
-    # nothing can be known to a target that does not exist: its first load is begun before dlt is even imported
-    tables = ahead(reader.tables(files, known)) if is_new(target) else None
-    from loader.pipeline import open_pipeline
+    with ExitStack() as stack:
+        if is_begun := is_new(target):
+            # nothing can be known to a target that does not exist: reading begins before dlt is even imported
+            tables = stack.enter_context(ahead(reader.tables(files, known)))
+        from loader.pipeline import open_pipeline
 
-    with open_pipeline(target) as pipeline:
-        known.update(pipeline.known)
-        reader.done.load_id = pipeline.run(tables or ahead(reader.tables(files, known)), known)
+        pipeline = stack.enter_context(open_pipeline(target))
+        if not is_begun:
+            known.update(pipeline.known)
+            tables = stack.enter_context(ahead(reader.tables(files, known)))
+        reader.done.load_id = pipeline.run(tables, known)
     return reader.done
 
 

@@ -128,7 +128,7 @@ def _forget(warehouse: Warehouse, target: Target, load_ids: list[str]) -> None:
     if not load_ids:
         return
     ids = ", ".join(f"'{load_id}'" for load_id in load_ids)
-    for name in contract.TABLES:
+    for name in contract.TABLES.keys() & warehouse.tables(target.raw_schema):
         warehouse.query(
             f"delete from {target.raw_schema}.{name} where _dlt_load_id in ({ids})"
             f" and _dlt_load_id not in (select load_id from {target.raw_schema}._dlt_loads)"

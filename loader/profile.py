@@ -38,15 +38,16 @@ class Target:
         return "raw_usage"
 
 
-def find_project(start: Path) -> Path:
-    """The folder of dbt_project.yml: `start` or one above it, else the checkout that this module lies in."""
-    for folder in [start, *start.parents, Path(__file__).parent.parent]:
+def find_project(start: Path, *, is_named: bool = False) -> Path:
+    """The folder of dbt_project.yml: `start` or one above it, else the checkout that this module lies in.
+
+    A folder that the user named (`is_named`) is it or is not. Raises UsageError where there is no Tokenmart project.
+    """
+    for folder in [start] if is_named else [start, *start.parents, Path(__file__).parent.parent]:
         project = folder / "dbt_project.yml"
-        if project.is_file() and yaml.safe_load(project.read_text()).get("name") == PROFILE:
+        if project.is_file() and _read_yaml(project).get("name") == PROFILE:
             return folder
-    raise UsageError(
-        "No Tokenmart project here.", "Run this in a checkout of Tokenmart, or name it with --project-dir."
-    )
+    raise UsageError(f"There is no Tokenmart project in {start}.", "Name a checkout of Tokenmart with --project-dir.")
 
 
 def read_target(project_folder: Path, name: str | None = None) -> Target:

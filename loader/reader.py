@@ -3,6 +3,7 @@
 import datetime as dt
 import json
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -136,6 +137,10 @@ class Reader:
                     latest=latest.isoformat() if latest else None,
                 )
                 positions.remember(known, position, source.before)
+        for source in self._sources:
+            # one without news may have had the position that an equal file has just moved on
+            if source.before and source.end == source.start:
+                positions.remember(known, source.before, None)
 
     def preview(self, file: InputFile, known: dict[str, Position], rows: int) -> tuple[FileLoad, int, Parsed | None]:
         """What became of the first new lines of a file if it was loaded: at most `rows` events and rejected lines.
@@ -180,11 +185,13 @@ class Reader:
             return
         self._progress(source.start, 0)
         try:
-            with source.file.open() as (stream, is_packed):
+            with ExitStack() as stack:
+                stream, is_packed = stack.enter_context(source.file.open())
                 positions.skip(stream, source.start)
                 # nobody adds to a packed file or to a stream that has ended
                 final = self._options.final or is_packed or source.file.is_standard_input
-                for batch in ahead(batches(stream, offset=source.start, line=source.lines_before, final=final)):
+                found = batches(stream, offset=source.start, line=source.lines_before, final=final)
+                for batch in stack.enter_context(ahead(found)):
                     if source.format is None:
                         source.format = self._recognised(batch)
                     source.done.format = self._parser.format(source.format).name

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from loader.destinations import Warehouse
+from loader.errors import TokenmartError
 from loader.profile import Target
 
+NOTHING_LOADED, HOW_TO_BEGIN = "Nothing has been loaded into this target.", "Begin with: tokenmart run examples"
 Rows = list[dict[str, Any]]
 
 
@@ -31,6 +33,12 @@ class Status:
     rejects: Rows
     pending: int
     stray: int
+
+
+def check_loaded(warehouse: Warehouse, target: Target) -> None:
+    """Raises TokenmartError if nothing has ever been loaded into the target."""
+    if "loaded_files" not in warehouse.tables(target.raw_schema):
+        raise TokenmartError(NOTHING_LOADED, HOW_TO_BEGIN)
 
 
 def summary(warehouse: Warehouse, target: Target) -> Summary:
@@ -92,28 +100,15 @@ def summary(warehouse: Warehouse, target: Target) -> Summary:
 
 def status(warehouse: Warehouse, target: Target, *, loads: int) -> Status:
     """Reads the state of the last `loads` loads, and of what is still to be done."""
+    check_loaded(warehouse, target)
     raw, marts = target.raw_schema, target.marts_schema
     complete = f"(select load_id from {raw}._dlt_loads where status = 0)"
-    tables = {tuple(row) for row in warehouse.query("select table_schema, table_name from information_schema.tables")}
-    if (raw, "loaded_files") not in tables:
-        return Status(0, None, None, [], [], 0, 0)
-    events, newest, last = (
-        warehouse.query(
-            f"select count(*), max(occurred_at), max(loaded_at) from {raw}.events where _dlt_load_id in {complete}"
-        )[0]
-        if (raw, "events") in tables
-        else (0, None, None)
-    )
-    taken = (
-        f" and load_id not in (select load_id from {marts}.loads where batch_id > 0)"
-        if (marts, "loads") in tables
-        else ""
-    )
-    stray = sum(
-        warehouse.query(f"select count(*) from {raw}.{table} where _dlt_load_id not in {complete}")[0][0]
-        for table in ("events", "rejected_lines")
-        if (raw, table) in tables
-    )
+    events, newest, last = warehouse.query(
+        f"select count(*), max(occurred_at), max(loaded_at) from {raw}.events where _dlt_load_id in {complete}"
+    )[0]
+    taken = ""
+    if "loads" in warehouse.tables(marts):
+        taken = f" and load_id not in (select load_id from {marts}.loads where batch_id > 0)"
     return Status(
         events=events,
         newest_event_at=newest,
@@ -123,31 +118,25 @@ def status(warehouse: Warehouse, target: Target, *, loads: int) -> Status:
             "select _dlt_load_id, max(loaded_at), count(*), sum(lines_read), sum(lines_landed), sum(lines_skipped),"
             f" sum(lines_rejected) from {raw}.loaded_files where _dlt_load_id in {complete}"
             f" group by _dlt_load_id order by max(loaded_at) desc, _dlt_load_id desc limit {loads}",
-            "load_id",
-            "loaded_at",
-            "files",
-            "read",
-            "landed",
-            "skipped",
-            "rejected",
+            *("load_id", "loaded_at", "files", "read", "landed", "skipped", "rejected"),
         ),
         rejects=_rows(
             warehouse,
             f"select reason, count(*), min(source_file) from {raw}.rejected_lines where _dlt_load_id in {complete}"
             " group by reason order by count(*) desc, reason",
-            "reason",
-            "lines",
-            "first_file",
-        )
-        if (raw, "rejected_lines") in tables
-        else [],
+            *("reason", "lines", "first_file"),
+        ),
         pending=warehouse.query(f"select count(*) from {raw}._dlt_loads where status = 0{taken}")[0][0],
-        stray=stray,
+        stray=sum(
+            warehouse.query(f"select count(*) from {raw}.{table} where _dlt_load_id not in {complete}")[0][0]
+            for table in ("events", "rejected_lines")
+        ),
     )
 
 
 def rejects(warehouse: Warehouse, target: Target, *, reason: str | None, limit: int | None) -> Rows:
     """The rejected lines of complete loads, newest load first; `bytes` is the line as it was read."""
+    check_loaded(warehouse, target)
     raw = target.raw_schema
     condition = "and reason = '" + reason.replace("'", "''") + "'" if reason else ""
     rows = _rows(

@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from rich.console import Console, Group
+from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -28,7 +29,7 @@ def show_load(console: Console, load: Load, seconds: float) -> None:
         formats = ", ".join(sorted({str(file.format) for file in read}))
         console.print(
             f"[bold green]Landed[/] {load.total('landed'):,} of {load.total('read'):,} new lines from"
-            f" {len(read):,} of {len(load.files):,} files ({formats}) in {seconds:.1f} s;"
+            f" {len(read):,} of {len(load.files):,} files ({escape(formats)}) in {seconds:.1f} s;"
             f" {load.total('skipped'):,} skipped, {load.total('rejected'):,} rejected"
         )
     elif not any(file.problem for file in load.files):
@@ -38,7 +39,9 @@ def show_load(console: Console, load: Load, seconds: float) -> None:
     waiting = [file.name for file in load.files if file.waiting]
     if waiting:
         more = f" and {len(waiting) - 1:,} more" if len(waiting) > 1 else ""
-        console.print(f"  waiting for the end of the last line of {waiting[0]}{more}; --final reads it as it is")
+        console.print(
+            f"  waiting for the end of the last line of {escape(waiting[0])}{more}; --final reads it as it is"
+        )
     for file in load.files:
         if file.problem:
             console.print(Text.assemble(("  broken off " if file.read else "  left out ", "yellow"), file.problem))
@@ -84,7 +87,7 @@ def show_summary(console: Console, summary: Summary, location: str) -> None:
     console.print(_models(summary.models))
     console.print(_days(days))
     console.print(_windows(summary.windows))
-    console.print(f"The marts are in [bold]{location}[/].")
+    console.print(f"The marts are in [bold]{escape(location)}[/].")
     console.print(
         "Next: [bold]tokenmart status[/], or dbt docs generate && dbt docs serve for what every column means."
     )
@@ -92,7 +95,7 @@ def show_summary(console: Console, summary: Summary, location: str) -> None:
 
 def show_status(console: Console, status: Status, location: str) -> None:
     """The last loads, the rejects and what is pending."""
-    console.print(f"[bold]{location}[/]: {status.events:,} landed rows")
+    console.print(f"[bold]{escape(location)}[/]: {status.events:,} landed rows")
     if status.last_loaded_at:
         console.print(
             f"last loaded {status.last_loaded_at:%Y-%m-%d %H:%M} UTC,"
@@ -106,7 +109,7 @@ def show_status(console: Console, status: Status, location: str) -> None:
     if status.rejects:
         rejects = _table("Rejected lines", "reason", ">lines", "such as in")
         for row in status.rejects:
-            rejects.add_row(row["reason"], f"{row['lines']:,}", row["first_file"])
+            rejects.add_row(escape(row["reason"]), f"{row['lines']:,}", escape(row["first_file"]))
         console.print(rejects)
     if status.pending:
         console.print(f"[yellow]Loads that are not in the marts yet: {status.pending:,}[/]; tokenmart build")
@@ -155,7 +158,7 @@ def sparkline(values: Sequence[Any], width: int = 60) -> str:
 def _models(models: Rows) -> Table:
     table = _table("By model", "provider and model", ">requests", ">tokens in", ">out", ">cost")
     for row in models[:SHOWN_MODELS]:
-        name = f"[dim]{row['provider']}/[/]{row['model']}"
+        name = f"[dim]{escape(row['provider'])}/[/]{escape(row['model'])}"
         cost = _usd(row["cost_usd"]) if row["cost_usd"] is not None else "[yellow]no price[/]"
         table.add_row(name, f"{row['requests']:,}", _count(row["input_tokens"]), _count(row["output_tokens"]), cost)
     if len(models) > SHOWN_MODELS:

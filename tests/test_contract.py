@@ -349,7 +349,8 @@ def test_a_line_nested_a_hundred_thousand_deep_lands(key: str, head: bytes, tail
         ("0.0000000000025", "0.000000000003"),
         ("0.00000000000049", "0"),
         ("0.1234567890125", "0.123456789013"),
-        # more digits than a double has
+        # of a JSON number, what a double carries: near 12,345,678 they are 1.9e-9 apart
+        ("12345678.123456789012", "12345678.12345679"),
     ],
 )
 def test_a_cost_is_read_from_its_digits(json_: str, usd: str) -> None:

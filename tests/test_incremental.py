@@ -502,6 +502,7 @@ def test_an_incomplete_load_is_invisible_and_taken_once_it_is_complete(story: St
     load_id = story.deliver(fuller, event("lost", "2026-01-05T03:00:00"))
     story.mark(load_id, is_complete=False)
     story.step(bounds=[])
+    story.build("--full-refresh")
     story.deliver(
         snapshot(fuller, output_tokens=4000),
         event("other", "2026-01-14T02:00:00"),
@@ -632,8 +633,11 @@ def test_running_totals_that_arrive_late_change_what_the_later_ones_added(empty:
     empty.deliver(*CTM_LATER, name="later.jsonl")
     empty.build()
     assert empty.mart.query(by_day) == [("2026-01-31", 4, 454, 19, Decimal("0.004007"))]
+    load_id = empty.deliver(*CTM_EARLIER, name="earlier.jsonl")
+    empty.mark(load_id, is_complete=False)
+    empty.build()
     # of the 440 + 14 input tokens (cached ones included) the session r1 had 275 by the end of the day before
-    empty.deliver(*CTM_EARLIER, name="earlier.jsonl")
+    empty.mark(load_id, is_complete=True)
     empty.build()
     assert empty.mart.query(by_day) == [
         ("2026-01-30", 2, 275, 9, Decimal("0.0025")),

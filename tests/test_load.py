@@ -228,6 +228,20 @@ def test_a_last_line_without_its_end_waits_until_it_has_one(mart: Mart, project:
     assert [row[0] for row in events(mart)] == ["e0", "e1", "e2", "e3", "e4", "e5"]
 
 
+def test_a_file_that_only_begins_like_another_is_read_whole(mart: Mart, project: Path) -> None:
+    same = [tokenledger(f"same {i}") for i in range(40)]  # more than is looked at of a beginning
+    path = mart.write("a.jsonl", *same, *(tokenledger(f"a{i}") for i in range(10)))
+    assert counts(mart.json("load", path)) == (50, 50, 0, 0)
+    other = mart.write("b.jsonl", *same, *(tokenledger(f"b{i}") for i in range(20)))
+    assert counts(mart.json("load", other)) == (60, 60, 0, 0)
+    # begun anew under its own name, with less in it and then with more
+    path = mart.write("a.jsonl", *same[:5])
+    assert counts(mart.json("load", path)) == (5, 5, 0, 0)
+    path = mart.write("a.jsonl", *(tokenledger(f"c{i}") for i in range(60)))
+    assert counts(mart.json("load", path)) == (60, 60, 0, 0)
+    assert len({row[0] for row in events(mart)}) == 40 + 10 + 20 + 60
+
+
 def zstd(content: bytes) -> bytes:
     return bytes(pa.compress(content, codec="zstd", asbytes=True))
 
@@ -475,7 +489,7 @@ def test_a_file_that_another_program_has_open_is_waited_for_and_then_named(
 
 
 KILLED = """
-import pathlib, sys, time
+import pathlib, signal, sys, time
 from dlt.destinations.impl.duckdb.duck import DuckDbClient
 from dlt.pipeline.pipeline import Pipeline
 from loader.cli import main
@@ -490,6 +504,8 @@ def first_table(self, *arguments):
     yield next(tables)
     reached()
 
+# a shell may have told what runs in its background to ignore it
+signal.signal(signal.SIGINT, signal.default_int_handler)
 whole = Reader.tables
 if sys.argv[1] == "while it reads":
     Reader.tables = first_table

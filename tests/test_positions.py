@@ -199,6 +199,16 @@ def test_a_copy_is_read_on_from_where_the_original_was(loads: Loads) -> None:
     assert loads.load() == {"app.log": [5], "copy.log": [9]}
 
 
+@pytest.mark.parametrize("grown", ["a.log", "b.log"])
+def test_of_two_equal_files_the_one_that_does_not_grow_stays_known(grown: str, loads: Loads) -> None:
+    loads.write("a.log", some(1, 3))
+    loads.write("b.log", some(1, 3))
+    assert loads.load() == {"a.log": [1, 2, 3], "b.log": [1, 2, 3]}
+    loads.append(grown, some(4, 4))
+    assert loads.load() == {grown: [4]}
+    assert loads.load() == {}
+
+
 def test_the_longest_known_beginning_counts(loads: Loads) -> None:
     loads.write("short.log", some(1, 2))
     loads.write("long.log", some(1, 5))

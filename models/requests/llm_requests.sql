@@ -1,13 +1,53 @@
 -- depends_on: {{ ref('loads') }}
-{% set columns %}
-    event_id, occurred_at, usage_date, usage_hour,
-    provider, model, requested_model, region, service_tier, operation, endpoint,
-    input_tokens, cache_read_tokens, cache_write_tokens, cache_write_1h_tokens, output_tokens, reasoning_tokens,
-    token_convention, is_running_total, is_estimate, reported_cost_usd,
-    duration_ms, time_to_first_token_ms, status, error_type, error_message,
-    user_id, session_id, organization_id, team, project, cost_center, app_name, environment, feature, page, component,
-    request_id, trace_id, span_id, parent_span_id, water_ml, energy_wh, tags, source_format, loaded_at, load_id
-{% endset %}
+{% set measures = [
+    "output_tokens",
+    "input_tokens",
+    "reported_cost_usd",
+    "duration_ms",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "cache_write_1h_tokens",
+    "reasoning_tokens",
+    "time_to_first_token_ms",
+    "water_ml",
+    "energy_wh",
+] %}
+{% set texts = [
+    "provider",
+    "model",
+    "requested_model",
+    "region",
+    "service_tier",
+    "operation",
+    "endpoint",
+    "token_convention",
+    "status",
+    "error_type",
+    "error_message",
+    "user_id",
+    "session_id",
+    "organization_id",
+    "team",
+    "project",
+    "cost_center",
+    "app_name",
+    "environment",
+    "feature",
+    "page",
+    "component",
+    "request_id",
+    "trace_id",
+    "span_id",
+    "parent_span_id",
+    "tags",
+    "source_format",
+] %}
+{% set columns = (
+    ["event_id", "occurred_at", "usage_date", "usage_hour"]
+    + texts
+    + measures
+    + ["is_running_total", "is_estimate", "loaded_at", "load_id"]
+) | join(", ") %}
 {% set batch = this_batch() %}
 {% if is_incremental() %}
     {% set is_delivered = is_delivered_by(new_loads()) %}
@@ -48,25 +88,22 @@ with
                 partition by event_id
                 order by
                     case when is_running_total then batch_id else 0 end desc,
-                    coalesce(output_tokens, -1) desc,
-                    coalesce(input_tokens, -1) desc,
-                    coalesce(reported_cost_usd, -1) desc,
-                    coalesce(duration_ms, -1) desc,
+                    {% for measure in measures %} coalesce({{ measure }}, -1) desc, {% endfor %}
                     occurred_at,
-                    {{
-                        dbt.hash(
-                            text_of(["session_id", "user_id", "provider", "model", "status", "error_type", "project"])
-                        )
-                    }},
+                    {{ dbt.hash(text_of(texts)) }},
                     batch_id
-            ) as position
+            ) as position,
+            -- what a running total has added is counted anew with each new one, mostly with the same result
+            {% if is_incremental() %} min(batch_id) over (partition by event_id, {{ measures | join(", ") }})
+            {% else %} batch_id
+            {% endif %} as first_batch_id
         from delivered
     ),
 
     requests as (
         select {{ columns }}, first_usage_date, last_usage_date, batch_id
         from ranked
-        where position = 1 and batch_id = {{ batch }}
+        where position = 1 and batch_id = {{ batch }} and (first_batch_id = {{ batch }} or not is_running_total)
     ),
 
     {{ computed_costs("requests") }}
