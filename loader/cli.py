@@ -214,9 +214,9 @@ def rejects(target: Target, reason: str | None, limit: int, export: str | None, 
         Path(export).write_bytes(b"".join(row["bytes"] + b"\n" for row in rows))
         if is_json:
             _print_json({"file": export, "lines": len(rows)})
-        console.print(
-            f"{len(rows):,} rejected lines written to {export}. Mend them there, then: tokenmart load {export}"
-        )
+        else:
+            name = escape(export)
+            console.print(f"{len(rows):,} rejected lines written to {name}. Mend them there: tokenmart load {name}")
     elif is_json:
         _print_json([{**row, "bytes": row["bytes"].decode("utf-8", "replace")} for row in rows])
     else:

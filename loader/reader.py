@@ -301,7 +301,9 @@ def head(file: InputFile) -> list[str]:
 
 def unrecognised(lines: Sequence[str]) -> str:
     """Why no format knows these first lines of a file, with the line to look at."""
-    number, line = next(((i, line) for i, line in enumerate(lines, 1) if line.strip()), (1, ""))
+    number, line = next(((i, line) for i, line in enumerate(lines, 1) if line.strip()), (0, ""))
+    if not number:
+        return "empty"
     try:
         value = json.loads(line)
     except (ValueError, RecursionError):

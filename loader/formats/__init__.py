@@ -75,7 +75,7 @@ class Parser:
         None where none knows any; raises ValueError where two know equally many.
         """
         recognisers = ", ".join(
-            f'count_if(coalesce(try("{self.format(name).name}".recognises(line)), false))' for name in names()
+            f'count(*) filter (where try("{self.format(name).name}".recognises(line)))' for name in names()
         )
         self._connection.register("head", pa.table({"line": pa.array(lines, pa.large_string())}))
         counts = self._connection.execute(f"select {recognisers} from head").fetchall()[0]
