@@ -64,7 +64,8 @@ provider's own prices, then among those of the vendors, and there by the order o
             on matches.price_provider = prices.provider
             and matches.model_pattern = prices.model_pattern
         where
-            (requests.input_tokens is not null or requests.output_tokens is not null)
+            requests.input_tokens is not null
+            and (requests.output_tokens is not null or prices.output_usd_per_million is null)
             and cast(requests.occurred_at as {{ data_type("date") }}) >= coalesce(prices.valid_from, date '1900-01-01')
             and cast(requests.occurred_at as {{ data_type("date") }}) < coalesce(prices.valid_to, date '2200-01-01')
     ),

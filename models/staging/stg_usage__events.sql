@@ -27,15 +27,17 @@ select
         "input_tokens",
         "cache_read_tokens",
         "cache_write_tokens",
+        "cache_write_1h_tokens",
         "output_tokens",
+        "reasoning_tokens",
         "reported_cost_usd",
+        "water_ml",
+        "energy_wh",
     ] %}
         case
             when events.is_running_total then running_totals.{{ measure }} else events.{{ measure }}
         end as {{ measure }},
     {% endfor %}
-    events.cache_write_1h_tokens,
-    events.reasoning_tokens,
     events.token_convention,
     coalesce(events.is_running_total, false) as is_running_total,
     coalesce(events.is_estimate, false) as is_estimate,
@@ -62,8 +64,6 @@ select
     events.trace_id,
     events.span_id,
     events.parent_span_id,
-    events.water_ml,
-    events.energy_wh,
     events.tags,
 
     events.source_format,

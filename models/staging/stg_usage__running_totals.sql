@@ -9,8 +9,12 @@ with
             input_tokens,
             cache_read_tokens,
             cache_write_tokens,
+            cache_write_1h_tokens,
             output_tokens,
+            reasoning_tokens,
             reported_cost_usd,
+            water_ml,
+            energy_wh,
             row_number() over (partition by event_id order by _dlt_load_id) as delivery
         from {{ source("raw_usage", "events") }}
         where
@@ -25,8 +29,12 @@ with
                 "input_tokens",
                 "cache_read_tokens",
                 "cache_write_tokens",
+                "cache_write_1h_tokens",
                 "output_tokens",
+                "reasoning_tokens",
                 "reported_cost_usd",
+                "water_ml",
+                "energy_wh",
             ] %}
                 {{ measure }} - coalesce(max({{ measure }}) over before, 0) as {{ measure }}{{ ',' if not loop.last }}
             {% endfor %}
@@ -42,8 +50,17 @@ with
 
 select
     event_id,
-    {% for measure in ["input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens"] %}
-        case when {{ measure }} < 0 then 0 else {{ measure }} end as {{ measure }},
+    {% for measure in [
+        "input_tokens",
+        "cache_read_tokens",
+        "cache_write_tokens",
+        "cache_write_1h_tokens",
+        "output_tokens",
+        "reasoning_tokens",
+        "reported_cost_usd",
+        "water_ml",
+        "energy_wh",
+    ] %}
+        case when {{ measure }} < 0 then 0 else {{ measure }} end as {{ measure }}{{ ',' if not loop.last }}
     {% endfor %}
-    case when reported_cost_usd < 0 then 0 else reported_cost_usd end as reported_cost_usd
 from growth

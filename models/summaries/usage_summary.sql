@@ -57,6 +57,8 @@ select
         "active_users",
         "errors",
         "timeouts",
+        "duration_ms_requests",
+        "time_to_first_token_ms_requests",
     ] %}
         coalesce(measured.{{ count }}, 0) as {{ count }},
     {% endfor %}
@@ -64,7 +66,7 @@ select
     {% for column in token_columns() + cost_columns() %} measured.{{ column }}, {% endfor %}
     {{ average_money("measured.cost_usd", "measured.requests") }} as average_cost_usd,
     {{ average_money("measured.cost_usd * 30", "windows.window_days") }} as projected_month_cost_usd,
-    {% for column in duration_columns("duration_ms") + duration_columns("time_to_first_token_ms") %}
+    {% for column in duration_columns("duration_ms")[1:] + duration_columns("time_to_first_token_ms")[1:] %}
         measured.{{ column }}{{ ',' if not loop.last }}
     {% endfor %}
 from windows
