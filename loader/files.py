@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ class InputFile:
         """A stream of its bytes, and whether they are unpacked on the way, as their first ones say."""
         with ExitStack() as stack:
             if self.is_standard_input:
-                raw: Any = sys.stdin.buffer
+                raw: Any = sys.stdin.buffer if hasattr(sys.stdin.buffer, "peek") else BufferedReader(sys.stdin.buffer)
                 head = raw.peek(4)[:4]
             else:
                 raw = stack.enter_context(fsspec.open(self.url, "rb"))

@@ -169,9 +169,7 @@ def ordered_matches(provider: types.Provider, notes: list[str]) -> list[Match]:
     first_wide: dict[str, Match] = {}
     for match in wide:
         rivals = [other.pattern for other in wide if other.model is match.model]
-        if not any(
-            covers(rival, match.pattern) for rival in [*first_wide, *rivals] if rival != match.pattern
-        ):
+        if not any(covers(rival, match.pattern) for rival in [*first_wide, *rivals] if rival != match.pattern):
             first_wide.setdefault(match.pattern, match)
 
     names = [match for match in matches if match.is_exact]
