@@ -23,20 +23,8 @@ select
     events.endpoint,
 
     -- a running total counts with what it adds to the one before it
-    {% for measure in [
-        "input_tokens",
-        "cache_read_tokens",
-        "cache_write_tokens",
-        "cache_write_1h_tokens",
-        "output_tokens",
-        "reasoning_tokens",
-        "reported_cost_usd",
-        "water_ml",
-        "energy_wh",
-    ] %}
-        case
-            when events.is_running_total then running_totals.{{ measure }} else events.{{ measure }}
-        end as {{ measure }},
+    {% for column in counted_columns() %}
+        case when events.is_running_total then running_totals.{{ column }} else events.{{ column }} end as {{ column }},
     {% endfor %}
     events.token_convention,
     coalesce(events.is_running_total, false) as is_running_total,
