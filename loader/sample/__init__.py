@@ -53,14 +53,14 @@ def _write_format(name: str, folder: Path, events: int, settings: dict[str, obje
     written: set[Path] = set()
     with duckdb.connect() as connection:
         _set(connection, settings)
-        connection.execute(_sql("sample"))
+        connection.execute(_sql("common"))
         connection.execute(
             "create table waiting(file text, written_at timestamp, event bigint, part bigint, line text)"
         )
         sessions = 2 * -(-events // 12)
         for first in range(0, sessions, SESSIONS_PER_CHUNK):
             _set(connection, {"first_session": first, "next_session": first + SESSIONS_PER_CHUNK})
-            connection.execute("insert into waiting " + _sql(f"sample_{name}"))
+            connection.execute("insert into waiting " + _sql(name))
             rows = connection.execute(
                 """
                 select file, line || chr(10)
