@@ -53,4 +53,4 @@ constraints:
 		--no-annotate --extra dev --upgrade pyproject.toml --output-file constraints.txt
 
 clean:
-	@rm -rf $(VENV) target logs .tokenmart .pytest_cache .mypy_cache .ruff_cache
+	@rm -rf $(VENV) target .tokenmart .pytest_cache .mypy_cache .ruff_cache

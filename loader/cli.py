@@ -99,11 +99,15 @@ def reading(function: Command) -> Command:
             click.argument("paths", nargs=-1, required=True),
             click.option(
                 "--format",
-                "format_name",
+                "format",
                 help="A format's name, or your own .sql file; recognised by default.",
             ),
             click.option(
-                "--timezone", default="UTC", show_default=True, help="Time zone of timestamps that name none."
+                "--timezone",
+                "time_zone",
+                default="UTC",
+                show_default=True,
+                help="Time zone of timestamps that name none.",
             ),
             click.option(
                 "--keep-content",
@@ -117,7 +121,11 @@ def reading(function: Command) -> Command:
                 help="Read files from their beginning, even if they were read before.",
             ),
             click.option(
-                "--max-rejects", default=0, show_default=True, help="Rejected lines that still count as done."
+                "--max-rejects",
+                default=0,
+                type=click.IntRange(0),
+                show_default=True,
+                help="Rejected lines that still count as done.",
             ),
         ]
     ):
@@ -136,7 +144,7 @@ def load(target: Target, dry_run: bool, is_json: bool, max_rejects: int, **readi
     are read, whatever it is called now.
     """
     if dry_run:
-        return _preview(target, is_json, **reading)
+        return _preview(target, is_json=is_json, **reading)
     loaded = _load(target, is_quiet=is_json, **reading)
     if is_json:
         _print_json(loaded)
@@ -181,7 +189,9 @@ def run(target: Target, is_json: bool, max_rejects: int, **reading: Any) -> int:
 
 
 @command("tokenmart status --json")
-@click.option("--loads", default=5, show_default=True, help="How many of the last loads to list.")
+@click.option(
+    "--loads", default=5, type=click.IntRange(1), show_default=True, help="How many of the last loads to list."
+)
 @as_json
 def status(target: Target, loads: int, is_json: bool) -> int:
     """Say what was loaded when, what was rejected and why, how fresh it is and what is still to be done."""
@@ -200,7 +210,13 @@ def status(target: Target, loads: int, is_json: bool) -> int:
 
 @command("tokenmart rejects --export mended.jsonl")
 @click.option("--reason", help="Only lines rejected for this reason.")
-@click.option("--limit", default=20, show_default=True, help="How many lines to list; an export has them all.")
+@click.option(
+    "--limit",
+    default=20,
+    type=click.IntRange(1),
+    show_default=True,
+    help="How many lines to list; an export has them all.",
+)
 @click.option("--export", type=click.Path(dir_okay=False), help="Write the lines, byte for byte, to this file.")
 @as_json
 def rejects(target: Target, reason: str | None, limit: int, export: str | None, is_json: bool) -> int:
@@ -283,36 +299,26 @@ def sample(folder: str, events: int, days: int, seed: int, format_names: tuple[s
     return DONE
 
 
-def _load(
-    target: Target,
-    *,
-    is_quiet: bool,
-    paths: tuple[str, ...],
-    format_name: str | None,
-    timezone: str,
-    keep_content: bool,
-    final: bool,
-    again: bool,
-) -> Any:
+def _load(target: Target, paths: tuple[str, ...], *, is_quiet: bool, **reading: Any) -> Any:
     from loader import files
     from loader.load import load as land
     from loader.reader import Options
     from loader.screen import show_load
 
     found = files.find(paths)
-    options = Options(format_name, timezone, keep_content, final, again)
+    options = Options(**reading)
     started = dt.datetime.now()
     with _progress(is_quiet) as progress:
         # the sizes of packed files and of standard input say little: then the bar only moves
         size = sum(file.size for file in found)
-        task = progress.add_task("load", total=size or None, lines=0, rate="")
+        task = progress.add_task("load", total=size or None, rate="")
         lines = 0
 
         def tell(new_bytes: int, new_lines: int) -> None:
             nonlocal lines
             lines += new_lines
             seconds = (dt.datetime.now() - started).total_seconds()
-            progress.update(task, advance=new_bytes, lines=lines, rate=f"{lines / max(seconds, 0.001):,.0f} rows/s")
+            progress.update(task, advance=new_bytes, rate=f"{lines / max(seconds, 0.001):,.0f} rows/s")
 
         loaded = land(found, target, options, tell)
     if not is_quiet:
@@ -320,20 +326,13 @@ def _load(
     return loaded
 
 
-def _preview(target: Target, is_json: bool, **reading: Any) -> int:
+def _preview(target: Target, paths: tuple[str, ...], is_json: bool, **reading: Any) -> int:
     from loader import files
     from loader.load import preview
     from loader.reader import Options
     from loader.screen import show_preview
 
-    options = Options(
-        reading["format_name"],
-        reading["timezone"],
-        reading["keep_content"],
-        reading["final"],
-        reading["again"],
-    )
-    found = preview(files.find(reading["paths"]), target, options, rows=3)
+    found = preview(files.find(paths), target, Options(**reading), rows=3)
     if is_json:
         _print_json(found)
     else:
@@ -348,7 +347,7 @@ def _build(target: Target, full_refresh: bool, *, is_quiet: bool) -> Any:
     with _loaded(target):
         pass
     with _progress(is_quiet, "{task.description}") as progress:
-        task = progress.add_task("dbt", total=None, lines=0, rate="")
+        task = progress.add_task("dbt", total=None, rate="")
 
         def tell(description: str, index: int, total: int) -> None:
             progress.update(task, description=description, completed=index, total=total)
@@ -373,10 +372,12 @@ def _loaded(target: Target) -> Iterator[Any]:
 
 
 def _load_code(loaded: Any, max_rejects: int) -> int:
+    """The exit code of a load. A foreign file that was only come across in a folder is told of, and fails nothing."""
     problems = [file for file in loaded.files if file.problem]
     if problems and len(problems) == len(loaded.files) and not loaded.total("read"):
         return FAILED
-    return REJECTED if problems or loaded.total("rejected") > max_rejects else DONE
+    is_partial = any(file.is_named or file.read for file in problems)
+    return REJECTED if is_partial or loaded.total("rejected") > max_rejects else DONE
 
 
 def _progress(is_quiet: bool, text: str = "") -> Progress:

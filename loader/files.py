@@ -26,11 +26,15 @@ STANDARD_INPUT = "-"
 
 @dataclass(frozen=True)
 class InputFile:
-    """A file to read: `name` is what the user called it, `url` is where fsspec finds it, `size` its bytes on disk."""
+    """A file to read: `name` is what the user called it, `url` is where fsspec finds it, `size` its bytes on disk.
+
+    `is_named` where the user meant this very file, and did not just name its folder or a glob.
+    """
 
     name: str
     url: str
     size: int
+    is_named: bool = True
 
     @property
     def is_standard_input(self) -> bool:
@@ -101,6 +105,7 @@ def find(paths: Iterable[str]) -> list[InputFile]:
 
 def _local(path: str) -> list[InputFile]:
     here = Path(path).expanduser()
+    is_named = here.is_file()
     if here.is_dir():
         files = sorted(file for file in here.rglob("*") if _is_log(file.name) and file.is_file())
         if not files:
@@ -112,7 +117,7 @@ def _local(path: str) -> list[InputFile]:
         files = [Path(name) for name in glob.glob(str(here), recursive=True) if Path(name).is_file()]  # noqa: PTH207
         if not files:
             raise UsageError(f"{path}: no such file.", "Check the path; quote a glob that the shell should not expand.")
-    return [InputFile(str(file), str(file.resolve()), file.stat().st_size) for file in files]
+    return [InputFile(str(file), str(file.resolve()), file.stat().st_size, is_named) for file in files]
 
 
 def _remote(path: str) -> list[InputFile]:
@@ -127,7 +132,8 @@ def _remote(path: str) -> list[InputFile]:
     if not files:
         raise UsageError(f"{path}: nothing there to read.", "Check the bucket, the path and your rights to it.")
     urls = [filesystem.unstrip_protocol(name) for name in files]
-    return [InputFile(url, url, filesystem.size(name) or 0) for url, name in zip(urls, files, strict=True)]
+    is_named = files == [inner]
+    return [InputFile(url, url, filesystem.size(name) or 0, is_named) for url, name in zip(urls, files, strict=True)]
 
 
 def _is_log(name: str) -> bool:

@@ -64,7 +64,7 @@ def read_target(project_folder: Path, name: str | None = None) -> Target:
         raise UsageError(f"{path} has no profile '{PROFILE}' with outputs.", f"See {EXAMPLE}.")
     name = str(name or _rendered(profile.get("target", "default"), path))
     if name not in outputs:
-        raise UsageError(f"{path} has no target {name}.", f"It has {', '.join(outputs)}; see {EXAMPLE} for the others.")
+        raise UsageError(f"{path} has no target {name}.", f"It has {', '.join(outputs)}.")
     settings = _rendered(outputs[name], path)
     if not isinstance(settings, dict) or "type" not in settings:
         raise UsageError(f"{path} has no type for the target {name}.", f"See {EXAMPLE}.")

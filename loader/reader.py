@@ -36,10 +36,12 @@ class Options:
 class FileLoad:
     """What became of one file: landed + skipped + rejected = read.
 
-    `waiting` bytes are of a last line that has no newline yet; `problem` says why the file was not (wholly) read.
+    `is_named` where the user meant this very file; `waiting` bytes are of a last line that has no newline yet;
+    `problem` says why the file was not (wholly) read.
     """
 
     name: str
+    is_named: bool = True
     format: str | None = None
     read: int = 0
     landed: int = 0
@@ -158,7 +160,7 @@ class Reader:
 
     def _begin(self, file: InputFile, known: Positions) -> _Source:
         """Finds out what was read of a file before, and makes it the next of `_sources`."""
-        done = FileLoad(file.name)
+        done = FileLoad(file.name, file.is_named)
         self.done.files.append(done)
         source = _Source(file, done, self._options.format)
         self._sources.append(source)

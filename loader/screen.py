@@ -1,5 +1,6 @@
 """Shows loads, builds and marts to a person, in a terminal of any width."""
 
+import datetime as dt
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
@@ -65,7 +66,7 @@ def show_summary(console: Console, summary: Summary, location: str) -> None:
     if not totals["requests"]:
         console.print("The marts are empty: no request has been loaded.")
         return
-    days = summary.days
+    days = _without_gaps(summary.days)
     lines = [
         f"[bold]{_usd(totals['cost_usd'])}[/] for [bold]{totals['requests']:,}[/] requests on {totals['days']:,} days,"
         f" {totals['first_date']} to {totals['last_date']}",
@@ -85,7 +86,7 @@ def show_summary(console: Console, summary: Summary, location: str) -> None:
     )
     console.print(Panel(Group(*map(Text.from_markup, lines), Text(), spark), title="Tokenmart", title_align="left"))
     console.print(_models(summary.models))
-    console.print(_days(days))
+    console.print(_days(summary.days))
     console.print(_windows(summary.windows))
     console.print(f"The marts are in [bold]{escape(location)}[/].")
     console.print(
@@ -153,6 +154,15 @@ def sparkline(values: Sequence[Any], width: int = 60) -> str:
     means = [sum(group) / len(group) if group else None for group in groups]
     most = max((mean for mean in means if mean is not None), default=0.0)
     return "".join(" " if mean is None else BARS[round(mean / most * 7) if most else 0] for mean in means)
+
+
+def _without_gaps(days: Rows) -> Rows:
+    """Every day from the first to the last one; those without requests know nothing but that."""
+    known = {day["usage_date"]: day for day in days}
+    first, last = days[0]["usage_date"], days[-1]["usage_date"]
+    nothing = {"requests": 0, "cost_usd": None, "duration_ms_p95": None}
+    every = (first + dt.timedelta(number) for number in range((last - first).days + 1))
+    return [known.get(date, {"usage_date": date, **nothing}) for date in every]
 
 
 def _models(models: Rows) -> Table:
@@ -225,7 +235,7 @@ def _table(title: str, *columns: str) -> Table:
 
 
 def _most(rows: Rows, name: str) -> Any:
-    return max((row[name] for row in rows if row[name] is not None), default=0)
+    return max((row[name] for row in rows if row[name] is not None), default=None)
 
 
 def _usd(value: Decimal | None) -> str:

@@ -4,7 +4,3 @@
     {{ count_of_status(requests, "error") }} as errors,
     {{ count_of_status(requests, "timeout") }} as timeouts
 {%- endmacro %}
-
-{% macro count_of_status(requests, status) -%}
-    cast(sum(case when {{ requests }}.status = '{{ status }}' then 1 else 0 end) as {{ data_type("bigint") }})
-{%- endmacro %}

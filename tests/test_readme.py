@@ -50,6 +50,14 @@ def test_every_query_gives_rows(built: Path) -> None:
             assert connection.execute(query).fetchall(), query
 
 
+def test_its_session_is_a_real_one(mart: Mart) -> None:
+    session = next(block for block in blocks("console") if "Landed" in block)
+    shown = [line for line in session.splitlines()[1:] if line != "..." and not re.search(r" in \d+\.\d s", line)]
+    printed = mart.run("run", "examples").output.splitlines()
+    assert len(shown) > 10
+    assert [line for line in shown if line not in printed] == []
+
+
 def test_every_mart_has_a_query_of_its_own() -> None:
     asked = set(re.findall(r"from marts\.(\w+)", "".join(blocks("sql"))))
     assert MARTS | {"llm_requests"} == asked

@@ -1,0 +1,13 @@
+{% macro cost_columns() %}
+    {% do return(
+        [
+            "cost_usd",
+            "reported_cost_usd",
+            "computed_cost_usd",
+            "input_cost_usd",
+            "cache_read_cost_usd",
+            "cache_write_cost_usd",
+            "output_cost_usd",
+        ]
+    ) %}
+{% endmacro %}

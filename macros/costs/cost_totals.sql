@@ -1,0 +1,11 @@
+{# The measures of a relation of cost_measures, added up. #}
+{% macro cost_totals(relation) %}
+    {{
+        sums_of(
+            relation,
+            ["requests", "priced_requests", "unpriced_requests", "unmetered_requests"] + token_columns(),
+            "bigint",
+        )
+    }},
+    {{ sums_of(relation, cost_columns(), "money") }}
+{%- endmacro %}
