@@ -30,7 +30,7 @@ with
     ),
 
     errors_by_type as (
-        select usage_date, sum(requests) as requests, sum(errors) as errors, sum(timeouts) as timeouts
+        select usage_date, sum(failed_requests) as failed_requests, sum(errors) as errors, sum(timeouts) as timeouts
         from {{ ref("daily_errors_by_type") }}
         group by usage_date
     )
@@ -49,6 +49,6 @@ where
     or expected.requests is distinct from errors_by_model.requests
     or expected.errors is distinct from errors_by_model.errors
     or expected.timeouts is distinct from errors_by_model.timeouts
-    or expected.failed_requests <> coalesce(errors_by_type.requests, 0)
+    or expected.failed_requests <> coalesce(errors_by_type.failed_requests, 0)
     or expected.errors <> coalesce(errors_by_type.errors, 0)
     or expected.timeouts <> coalesce(errors_by_type.timeouts, 0)

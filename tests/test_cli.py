@@ -240,7 +240,8 @@ def test_every_command_answers_in_json(mart: Mart) -> None:
     assert [row["line"] for row in mart.json("rejects", "--reason", "not JSON")] == [2]
     assert mart.json("rejects", "--reason", "it's unknown") == []
     assert len(mart.json("rejects", "--limit", "1")) == 1
-    assert len(mart.json("status", "--loads", "0")["loads"]) == 0
+    assert len(mart.json("status", "--loads", "1")["loads"]) == 1
+    mart.run("status", "--loads", "0", code=2)
 
     assert set(mart.json("formats")) == set(FORMATS)
     assert all(len(description) > 20 for description in mart.json("formats").values())

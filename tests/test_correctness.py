@@ -792,7 +792,10 @@ COUNTS: dict[str, tuple[tuple[str, ...], Count]] = {
         lambda group: {"requests": len(group), **durations(group)},
     ),
     "daily_errors_by_model": (("usage_date", "provider", "model"), rates),
-    "daily_errors_by_type": (("usage_date", "provider", "model", "error_type", "error_message"), failures),
+    "daily_errors_by_type": (
+        ("usage_date", "provider", "model", "error_type", "error_message"),
+        lambda group: {"failed_requests" if name == "requests" else name: n for name, n in failures(group).items()},
+    ),
     "sessions": (
         ("session_id",),
         lambda group: costs(group) | span(group) | {"users": len(set(known(group, "user_id")))},

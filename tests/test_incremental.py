@@ -229,7 +229,7 @@ SELECTED = {
     "daily_costs_by_model": f"usage_date, provider, model, {MEASURES}",
     "daily_latency_by_model": "usage_date, provider, model, requests, duration_ms_requests, duration_ms_avg,"
     " duration_ms_p50, duration_ms_p90, duration_ms_p95, duration_ms_p99, duration_ms_max",
-    "daily_errors_by_type": "usage_date, provider, model, error_type, requests, errors, timeouts",
+    "daily_errors_by_type": "usage_date, provider, model, error_type, failed_requests, errors, timeouts",
     "users": f"user_id, first_request_at, last_request_at, active_days, {MEASURES}",
     "sessions": f"session_id, first_request_at, last_request_at, users, {MEASURES}",
 }

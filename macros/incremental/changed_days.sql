@@ -1,7 +1,7 @@
 {#
 The days whose requests differ from what {{ this }} was built from: changed, new, emptied or lost.
-A mart keeps no watermark: it compares itself, day by day, with request_days, and there with the column that counts what
-it holds (meta: requests_column in its properties; all requests by default).
+A mart keeps no watermark: it compares itself, day by day, with request_days, by the column of both that counts what it
+holds (meta: requests_column in its properties; all requests by default).
 #}
 {% macro changed_days() %}
     {# under `dbt --empty` every ref is empty, and no day has really changed #}
@@ -12,7 +12,7 @@ it holds (meta: requests_column in its properties; all requests by default).
         from (
             select usage_date, {{ requests }} as requests, batch_id from {{ ref('request_days') }} where {{ requests }} > 0
             union all
-            select usage_date, cast(sum(requests) as {{ data_type('bigint') }}) as requests, max(batch_id) as batch_id
+            select usage_date, cast(sum({{ requests }}) as {{ data_type('bigint') }}) as requests, max(batch_id) as batch_id
             from {{ this }}
             group by usage_date
         ) as days

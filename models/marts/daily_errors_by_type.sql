@@ -13,7 +13,9 @@ with
 select
     failures.usage_date,
     {% for dimension in dimensions %} failures.attributed_{{ dimension }} as {{ dimension }}, {% endfor %}
-    {{ failure_counts("failures") }},
+    cast(count(*) as {{ data_type("bigint") }}) as failed_requests,
+    {{ count_of_status("failures", "error") }} as errors,
+    {{ count_of_status("failures", "timeout") }} as timeouts,
     max(failures.day_batch_id) as batch_id
 from failures
 group by failures.usage_date {%- for dimension in dimensions %}, failures.attributed_{{ dimension }} {%- endfor %}
