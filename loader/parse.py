@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -15,8 +16,10 @@ _OVERLONG = (
     f"longer than {MAX_LINE_BYTES // MEBIBYTE} MiB: only its first {KEPT_OF_OVERLONG_LINE // MEBIBYTE} MiB is kept"
 )
 _REASONS = pa.schema([("line_id", pa.int64()), ("reason", pa.string())])
+# try() costs a fifth of the check: it is for the batches that have a line which is not JSON
+_KEYS, _KEYS_OR_NULL = "json_keys(line)", "try(json_keys(line))"
 _CHECKED = f"""
-    with keyed as (select line, is_overlong, try(json_keys(line)) as keys from batch)
+    with keyed as (select line, is_overlong, {_KEYS_OR_NULL} as keys from batch)
     select
         case
             when is_overlong then '{_OVERLONG}'
@@ -141,4 +144,8 @@ def _check(texts: pa.ChunkedArray, is_overlong: pa.ChunkedArray, format_: Format
         "usual_has_unmapped": not set(usual) <= set(format_.known_keys),
         "known": list(format_.known_keys),
     }
-    return parser.run(_CHECKED, params, line=texts, is_overlong=is_overlong)
+    columns = {"line": texts, "is_overlong": is_overlong}
+    try:
+        return parser.run(_CHECKED.replace(_KEYS_OR_NULL, _KEYS), params, **columns)
+    except duckdb.InvalidInputException:
+        return parser.run(_CHECKED, params, **columns)

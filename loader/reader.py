@@ -110,16 +110,19 @@ class Reader:
         """Yields (name of a raw table, rows for it), and at the end moves the positions in `known` on."""
         table = Positions(known)
         waiting: list[tuple[int, Batch]] = []
+        held = 0
         for file in files:
             source = self._begin(file, table)
             for batch in self._batches(source):
-                if waiting and self._sources[waiting[0][0]].format != source.format:
+                # small files are parsed together, as far as a batch goes
+                size = batch.end - batch.start
+                if waiting and (self._sources[waiting[0][0]].format != source.format or held + size > BATCH_BYTES):
                     yield from self._parsed(waiting)
-                    waiting = []
-                waiting.append((len(self._sources) - 1, batch))
-                if sum(batch.end - batch.start for _, batch in waiting) >= BATCH_BYTES:
+                    waiting, held = [], 0
+                waiting, held = [*waiting, (len(self._sources) - 1, batch)], held + size
+                if held >= BATCH_BYTES:
                     yield from self._parsed(waiting)
-                    waiting = []
+                    waiting, held = [], 0
         if waiting:
             yield from self._parsed(waiting)
         read = [number for number, source in enumerate(self._sources) if source.end > source.start]
