@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 MEBIBYTE = 1 << 20
-READ_BYTES = 4 * MEBIBYTE  # one Arrow chunk; DuckDB reads the chunks of a batch in parallel
+READ_BYTES = MEBIBYTE  # one Arrow chunk; DuckDB reads the chunks of a batch in parallel
 BATCH_BYTES = 48 * MEBIBYTE
 MAX_LINE_BYTES = 64 * MEBIBYTE
 KEPT_OF_OVERLONG_LINE = MEBIBYTE

@@ -39,7 +39,7 @@ def load(files: Sequence[InputFile], target: Target, options: Options, progress:
             tables = stack.enter_context(ahead(reader.tables(files, known)))
         from loader.pipeline import open_pipeline
 
-        pipeline = stack.enter_context(open_pipeline(target))
+        pipeline = stack.enter_context(open_pipeline(target, is_new=is_begun))
         if not is_begun:
             known.update(pipeline.known)
             tables = stack.enter_context(ahead(reader.tables(files, known)))

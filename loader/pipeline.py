@@ -81,14 +81,15 @@ class Pipeline:
 
 
 @contextmanager
-def open_pipeline(target: Target) -> Iterator[Pipeline]:
-    """Opens the target's warehouse and reads from it how far former loads came."""
+def open_pipeline(target: Target, *, is_new: bool = False) -> Iterator[Pipeline]:
+    """Opens the target's warehouse and reads from it how far former loads came, unless it is new and knows of none."""
     with connect(target) as warehouse, _working_folder(target) as (folder, interrupted):
         pipeline = dlt.pipeline(
             NAME, pipelines_dir=str(folder), destination=warehouse.destination, dataset_name=target.raw_schema
         )
-        pipeline.sync_destination()
-        _forget(warehouse, target, interrupted)
+        if not is_new:
+            pipeline.sync_destination()
+            _forget(warehouse, target, interrupted)
         yield Pipeline(warehouse, pipeline)
 
 
