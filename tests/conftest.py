@@ -82,6 +82,16 @@ def mart(new_mart: Callable[[str], Mart]) -> Mart:
     return new_mart("mart")
 
 
+@pytest.fixture
+def project(mart: Mart, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project folder of the test's own, as far as loading needs one, to work in."""
+    folder = mart.folder / "project"
+    folder.mkdir()
+    shutil.copy(PROJECT / "dbt_project.yml", folder)
+    monkeypatch.chdir(folder)
+    return folder
+
+
 def tokenledger(event_id: str | None, timestamp: str = "2026-10-01T12:00:00Z", **fields: Any) -> dict[str, Any]:
     """A TokenLedger event with the least that it needs."""
     event = {

@@ -4,7 +4,6 @@ import datetime as dt
 import gzip
 import json
 import re
-import shutil
 import subprocess
 import sys
 from decimal import ROUND_HALF_UP, Decimal
@@ -39,16 +38,6 @@ def mart(mart: Mart, artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> Mart:
     monkeypatch.setenv("DBT_TARGET_PATH", str(artifacts))
     monkeypatch.setenv("DBT_LOG_PATH", str(artifacts / "logs"))
     return mart
-
-
-@pytest.fixture
-def project(mart: Mart, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project folder of the test's own, as far as loading needs one, to work in."""
-    folder = mart.folder / "project"
-    folder.mkdir()
-    shutil.copy(PROJECT / "dbt_project.yml", folder)
-    monkeypatch.chdir(folder)
-    return folder
 
 
 def failure(mart: Mart, *arguments: str | Path, code: int = 1) -> str:
@@ -455,8 +444,6 @@ def test_debug_shows_the_traceback_that_is_not_shown_without_it(
 
 def test_it_is_a_program(mart: Mart, project: Path) -> None:
     program = Path(sys.executable).with_name("tokenmart")
-    if not program.exists():
-        pytest.skip("the package is not installed")
     done = subprocess.run([program, "load", "missing.jsonl"], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("Failed: missing.jsonl: no such file.") and "Traceback" not in done.stderr

@@ -42,16 +42,6 @@ def mart(mart: Mart, artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> Mart:
     return dataclasses.replace(mart, path=path)
 
 
-@pytest.fixture
-def project(mart: Mart, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project folder of the test's own, as far as loading needs one, to work in."""
-    folder = mart.folder / "project"
-    folder.mkdir()
-    shutil.copy(PROJECT / "dbt_project.yml", folder)
-    monkeypatch.chdir(folder)
-    return folder
-
-
 def contents(mart: Mart) -> dict[str, list[tuple[Any, ...]]]:
     """All rows of the requests and of every mart, without book-keeping."""
     models = mart.query(
