@@ -568,3 +568,11 @@ def test_a_killed_load_whose_working_folder_is_gone_counts_for_nothing_either(ma
     assert mart.json("status")["stray"] == 50
     assert counts(mart.json("load", path)) == (0, 0, 0, 0)
     assert len(events(mart)) == 50 == mart.json("status")["events"]
+
+
+@pytest.mark.parametrize("neighbours", [0, 1])
+def test_a_line_of_fifty_megabytes_lands_in_a_file_that_must_be_recognised(mart: Mart, neighbours: int) -> None:
+    long = tokenledger("long", blob="x" * 50_000_000)
+    path = mart.write("a.jsonl", *(tokenledger(f"e{number}") for number in range(neighbours)), long)
+    assert mart.json("load", path)["files"][0]["landed"] == neighbours + 1
+    assert mart.query("select extra from raw_usage.events where event_id = 'long'")[0][0].startswith('{"too_long')

@@ -21,6 +21,7 @@ from loader.errors import UsageError
 FOLDER = Path(__file__).parent
 MACROS = FOLDER.parent / "macros.sql"
 PARSING_MEMORY = "512MB"
+LONGEST_RECOGNISED = 1 << 20
 LONGEST_KEPT_IN_EXTRA = 8 << 20  # a merge patch takes many times the line's size in memory
 LINES = pa.schema([("line_id", pa.int64()), ("line", pa.large_string()), ("has_unmapped", pa.bool_())])
 
@@ -77,7 +78,8 @@ class Parser:
         recognisers = ", ".join(
             f'count(*) filter (where try("{self.format(name).name}".recognises(line)))' for name in names()
         )
-        self._connection.register("head", pa.table({"line": pa.array(lines, pa.large_string())}))
+        heads = [line if len(line) <= LONGEST_RECOGNISED else self._keys_alone(line) for line in lines]
+        self._connection.register("head", pa.table({"line": pa.array(heads, pa.large_string())}))
         counts = self._connection.execute(f"select {recognisers} from head").fetchall()[0]
         known = dict(zip(names(), counts, strict=True))
         best, second = sorted(known, key=lambda name: -known[name])[:2]
@@ -86,6 +88,11 @@ class Parser:
         if known[best] == known[second]:
             raise ValueError(f"it may be {best} or {second}: name it with --format")
         return best, known
+
+    def _keys_alone(self, line: str) -> str:
+        """A line without its values: a recogniser asks for keys, and would take a multiple of the line in memory."""
+        keys = self._connection.execute("select try(json_keys($1))", [line]).fetchall()[0][0]
+        return line[:80] if keys is None else json.dumps(dict.fromkeys(keys))
 
     def run(self, query: str, params: Mapping[str, Any] | None = None, **columns: pa.ChunkedArray) -> pa.Table:
         """Runs a query over these columns as the table `batch`."""
