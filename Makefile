@@ -12,7 +12,7 @@ run: setup profiles.yml
 	@$(BIN)/tokenmart run examples
 	@echo "make run: done"
 
-test: setup
+test: $(VENV)/.installed-to-test
 	@echo "Checking the code..."
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@$(BIN)/mypy
@@ -32,11 +32,17 @@ $(VENV)/.installed: constraints.txt pyproject.toml
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
+# the other warehouses' packages too, and the tools
+$(VENV)/.installed-to-test: $(VENV)/.installed tests/constraints.txt
+	@echo "Installing what the tests need, which takes another minute..."
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r tests/constraints.txt
+	@touch $@
+
 profiles.yml:
 	@cp profiles.example.yml $@
 
 # how fast loading is beside the usual ways, on a million events
-bench: setup
+bench: $(VENV)/.installed-to-test
 	@$(BIN)/python tests/bench/load.py
 
 # the committed files that are made by a program
@@ -45,12 +51,16 @@ examples: setup
 	@$(BIN)/tokenmart sample examples --events 600 --days 30 --seed 7
 	@$(BIN)/tokenmart sample examples --events 80 --days 30 --seed 7 --format claude_code --format tokenmeter --format ctm
 
-prices: setup
+prices: $(VENV)/.installed-to-test
 	@$(BIN)/python seeds/make_model_prices.py
 
+PIN := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
+
 constraints:
-	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-		--no-annotate --extra dev --upgrade pyproject.toml --output-file constraints.txt
+	@$(PIN) --extra dev --upgrade pyproject.toml --output-file tests/constraints.txt
+	@$(PIN) --extra build --constraint tests/constraints.txt pyproject.toml --output-file constraints.txt
+	@for script in $$(grep --files-with-matches "^# /// script" tests/warehouses/*.py); do \
+		$(PIN) --upgrade $$script --output-file $${script%.py}.txt; done
 
 clean:
 	@rm -rf $(VENV) target .tokenmart .pytest_cache .mypy_cache .ruff_cache

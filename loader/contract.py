@@ -107,9 +107,15 @@ CONTENT_KEYS = (
 """Keys of a line that hold what people wrote or models answered: never kept in `extra` unless content is asked for."""
 
 
-def dlt_columns(table: str) -> list[Any]:
-    """dlt's column hints of one raw table."""
-    return [{"name": name, "nullable": name not in REQUIRED, **DLT_TYPES[kind]} for name, kind in TABLES[table].items()]
+def dlt_columns(table: str, hints: Mapping[str, dict[str, Any]]) -> list[Any]:
+    """dlt's columns of one raw table, with further `hints` by column."""
+    # reading a new target's first lines does not wait for this import
+    from dlt.common.schema.utils import dlt_load_id_column
+
+    columns: list[Any] = [
+        {"name": name, "nullable": name not in REQUIRED, **DLT_TYPES[kind]} for name, kind in TABLES[table].items()
+    ]
+    return [{**column, **hints.get(column["name"], {})} for column in [*columns, dlt_load_id_column()]]
 
 
 def conform(selected: Mapping[str, bool], *, keep_content: bool) -> str:

@@ -1,5 +1,6 @@
 """Carries Arrow tables to raw_usage with dlt; what is known of former loads lies in the warehouse, not here."""
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -17,17 +18,20 @@ os.environ.setdefault("RUNTIME__LOG_LEVEL", "CRITICAL")
 
 import dlt
 import pyarrow as pa
+import tenacity
 from dlt.common.schema.utils import new_table
 from dlt.pipeline.exceptions import PipelineStepFailed
+from dlt.pipeline.helpers import retry_load
 
 from loader import contract
-from loader.destinations import Warehouse, connect
+from loader.destinations import Warehouse, advice, connect
 from loader.errors import TokenmartError
 from loader.positions import Position
 from loader.profile import Target
 
 NAME = "tokenmart"
 SOURCE = "usage"
+ATTEMPTS = 3  # of the whole load step; within each, dlt tries every file several times
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,7 @@ class Pipeline:
     """A dlt pipeline into an open warehouse, with the positions that the warehouse knows."""
 
     warehouse: Warehouse
+    target: Target
     dlt_pipeline: Any
 
     @property
@@ -55,19 +60,31 @@ class Pipeline:
 
         def rows() -> Iterator[Any]:
             for name, table in chain([first], tables):
-                yield dlt.mark.with_table_name(table, name)
+                yield dlt.mark.with_table_name(table.cast(_as_contracted(table.schema)), name)
             dlt.current.source_state()["files"] = dict(known)
             # what parsing took is given back before the warehouse takes its share
             pa.default_memory_pool().release_unused()
 
         schema = dlt.Schema(SOURCE)
         for name in contract.TABLES:
-            schema.update_table(new_table(name, columns=contract.dlt_columns(name)))
+            columns = contract.dlt_columns(name, self.warehouse.hints.get(name, {}))
+            schema.update_table(new_table(name, columns=columns))
         source = dlt.source(lambda: dlt.resource(rows, name=SOURCE), schema=schema)()
         try:
             self.dlt_pipeline.extract(source, loader_file_format="parquet")
             self.dlt_pipeline.normalize()
-            return next(iter(self.dlt_pipeline.load().loads_ids), None)
+            if contract.TABLES.keys() - self.warehouse.tables(self.target.raw_schema):
+                # the models want every table to exist, and dlt makes just those that have rows
+                self.warehouse.create_schema(self.target.raw_schema)
+                self.dlt_pipeline.sync_schema()
+                self.warehouse.lay_out(self.target.raw_schema)
+            patience = tenacity.Retrying(
+                stop=tenacity.stop_after_attempt(ATTEMPTS),
+                wait=tenacity.wait_exponential(),
+                retry=tenacity.retry_if_exception_type(PipelineStepFailed) & tenacity.retry_if_exception(retry_load()),
+                reraise=True,
+            )
+            return next(iter(patience(self.dlt_pipeline.load).loads_ids), None)
         except PipelineStepFailed as error:
             cause: BaseException = error
             while cause.__cause__ or cause.__context__:
@@ -75,43 +92,44 @@ class Pipeline:
             if isinstance(cause, TokenmartError):
                 raise cause from error
             raise TokenmartError(
-                f"Loading into {self.warehouse.location} failed ({error.step}): {cause}",
-                "Nothing of this load counts; run it again when the cause is mended.",
+                f"Loading into {self.warehouse.location} failed, and nothing of it counts: {cause}",
+                advice(self.target, str(cause)) or "Run it again when the cause is mended.",
             ) from error
 
 
 @contextmanager
 def open_pipeline(target: Target, *, is_new: bool = False) -> Iterator[Pipeline]:
-    """Opens the target's warehouse and reads from it how far former loads came, unless it is new and knows of none."""
-    with connect(target) as warehouse, _working_folder(target) as (folder, interrupted):
-        pipeline = dlt.pipeline(
-            NAME, pipelines_dir=str(folder), destination=warehouse.destination, dataset_name=target.raw_schema
-        )
-        if not is_new:
-            pipeline.sync_destination()
-            _forget(warehouse, target, interrupted)
-        yield Pipeline(warehouse, pipeline)
+    """Opens the target's warehouse and reads from it how far former loads came, unless it is new and knows of none.
 
-
-@contextmanager
-def _working_folder(target: Target) -> Iterator[tuple[Path, list[str]]]:
-    """A new folder for one run, and the load ids of runs into this target that were killed before they could end.
-
-    It begins empty, so that the warehouse alone says what was loaded, and no two targets share one.
+    The working folder begins empty, so that the warehouse alone says what was loaded, and no two targets share one. It
+    goes when the load is complete, or when the rows of a broken one are deleted: if need be by a later run.
     """
-    settings = hashlib.sha256(repr(sorted(target.settings.items())).encode()).hexdigest()[:12]
-    parent = target.project_folder / ".tokenmart" / f"{target.name}-{settings}"
-    interrupted = []
-    for dead in parent.glob("load-*"):
-        if not _is_running(int(dead.name.removeprefix("load-"))):
-            interrupted += [package.name for package in dead.glob(f"{NAME}/load/*/*") if package.is_dir()]
-            shutil.rmtree(dead)
-    folder = parent / f"load-{os.getpid()}"
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        yield folder, interrupted
-    finally:
+    with connect(target) as warehouse:
+        settings = hashlib.sha256(repr(sorted(target.settings.items())).encode()).hexdigest()[:12]
+        folders = target.project_folder / ".tokenmart" / f"{target.name}-{settings}"
+        for dead in folders.glob("load-*"):
+            if not _is_running(int(dead.name.removeprefix("load-"))):
+                _forget(warehouse, target, dead)
+        folder = folders / f"load-{os.getpid()}"
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            pipeline = dlt.pipeline(
+                NAME, pipelines_dir=str(folder), destination=warehouse.destination, dataset_name=warehouse.dataset
+            )
+            if not is_new:
+                pipeline.sync_destination()
+            yield Pipeline(warehouse, target, pipeline)
+        except BaseException:
+            # the warehouse may be what has failed: then the folder stays, and tells the next run
+            with contextlib.suppress(Exception):
+                _forget(warehouse, target, folder)
+            raise
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _as_contracted(schema: pa.Schema) -> pa.Schema:
+    """The schema with its required columns not nullable: dlt believes Arrow's word for that, not its own hints."""
+    return pa.schema([field.with_nullable(field.name not in contract.REQUIRED) for field in schema])
 
 
 def _is_running(process_id: int) -> bool:
@@ -124,13 +142,14 @@ def _is_running(process_id: int) -> bool:
     return process_id != os.getpid()
 
 
-def _forget(warehouse: Warehouse, target: Target, load_ids: list[str]) -> None:
-    """Deletes the rows of loads that never became complete. No model reads them; they only take up room."""
-    if not load_ids:
-        return
-    ids = ", ".join(f"'{load_id}'" for load_id in load_ids)
-    for name in contract.TABLES.keys() & warehouse.tables(target.raw_schema):
+def _forget(warehouse: Warehouse, target: Target, folder: Path) -> None:
+    """Deletes the rows of a load that never became complete, and then its folder. No model reads such rows."""
+    packages = [package.name for package in folder.glob(f"{NAME}/load/*/*") if package.is_dir()]
+    tables = warehouse.tables(target.raw_schema) if packages else set()
+    ids = ", ".join(f"'{load_id}'" for load_id in packages)
+    for name in contract.TABLES.keys() & tables:
         warehouse.query(
             f"delete from {target.raw_schema}.{name} where _dlt_load_id in ({ids})"
             f" and _dlt_load_id not in (select load_id from {target.raw_schema}._dlt_loads)"
         )
+    shutil.rmtree(folder)

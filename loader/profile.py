@@ -35,7 +35,7 @@ class Target:
     @property
     def raw_schema(self) -> str:
         """The schema (dataset, database) that events are landed in."""
-        return "raw_usage"
+        return os.environ.get("TOKENMART_RAW_SCHEMA", "raw_usage")
 
 
 def find_project(start: Path, *, is_named: bool = False) -> Path:

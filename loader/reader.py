@@ -103,7 +103,6 @@ class Reader:
             self._parser.format(options.format)
         self._identities = Identities(lambda number: _batches_before(self._sources[number]))
         self._sources: list[_Source] = []
-        self._begun: set[str] = set()
         self._loaded_at = pa.scalar(dt.datetime.now(dt.UTC), pa.timestamp("us", "UTC"))
 
     def tables(self, files: Sequence[InputFile], known: dict[str, Position]) -> Iterator[tuple[str, pa.Table]]:
@@ -245,9 +244,7 @@ class Reader:
             self._count(name, place["file"])
             if name == "rejected_lines":
                 self._note(table, place)
-            # the first ones even where they are empty: the models want every table to exist
-            if len(table) or name not in self._begun:
-                self._begun.add(name)
+            if len(table):
                 for column, values in (
                     ("source_format", pa.repeat(format_.name, len(table))),
                     ("source_file", file_names.take(place["file"].combine_chunks())),

@@ -1,8 +1,8 @@
 {# Dimensions of a relation as attributed_<name>, in which what is not known stays visible as 'unattributed'. #}
-{% macro attributed(dimensions, relation) %}
+{% macro attributed(dimensions, relation, type="dimension") %}
     {%- for dimension in dimensions -%}
-        coalesce(
-            {{ relation }}.{{ dimension }}, 'unattributed'
+        cast(
+            coalesce({{ relation }}.{{ dimension }}, 'unattributed') as {{ data_type(type) }}
         ) as attributed_{{ dimension }}{{ ', ' if not loop.last }}
     {%- endfor -%}
 {% endmacro %}

@@ -1,6 +1,6 @@
 {# Requests, errors and timeouts of a relation. A timeout is a status of its own, not an error. #}
 {% macro failure_counts(requests) %}
-    cast(count(*) as {{ data_type("bigint") }}) as requests,
+    cast(count(*) as {{ data_type("count") }}) as requests,
     {{ count_of_status(requests, "error") }} as errors,
     {{ count_of_status(requests, "timeout") }} as timeouts
 {%- endmacro %}

@@ -736,7 +736,7 @@ def test_a_wrong_type_in_a_contract_is_refused(empty: Story, project: Path) -> N
     mart.run("load", mart.write("first.jsonl", BASE[0]), *here)
     change(
         project / "models/marts/daily_latency_by_model.yml",
-        "- name: requests\n        data_type: \"{{ var('types').bigint[target.type] }}\"",
+        "- name: requests\n        data_type: \"{{ var('types').count[target.type] }}\"",
         "- name: requests\n        data_type: \"{{ var('types').text[target.type] }}\"",
     )
     result = mart.run("build", *here, code=1)

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pytest
 from conftest import PROJECT, Mart, as_line, tokenledger
 
-import loader.destinations
+import loader.destinations.duckdb
 from loader.sample import FORMATS, write_sample
 
 # the days of snapshots are those that were seen when the row was written
@@ -470,7 +470,7 @@ def test_a_file_that_another_program_has_open_is_waited_for_and_then_named(
     mart.run("load", path)
     with held(mart.path, 1):
         assert counts(mart.json("load", path, "--again")) == (1, 1, 0, 0)
-    monkeypatch.setattr(loader.destinations, "LOCK_SECONDS", 0.2)
+    monkeypatch.setattr(loader.destinations.duckdb, "LOCK_SECONDS", 0.2)
     with held(mart.path, 60):
         for arguments in (["load", path], ["load", path, "--dry-run"], ["status"], ["rejects"]):
             result = mart.run(*arguments, code=1)

@@ -66,8 +66,8 @@ provider's own prices, then among those of the vendors, and there by the order o
         where
             requests.input_tokens is not null
             and (requests.output_tokens is not null or prices.output_usd_per_million is null)
-            and cast(requests.occurred_at as {{ data_type("date") }}) >= coalesce(prices.valid_from, date '1900-01-01')
-            and cast(requests.occurred_at as {{ data_type("date") }}) < coalesce(prices.valid_to, date '2200-01-01')
+            and cast(requests.occurred_at as {{ data_type("date") }}) >= coalesce(prices.valid_from, date '2000-01-01')
+            and cast(requests.occurred_at as {{ data_type("date") }}) < coalesce(prices.valid_to, date '2100-01-01')
     ),
 
     cost_parts as (

@@ -3,9 +3,10 @@
     {{
         sums_of(
             relation,
-            ["requests", "priced_requests", "unpriced_requests", "unmetered_requests"] + token_columns(),
-            "bigint",
+            ["requests", "priced_requests", "unpriced_requests", "unmetered_requests"],
+            "count",
         )
     }},
+    {{ sums_of(relation, token_columns(), "bigint") }},
     {{ sums_of(relation, cost_columns(), "money") }}
 {%- endmacro %}

@@ -1,6 +1,6 @@
 {# Tokens at a price per million, in USD to twelve places. Exact: no float on the way. #}
 {% macro token_cost(tokens, price) %} {{ adapter.dispatch("token_cost")(tokens, price) }}{% endmacro %}
 
-{% macro default__token_cost(tokens, price) %}
+{% macro default__token_cost(tokens, price) -%}
     cast({{ tokens }} * {{ price }} * 0.000001 as {{ data_type("money") }})
 {%- endmacro %}

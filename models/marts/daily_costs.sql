@@ -1,3 +1,5 @@
+{{ table_layout(day="usage_date") }}
+
 -- depends_on: {{ ref('request_days') }}
 with requests as (select * from {{ ref("llm_requests") }} {{ where_days_changed() }})
 

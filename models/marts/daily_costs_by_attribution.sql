@@ -1,3 +1,5 @@
+{{ table_layout(day="usage_date", keys=["team", "project"]) }}
+
 -- depends_on: {{ ref('request_days') }}
 {% set dimensions = ["organization_id", "team", "project", "cost_center", "app_name", "environment", "feature"] %}
 with

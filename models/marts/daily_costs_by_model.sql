@@ -1,3 +1,5 @@
+{{ table_layout(day="usage_date", keys=["provider", "model"]) }}
+
 -- depends_on: {{ ref('request_days') }}
 with
 

@@ -1,9 +1,11 @@
+{{ table_layout(day="usage_date", keys=["user_id"]) }}
+
 -- depends_on: {{ ref('request_days') }}
 with
 
     requests as (select * from {{ ref("llm_requests") }} {{ where_days_changed() }}),
 
-    attributed as (select requests.*, {{ attributed(["user_id"], "requests") }} from requests)
+    attributed as (select requests.*, {{ attributed(["user_id"], "requests", "key") }} from requests)
 
 select
     attributed.usage_date,

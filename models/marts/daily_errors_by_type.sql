@@ -1,3 +1,5 @@
+{{ table_layout(day="usage_date", keys=["provider", "model"]) }}
+
 -- depends_on: {{ ref('request_days') }}
 {% set dimensions = ["provider", "model", "error_type", "error_message"] %}
 with
@@ -8,12 +10,19 @@ with
         from {{ ref("llm_requests") }} {{ where_days_changed() }}
     ),
 
-    failures as (select requests.*, {{ attributed(dimensions, "requests") }} from requests where status <> 'success')
+    failures as (
+        select
+            requests.*,
+            {{ attributed(dimensions[:3], "requests") }},
+            {{ attributed(["error_message"], "requests", "key") }}
+        from requests
+        where status <> 'success'
+    )
 
 select
     failures.usage_date,
     {% for dimension in dimensions %} failures.attributed_{{ dimension }} as {{ dimension }}, {% endfor %}
-    cast(count(*) as {{ data_type("bigint") }}) as failed_requests,
+    cast(count(*) as {{ data_type("count") }}) as failed_requests,
     {{ count_of_status("failures", "error") }} as errors,
     {{ count_of_status("failures", "timeout") }} as timeouts,
     max(failures.day_batch_id) as batch_id

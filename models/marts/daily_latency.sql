@@ -1,9 +1,11 @@
+{{ table_layout(day="usage_date") }}
+
 -- depends_on: {{ ref('request_days') }}
 with requests as (select * from {{ ref("llm_requests") }} {{ where_days_changed() }})
 
 select
     requests.usage_date,
-    cast(count(*) as {{ data_type("bigint") }}) as requests,
+    cast(count(*) as {{ data_type("count") }}) as requests,
     {{ duration_measures("requests", "duration_ms") }},
     {{ duration_measures("requests", "time_to_first_token_ms") }},
     max(requests.batch_id) as batch_id

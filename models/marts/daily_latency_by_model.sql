@@ -1,3 +1,5 @@
+{{ table_layout(day="usage_date", keys=["provider", "model"]) }}
+
 -- depends_on: {{ ref('request_days') }}
 with
 
@@ -9,7 +11,7 @@ select
     attributed.usage_date,
     attributed.attributed_provider as provider,
     attributed.attributed_model as model,
-    cast(count(*) as {{ data_type("bigint") }}) as requests,
+    cast(count(*) as {{ data_type("count") }}) as requests,
     {{ duration_measures("attributed", "duration_ms") }},
     {{ duration_measures("attributed", "time_to_first_token_ms") }},
     max(attributed.batch_id) as batch_id

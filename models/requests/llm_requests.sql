@@ -1,3 +1,5 @@
+{{ table_layout(day="usage_date", time="occurred_at", keys=["user_id", "model"], lookups=["event_id", "batch_id"]) }}
+
 -- depends_on: {{ ref('loads') }}
 {% set measures = [
     "output_tokens",
@@ -55,7 +57,7 @@
         "event_id in (select event_id from " ~ ref("stg_usage__events") ~ " where " ~ is_delivered ~ ")"
     ) %}
     {% set days = days_to_write(is_delivered, is_again) if is_delivered != "1 = 0" else [] %}
-    {% do bound_writes(in_days(days, target_column("usage_date"))) %}
+    {% do write_bounds(days) %}
 {% endif %}
 
 with
@@ -65,7 +67,7 @@ with
             {{ columns }},
             usage_date as first_usage_date,
             usage_date as last_usage_date,
-            cast({{ batch }} as {{ data_type("bigint") }}) as batch_id
+            cast({{ batch }} as {{ data_type("count") }}) as batch_id
         from {{ ref("stg_usage__events") }}
         {% if is_incremental() %}
             where {{ is_delivered }}
@@ -94,7 +96,7 @@ with
                     batch_id
             ) as position,
             -- what a running total has added is counted anew with each new one, mostly with the same result
-            {% if is_incremental() %} min(batch_id) over (partition by event_id, {{ measures | join(", ") }})
+            {% if is_incremental() %} min(batch_id) over (partition by event_id, {{ counted_columns() | join(", ") }})
             {% else %} batch_id
             {% endif %} as first_batch_id
         from delivered
@@ -116,8 +118,13 @@ select
     computed_costs.output_cost_usd,
     computed_costs.computed_cost_usd,
     {% if var("cost_preference") == "computed" %}
-        coalesce(computed_costs.computed_cost_usd, requests.reported_cost_usd) as cost_usd,
-    {% else %} coalesce(requests.reported_cost_usd, computed_costs.computed_cost_usd) as cost_usd,
+        cast(
+            coalesce(computed_costs.computed_cost_usd, requests.reported_cost_usd) as {{ data_type("money") }}
+        ) as cost_usd,
+    {% else %}
+        cast(
+            coalesce(requests.reported_cost_usd, computed_costs.computed_cost_usd) as {{ data_type("money") }}
+        ) as cost_usd,
     {% endif %}
     requests.first_usage_date,
     requests.last_usage_date,

@@ -1,3 +1,5 @@
+{{ table_layout(day="usage_date", lookups=["batch_id"]) }}
+
 {% if is_incremental() %}
     {% set is_written = in_spans_written_since(
         (first_column("select max(batch_id) from " ~ this)[0] or 0) | int if execute else 0
@@ -13,7 +15,7 @@ with
             where {{ is_written }}
             union all
             -- a day that is empty now stays, with 0 requests
-            select usage_date, 0 as requests, 0 as failed_requests, cast(0 as {{ data_type("bigint") }}) as batch_id
+            select usage_date, 0 as requests, 0 as failed_requests, cast(0 as {{ data_type("count") }}) as batch_id
             from {{ this }}
             where {{ is_written }}
         {% endif %}
@@ -21,8 +23,8 @@ with
 
 select
     counted.usage_date,
-    cast(sum(counted.requests) as {{ data_type("bigint") }}) as requests,
-    cast(sum(counted.failed_requests) as {{ data_type("bigint") }}) as failed_requests,
+    cast(sum(counted.requests) as {{ data_type("count") }}) as requests,
+    cast(sum(counted.failed_requests) as {{ data_type("count") }}) as failed_requests,
     max(counted.batch_id) as batch_id
 from counted
 group by counted.usage_date

@@ -9,53 +9,57 @@ with
     running_totals as (select * from {{ ref("stg_usage__running_totals") }})
 
 select
-    events.event_id,
+    cast(events.event_id as {{ data_type("key") }}) as event_id,
     events.occurred_at_utc as occurred_at,
-    cast({{ local_timestamp("events.occurred_at_utc") }} as {{ data_type("date") }}) as usage_date,
-    date_trunc('hour', {{ local_timestamp("events.occurred_at_utc") }}) as usage_hour,
+    {{ local_period("day", "events.occurred_at_utc") }} as usage_date,
+    {{ local_period("hour", "events.occurred_at_utc") }} as usage_hour,
 
-    events.provider,
-    events.model,
-    events.requested_model,
-    events.region,
-    events.service_tier,
-    events.operation,
-    events.endpoint,
+    cast(events.provider as {{ data_type("label") }}) as provider,
+    cast(events.model as {{ data_type("label") }}) as model,
+    cast(events.requested_model as {{ data_type("label") }}) as requested_model,
+    cast(events.region as {{ data_type("label") }}) as region,
+    cast(events.service_tier as {{ data_type("label") }}) as service_tier,
+    cast(events.operation as {{ data_type("label") }}) as operation,
+    cast(events.endpoint as {{ data_type("label") }}) as endpoint,
 
     -- a running total counts with what it adds to the one before it
-    {% for column in counted_columns() %}
-        case when events.is_running_total then running_totals.{{ column }} else events.{{ column }} end as {{ column }},
+    {% for column, type in counted_columns().items() %}
+        cast(
+            case
+                when events.is_running_total then running_totals.{{ column }} else events.{{ column }}
+            end as {{ data_type(type) }}
+        ) as {{ column }},
     {% endfor %}
-    events.token_convention,
-    coalesce(events.is_running_total, false) as is_running_total,
-    coalesce(events.is_estimate, false) as is_estimate,
+    cast(events.token_convention as {{ data_type("label") }}) as token_convention,
+    cast(coalesce(events.is_running_total, false) as {{ data_type("boolean") }}) as is_running_total,
+    cast(coalesce(events.is_estimate, false) as {{ data_type("boolean") }}) as is_estimate,
 
-    events.duration_ms,
-    events.time_to_first_token_ms,
-    events.status,
-    events.error_type,
-    events.error_message,
+    cast(events.duration_ms as {{ data_type("double") }}) as duration_ms,
+    cast(events.time_to_first_token_ms as {{ data_type("double") }}) as time_to_first_token_ms,
+    cast(events.status as {{ data_type("label") }}) as status,
+    cast(events.error_type as {{ data_type("label") }}) as error_type,
+    cast(events.error_message as {{ data_type("text") }}) as error_message,
 
-    events.user_id,
-    events.session_id,
-    events.organization_id,
-    events.team,
-    events.project,
-    events.cost_center,
-    events.app_name,
-    events.environment,
-    events.feature,
-    events.page,
-    events.component,
+    cast(events.user_id as {{ data_type("text") }}) as user_id,
+    cast(events.session_id as {{ data_type("text") }}) as session_id,
+    cast(events.organization_id as {{ data_type("label") }}) as organization_id,
+    cast(events.team as {{ data_type("label") }}) as team,
+    cast(events.project as {{ data_type("label") }}) as project,
+    cast(events.cost_center as {{ data_type("label") }}) as cost_center,
+    cast(events.app_name as {{ data_type("label") }}) as app_name,
+    cast(events.environment as {{ data_type("label") }}) as environment,
+    cast(events.feature as {{ data_type("label") }}) as feature,
+    cast(events.page as {{ data_type("label") }}) as page,
+    cast(events.component as {{ data_type("label") }}) as component,
 
-    events.request_id,
-    events.trace_id,
-    events.span_id,
-    events.parent_span_id,
-    events.tags,
+    cast(events.request_id as {{ data_type("text") }}) as request_id,
+    cast(events.trace_id as {{ data_type("text") }}) as trace_id,
+    cast(events.span_id as {{ data_type("text") }}) as span_id,
+    cast(events.parent_span_id as {{ data_type("text") }}) as parent_span_id,
+    cast(events.tags as {{ data_type("text") }}) as tags,
 
-    events.source_format,
+    cast(events.source_format as {{ data_type("label") }}) as source_format,
     {{ utc_timestamp("events.loaded_at") }} as loaded_at,
-    events._dlt_load_id as load_id
+    cast(events._dlt_load_id as {{ data_type("key") }}) as load_id
 from events
 left join running_totals on events.event_id = running_totals.event_id

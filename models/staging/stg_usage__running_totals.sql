@@ -1,7 +1,7 @@
 with
 
     totals as (
-        select *, row_number() over (partition by event_id order by _dlt_load_id) as delivery
+        select *, row_number() over (partition by event_id order by {{ byte_order("_dlt_load_id") }}) as delivery
         from {{ source("raw_usage", "events") }}
         where
             is_running_total
@@ -10,24 +10,26 @@ with
 
     growth as (
         select
-            event_id,
+            totals.event_id,
             {% for column in counted_columns() %}
-                {{ column }} - coalesce(
-                    max({{ column }}) over (
-                        partition by source_format, session_id
-                        order by occurred_at, event_id
+                totals.{{ column }} - coalesce(
+                    max(totals.{{ column }}) over (
+                        partition by totals.source_format, totals.session_id
+                        order by totals.occurred_at, {{ byte_order("totals.event_id") }}
                         rows between unbounded preceding and 1 preceding
                     ),
                     0
                 ) as {{ column }}{{ ',' if not loop.last }}
             {% endfor %}
         from totals
-        where delivery = 1
+        where totals.delivery = 1
     )
 
 select
-    event_id,
-    {% for column in counted_columns() %}
-        case when {{ column }} < 0 then 0 else {{ column }} end as {{ column }}{{ ',' if not loop.last }}
+    cast(growth.event_id as {{ data_type("key") }}) as event_id,
+    {% for column, type in counted_columns().items() %}
+        cast(
+            case when growth.{{ column }} < 0 then 0 else growth.{{ column }} end as {{ data_type(type) }}
+        ) as {{ column }}{{ ',' if not loop.last }}
     {% endfor %}
 from growth

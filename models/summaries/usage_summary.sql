@@ -1,23 +1,27 @@
+{{ table_layout(lookups=["window_days"]) }}
+
 -- depends_on: {{ ref('request_days') }}
 with
 
     -- the windows end on the last day that has requests, and on no day in the future
     last_day as (
-        select max(usage_date) as usage_date
-        from {{ ref("request_days") }}
-        where requests > 0 and usage_date <= cast({{ local_timestamp(utc_now()) }} as {{ data_type("date") }})
+        select max(days.usage_date) as last_date
+        from {{ ref("request_days") }} as days
+        where days.requests > 0 and days.usage_date <= {{ local_period("day", utc_now()) }}
     ),
 
     windows as (
         {% for days in [1, 7, 30, 90] %}
             {% for period, offset in [("current", 0), ("previous", days)] %}
                 select
-                    cast({{ days }} as {{ data_type("bigint") }}) as window_days,
-                    '{{ period }}' as period,
-                    {{ days_before("usage_date", offset + days - 1) }} as first_date,
-                    {{ days_before("usage_date", offset) }} as last_date
+                    cast({{ days }} as {{ data_type("count") }}) as window_days,
+                    cast('{{ period }}' as {{ data_type("dimension") }}) as period,
+                    cast(
+                        {{ days_before("last_day.last_date", offset + days - 1) }} as {{ data_type("date") }}
+                    ) as first_date,
+                    cast({{ days_before("last_day.last_date", offset) }} as {{ data_type("date") }}) as last_date
                 from last_day
-                where usage_date is not null {{ 'union all' if not (loop.last and days == 90) }}
+                where last_day.last_date is not null {{ 'union all' if not (loop.last and days == 90) }}
             {% endfor %}
         {% endfor %}
     ),
@@ -35,7 +39,7 @@ with
             requests.window_days,
             requests.period,
             {{ cost_measures("requests") }},
-            cast(count(distinct requests.user_id) as {{ data_type("bigint") }}) as active_users,
+            cast(count(distinct requests.user_id) as {{ data_type("count") }}) as active_users,
             {{ count_of_status("requests", "error") }} as errors,
             {{ count_of_status("requests", "timeout") }} as timeouts,
             {{ duration_measures("requests", "duration_ms") }},
@@ -60,9 +64,9 @@ select
         "duration_ms_requests",
         "time_to_first_token_ms_requests",
     ] %}
-        coalesce(measured.{{ count }}, 0) as {{ count }},
+        cast(coalesce(measured.{{ count }}, 0) as {{ data_type("count") }}) as {{ count }},
     {% endfor %}
-    cast(measured.errors as {{ data_type("double") }}) / measured.requests as error_rate,
+    cast(measured.errors as {{ data_type("double") }}) / nullif(measured.requests, 0) as error_rate,
     {% for column in token_columns() + cost_columns() %} measured.{{ column }}, {% endfor %}
     {{ average_money("measured.cost_usd", "measured.requests") }} as average_cost_usd,
     {{ average_money("measured.cost_usd * 30", "windows.window_days") }} as projected_month_cost_usd,

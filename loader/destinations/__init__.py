@@ -1,0 +1,80 @@
+"""Opens the warehouse of a target: a module of this package per type, each all that the loader knows of it."""
+
+import importlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from loader.errors import TokenmartError
+from loader.profile import Target
+
+TYPES = ("duckdb", "postgres", "clickhouse", "bigquery", "snowflake")
+
+
+@dataclass(frozen=True)
+class Warehouse:
+    """An open warehouse: `destination` is dlt's, `query` runs a statement and returns its rows, `location` names it.
+
+    `tables` names the tables of a schema, in lower case; none where there is no such schema. `create_schema` makes one
+    where it is missing, `lay_out` gives the new raw tables what makes them fast to read. `dataset` is what dlt is to
+    call the raw schema, and `hints` what it is to know more of columns, by table and name.
+    """
+
+    destination: Any
+    query: Callable[[str], list[tuple[Any, ...]]]
+    location: str
+    tables: Callable[[str], set[str]]
+    create_schema: Callable[[str], object]
+    lay_out: Callable[[str], object]
+    dataset: str
+    hints: Mapping[str, Mapping[str, dict[str, Any]]] = field(default_factory=dict)
+
+
+@contextmanager
+def connect(target: Target) -> Iterator[Warehouse]:
+    """Opens the target's warehouse; a TokenmartError of it that gives no advice gets the warehouse's own."""
+    module = _module(target)
+    try:
+        with module.connect(target) as warehouse:
+            yield warehouse
+    except TokenmartError as error:
+        error.hint = error.hint or advice(target, str(error))
+        raise
+
+
+def is_new(target: Target) -> bool:
+    """Whether nothing can have been loaded into the target, because it does not exist yet."""
+    path = _module(target).path(target) if target.type == "duckdb" else None
+    return path is not None and not path.exists()
+
+
+def advice(target: Target, message: str) -> str | None:
+    """What to do about an error of the target's warehouse, where that is known."""
+    hints: dict[str, str] = _module(target).ADVICE
+    return next((hint for part, hint in hints.items() if part.lower() in message.lower()), None)
+
+
+def listed_tables(query: Callable[[str], list[tuple[Any, ...]]]) -> Callable[[str], set[str]]:
+    """`Warehouse.tables` for those that have the standard's information schema."""
+
+    def tables(schema: str) -> set[str]:
+        found = query(f"select table_name from information_schema.tables where lower(table_schema) = lower('{schema}')")
+        return {str(name).lower() for (name,) in found}
+
+    return tables
+
+
+def _module(target: Target) -> Any:
+    if target.type not in TYPES:
+        raise TokenmartError(
+            f"The target {target.name} is of type {target.type}, which the loader cannot load into.",
+            f"It loads into {', '.join(TYPES)}.",
+        )
+    try:
+        return importlib.import_module(f"loader.destinations.{target.type}")
+    except ModuleNotFoundError as error:
+        raise TokenmartError(
+            f"The target {target.name} is of type {target.type}, whose packages are not installed ({error.name}).",
+            f"Install them: pip install --editable '.[{target.type}]'",
+        ) from error

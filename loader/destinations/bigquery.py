@@ -1,0 +1,75 @@
+"""BigQuery: parquet files go in by load jobs, which cost nothing."""
+
+import os
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+
+from dbt.adapters.bigquery.clients import create_bigquery_client
+from dbt.adapters.bigquery.credentials import BigQueryCredentials, create_google_credentials
+from google.api_core.exceptions import GoogleAPIError, NotFound
+from google.auth.exceptions import GoogleAuthError
+
+from loader.destinations import Warehouse
+from loader.errors import TokenmartError
+from loader.profile import Target
+
+ADVICE = {
+    "default credentials": "Log in: gcloud auth application-default login; or name a keyfile in the profile.",
+    "invalid_grant": "Log in again, or make a new key: these credentials have ended.",
+    "access denied": "Let an administrator grant the roles BigQuery Data Editor and BigQuery Job User.",
+    "permission": "Let an administrator grant the roles BigQuery Data Editor and BigQuery Job User.",
+    "not found: project": "Check the project in the profile.",
+    "location": "Give the profile the location that the datasets are in.",
+    "quota": "Wait, or ask for more quota.",
+}
+# of the raw tables: what models read is chosen by load, and expires by day
+LAYOUT = {"events": {"loaded_at": {"partition": True}, "_dlt_load_id": {"cluster": True}}}
+
+
+@contextmanager
+def connect(target: Target) -> Iterator[Warehouse]:
+    """Connects with dbt-bigquery's own credentials, whatever method the profile names."""
+    import dlt
+
+    settings = BigQueryCredentials.translate_aliases(dict(target.settings))
+    credentials = BigQueryCredentials.from_dict(
+        {key: settings[key] for key in settings if key not in ("type", "threads")}
+    )
+    if credentials.api_endpoint:
+        # dlt's client takes another endpoint from here alone
+        os.environ["BIGQUERY_EMULATOR_HOST"] = credentials.api_endpoint
+    location = f"{credentials.database}"
+    try:
+        google_credentials: Any = create_google_credentials(credentials)
+        client = create_bigquery_client(credentials)
+        client.query_and_wait("select 1")
+    except (GoogleAPIError, GoogleAuthError, OSError, ValueError) as error:
+        raise TokenmartError(f"BigQuery's project {location} cannot be reached: {_first_line(error)}") from error
+    with closing(client):
+
+        def query(sql: str) -> list[tuple[Any, ...]]:
+            return [tuple(row.values()) for row in client.query_and_wait(sql)]
+
+        def tables(schema: str) -> set[str]:
+            try:
+                return {table.table_id.lower() for table in client.list_tables(f"{credentials.database}.{schema}")}
+            except NotFound:
+                return set()
+
+        yield Warehouse(
+            destination=dlt.destinations.bigquery(
+                google_credentials, location=credentials.location or "US", project_id=credentials.database
+            ),
+            query=query,
+            location=location,
+            tables=tables,
+            create_schema=lambda schema: client.create_dataset(f"{credentials.database}.{schema}", exists_ok=True),
+            lay_out=lambda schema: None,
+            dataset=target.raw_schema,
+            hints=LAYOUT,
+        )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

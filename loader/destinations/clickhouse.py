@@ -1,0 +1,78 @@
+"""ClickHouse: parquet files go in over HTTP, dlt's own statements over the native protocol."""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+
+import clickhouse_connect
+import clickhouse_driver  # noqa: F401 - dlt needs it
+from clickhouse_connect.driver.exceptions import Error
+
+from loader.destinations import Warehouse, listed_tables
+from loader.errors import TokenmartError
+from loader.profile import Target
+
+ADVICE = {
+    "authentication failed": "Check user and password in the profile.",
+    "not enough privileges": "Let an administrator grant what is named there.",
+    "refused": "Is the server running, and are host and port of the profile right? dlt uses native_port too (9000).",
+    "name or service not known": "Check the host in the profile.",
+    "timed out": "Is the server reachable from here? A firewall may be in between.",
+    "memory limit": "Give the server more memory, or load fewer files at a time.",
+}
+# the ports that ClickHouse listens on unless it is told otherwise, without TLS and with
+HTTP_PORTS, NATIVE_PORTS = (8123, 8443), (9000, 9440)
+
+
+@contextmanager
+def connect(target: Target) -> Iterator[Warehouse]:
+    """Connects as dbt-clickhouse does over HTTP; the profile's `native_port` is for dlt."""
+    import dlt
+    from dlt.destinations.impl.clickhouse.configuration import ClickHouseCredentials
+
+    settings = target.settings
+    host, is_secure = str(settings.get("host", "localhost")), bool(settings.get("secure"))
+    is_native = settings.get("driver") == "native"
+    port = int((not is_native and settings.get("port")) or settings.get("http_port") or HTTP_PORTS[is_secure])
+    native = int((is_native and settings.get("port")) or settings.get("native_port") or NATIVE_PORTS[is_secure])
+    user, password = str(settings.get("user") or "default"), str(settings.get("password") or "")
+    location = f"{host}:{port}"
+    try:
+        client = clickhouse_connect.get_client(
+            host=host,
+            port=port,
+            username=user,
+            password=password,
+            secure=is_secure,
+            verify=bool(settings.get("verify", True)),
+            connect_timeout=int(settings.get("connect_timeout") or 10),
+            send_receive_timeout=int(settings.get("send_receive_timeout") or 300),
+            client_cert=settings.get("client_cert"),
+            client_cert_key=settings.get("client_cert_key"),
+        )
+    except Error as error:
+        raise TokenmartError(f"{location} cannot be reached: {str(error).splitlines()[0]}") from error
+    with closing(client):
+
+        def query(sql: str) -> list[tuple[Any, ...]]:
+            return [tuple(row) for row in client.query(sql).result_rows]
+
+        # what dlt calls a database is a schema to dbt; without a name of a dataset its tables get no prefix
+        credentials = ClickHouseCredentials()
+        credentials.database, credentials.host, credentials.port, credentials.http_port = (
+            target.raw_schema,
+            host,
+            native,
+            port,
+        )
+        credentials.username, credentials.password, credentials.secure = user, password, 1 if is_secure else 0
+        engine = "replicated_merge_tree" if settings.get("cluster") else "merge_tree"
+        yield Warehouse(
+            destination=dlt.destinations.clickhouse(credentials, table_engine_type=engine),
+            query=query,
+            location=location,
+            tables=listed_tables(query),
+            create_schema=lambda schema: query(f"create database if not exists {schema}"),
+            lay_out=lambda schema: None,
+            dataset="",
+        )

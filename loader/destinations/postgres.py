@@ -1,0 +1,76 @@
+"""PostgreSQL, and TimescaleDB in it: parquet files go in by COPY, through ADBC."""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+
+import adbc_driver_postgresql  # noqa: F401 - without it dlt would fall back to INSERTs, ten times slower
+import psycopg2
+
+from loader.destinations import Warehouse, listed_tables
+from loader.errors import TokenmartError
+from loader.profile import Target
+
+ADVICE = {
+    "password authentication failed": "Check user and password in the profile.",
+    "no password supplied": "Give the profile a password.",
+    "does not exist": "Create it, or name another in the profile: createdb, createuser.",
+    "permission denied": "Let an administrator grant it: grant create on database ... to ...;",
+    "refused": "Is the server running, and are host and port of the profile right?",
+    "could not translate host name": "Check the host in the profile.",
+    "timeout expired": "Is the server reachable from here? A firewall may be in between.",
+    "starting up": "Try again in a moment.",
+    "too many": "Too many connections are open: close some, or raise max_connections.",
+}
+PASSED_ON = ("sslmode", "sslcert", "sslkey", "sslrootcert", "application_name", "keepalives_idle")
+CONNECT_SECONDS = 10
+LAYOUT = """
+    create index on {schema}.events using brin (occurred_at);
+    create index on {schema}.events (_dlt_load_id);
+"""
+
+
+@contextmanager
+def connect(target: Target) -> Iterator[Warehouse]:
+    """Connects as dbt-postgres does, with the same settings."""
+    import dlt
+    from dlt.destinations.impl.postgres.configuration import PostgresCredentials
+
+    settings = target.settings
+    place = {
+        "host": str(settings.get("host", "localhost")),
+        "port": int(settings.get("port") or 5432),
+        "password": str(settings.get("password", settings.get("pass", ""))),
+    }
+    user, database = str(settings.get("user", "")), str(settings.get("dbname", settings.get("database", "")))
+    options = {name: settings[name] for name in PASSED_ON if settings.get(name) is not None}
+    options["connect_timeout"] = int(settings.get("connect_timeout") or CONNECT_SECONDS)
+    if settings.get("role"):
+        options["options"] = f"-crole={settings['role']}"
+    location = f"{place['host']}:{place['port']}/{database}"
+    try:
+        connection = psycopg2.connect(user=user, dbname=database, **place, **options)
+    except psycopg2.Error as error:
+        message = str(error).strip().splitlines()[-1]
+        raise TokenmartError(f"{location} cannot be reached: {message}") from error
+    with closing(connection):
+        connection.autocommit = True
+        connection.cursor().execute("set time zone 'UTC'")
+
+        def query(sql: str) -> list[tuple[Any, ...]]:
+            with connection.cursor() as cursor:
+                cursor.execute(sql)
+                return cursor.fetchall() if cursor.description else []
+
+        credentials = PostgresCredentials()
+        for name, value in {**place, "username": user, "database": database, "query": options}.items():
+            setattr(credentials, name, value)
+        yield Warehouse(
+            destination=dlt.destinations.postgres(credentials, create_indexes=False),
+            query=query,
+            location=location,
+            tables=listed_tables(query),
+            create_schema=lambda schema: query(f"create schema if not exists {schema}"),
+            lay_out=lambda schema: query(LAYOUT.format(schema=schema)),
+            dataset=target.raw_schema,
+        )

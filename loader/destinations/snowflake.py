@@ -1,0 +1,76 @@
+"""Snowflake: parquet files go in by PUT into the table's own stage and COPY from there."""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+
+import snowflake.connector
+from dbt.adapters.snowflake.connections import SnowflakeCredentials
+
+from loader.destinations import Warehouse, listed_tables
+from loader.errors import TokenmartError
+from loader.profile import Target
+
+ADVICE = {
+    "incorrect username or password": "Check user and password, key or token in the profile.",
+    "jwt token": "Check user and private key in the profile: the public key must be set for that user.",
+    "authenticat": "Check user and password, key or token in the profile.",
+    "insufficient privileges": "Let an administrator grant create schema on the database to the profile's role.",
+    "does not exist or not authorized": "Check database, warehouse and role in the profile, or have them granted.",
+    "no active warehouse": "Name a warehouse in the profile that its role may use.",
+    "failed to connect": "Check the account in the profile. Is Snowflake reachable from here?",
+    "404 not found": "Check the account in the profile.",
+}
+SECONDS = {"login_timeout": 30, "network_timeout": 300}
+
+
+@contextmanager
+def connect(target: Target) -> Iterator[Warehouse]:
+    """Connects with dbt-snowflake's own credentials, whatever way of logging in the profile names."""
+    import dlt
+    from dlt.destinations.impl.snowflake.configuration import SnowflakeCredentials as DltCredentials
+
+    settings = SnowflakeCredentials.translate_aliases(dict(target.settings))
+    credentials = SnowflakeCredentials.from_dict(
+        {key: settings[key] for key in settings if key not in ("type", "threads")}
+    )
+    location = f"{credentials.account}/{credentials.database}"
+    parameters = {
+        "account": credentials.account,
+        "database": credentials.database,
+        "warehouse": credentials.warehouse,
+        "role": credentials.role,
+        "timezone": "UTC",
+        "application": "tokenmart",
+        **SECONDS,
+        **{key: value for key, value in credentials.auth_args().items() if value is not None},  # type: ignore[no-untyped-call]
+    }
+
+    try:
+        connection = snowflake.connector.connect(**parameters, autocommit=True)
+    except snowflake.connector.Error as error:
+        raise TokenmartError(f"{location} cannot be reached: {str(error.raw_msg or error).splitlines()[0]}") from error
+    with closing(connection):
+
+        def query(sql: str) -> list[tuple[Any, ...]]:
+            with connection.cursor() as cursor:
+                cursor.execute(sql)
+                return [tuple(row) for row in cursor.fetchall()]
+
+        dlt_credentials = DltCredentials()
+        dlt_credentials.database, dlt_credentials.host = credentials.database, credentials.account
+        dlt_credentials.username, dlt_credentials.password = credentials.user, credentials.password
+        # what is in the query reaches the connector as it is; without a password dlt wants to hear of another way
+        dlt_credentials.query = parameters
+        dlt_credentials.authenticator = parameters.get("authenticator") or (
+            "snowflake_jwt" if parameters.get("private_key") else None
+        )
+        yield Warehouse(
+            destination=dlt.destinations.snowflake(dlt_credentials, keep_staged_files=True),
+            query=query,
+            location=location,
+            tables=listed_tables(query),
+            create_schema=lambda schema: query(f"create schema if not exists {schema}"),
+            lay_out=lambda schema: None,
+            dataset=target.raw_schema,
+        )

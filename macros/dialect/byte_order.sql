@@ -1,0 +1,4 @@
+{# A text to order by: byte by byte, whatever language the warehouse sorts in. #}
+{% macro byte_order(text) %} {{ adapter.dispatch("byte_order")(text) }}{% endmacro %}
+
+{% macro default__byte_order(text) %} {{ text }}{% endmacro %}

@@ -1,0 +1,55 @@
+{% macro bigquery__utc_timestamp(instant) %} {{ instant }}{% endmacro %}
+
+{% macro bigquery__utc_now() %} current_timestamp(){% endmacro %}
+
+{% macro bigquery__local_period(period, utc, time_zone) %}
+    {%- set day = "date(" ~ utc ~ ", '" ~ time_zone ~ "')" -%}
+    {%- if period == "hour" -%} datetime_trunc(datetime({{ utc }}, '{{ time_zone }}'), hour)
+    {%- elif period == "day" -%} {{ day }}
+    {%- elif period == "week" -%} date_trunc({{ day }}, isoweek)
+    {%- else -%} date_trunc({{ day }}, {{ period }})
+    {%- endif -%}
+{% endmacro %}
+
+{% macro bigquery__days_before(day, days) %} date_sub({{ day }}, interval {{ days }} day){% endmacro %}
+
+{# PERCENTILE_CONT is no aggregate in BigQuery: the two neighbours are picked from the sorted values #}
+{% macro bigquery__percentile(column, p) -%}
+    {%- set sorted = "array_agg(" ~ column ~ " ignore nulls order by " ~ column ~ ")" -%}
+    {%- set place = p ~ " * (count(" ~ column ~ ") - 1)" -%}
+    {%- set below = sorted ~ "[safe_offset(cast(floor(" ~ place ~ ") as int64))]" -%}
+    {%- set above = sorted ~ "[safe_offset(cast(ceil(" ~ place ~ ") as int64))]" -%}
+    {{ below }} + ({{ above }} - {{ below }}) * ({{ place }} - floor({{ place }}))
+{%- endmacro %}
+
+{% macro bigquery__token_cost(tokens, price) -%}
+    cast({{ tokens }} * {{ price }} * bignumeric '0.000001' as {{ data_type("money") }})
+{%- endmacro %}
+
+{% macro bigquery__json_text(json, key) -%}
+    {%- set path = "'$.\"" ~ key | replace("\\", "\\\\") | replace('"', '\\\\"') | replace("'", "\\'") ~ "\"'" -%}
+    json_value(safe.parse_json({{ json }}, wide_number_mode => 'round'), {{ path }})
+{%- endmacro %}
+
+{% macro bigquery__table_layout(day, time, keys, lookups) %}
+    {% set layout = {"incremental_strategy": "merge"} %}
+    {% if day %} {% do layout.update(partition_by={"field": day, "data_type": "date"}) %} {% endif %}
+    {% if day and not lookups %}
+        {% do layout.update(incremental_strategy="insert_overwrite", partitions=[]) %}
+    {% endif %}
+    {% if keys or lookups %} {% do layout.update(cluster_by=(keys + lookups)[:4]) %} {% endif %}
+    {% do return(layout) %}
+{% endmacro %}
+
+{# a mart's days are overwritten as partitions, the requests merged into theirs #}
+{% macro bigquery__write_bounds(days) %}
+    {% set predicates, partitions = config.get("incremental_predicates"), config.get("partitions") %}
+    {% if predicates is not none %}
+        {% do predicates.clear() %} {% do predicates.append(in_days(days, "DBT_INTERNAL_DEST.usage_date")) %}
+    {% endif %}
+    {% if partitions is not none %}
+        {% do partitions.clear() %}
+        {# an empty list would mean all partitions of the new rows #}
+        {% for day in days or ["1970-01-01"] %} {% do partitions.append("date '" ~ day ~ "'") %} {% endfor %}
+    {% endif %}
+{% endmacro %}

@@ -1,0 +1,37 @@
+{% macro clickhouse__utc_timestamp(instant) %} cast({{ instant }} as {{ data_type("timestamp") }}){% endmacro %}
+
+{% macro clickhouse__utc_now() %} now64(6, 'UTC'){% endmacro %}
+
+{% macro clickhouse__local_period(period, utc, time_zone) %}
+    {%- set local = "toTimeZone(" ~ utc ~ ", '" ~ time_zone ~ "')" -%}
+    {%- if period == "hour" -%} addHours(toDateTime64(toString(toDate({{ local }})), 6, 'UTC'), toHour({{ local }}))
+    {%- else -%} {{ {"day": "toDate", "week": "toMonday", "month": "toStartOfMonth"}[period] }} ({{ local }})
+    {%- endif -%}
+{% endmacro %}
+
+{% macro clickhouse__days_before(day, days) %} addDays({{ day }}, - ({{ days }})){% endmacro %}
+
+{% macro clickhouse__percentile(column, p) %} quantileExactInclusive({{ p }})({{ column }}){% endmacro %}
+
+{# a literal with a point is a double to ClickHouse, and a product of decimals keeps the digits of the larger operand #}
+{% macro clickhouse__token_cost(tokens, price) -%}
+    {%- set money = data_type("money") -%}
+    cast({{ tokens }} * cast({{ price }} as {{ money }}) * toDecimal32('0.000001', 6) as {{ money }})
+{%- endmacro %}
+
+{# ClickHouse cuts a quotient off, so it is made with more places than are kept #}
+{% macro clickhouse__average_money(total, count) -%}
+    cast(round(toDecimal256({{ total }}, 30) / nullIf({{ count }}, 0), 12) as {{ data_type("money") }})
+{%- endmacro %}
+
+{% macro clickhouse__json_text(json, key) -%}
+    {%- set path = "ifNull(" ~ json ~ ", ''), '" ~ key | replace("\\", "\\\\") | replace("'", "\\'") ~ "'" -%}
+    if(JSONType({{ path }}) in ('Object', 'Array', 'Null'), null, JSONExtract({{ path }}, 'Nullable(String)'))
+{%- endmacro %}
+
+{% macro clickhouse__table_layout(day, time, keys, lookups) %}
+    {% set order = ([day] if day else []) + (lookups[:1] or keys) %}
+    {% set layout = {"engine": "MergeTree()", "order_by": "(" ~ order | join(", ") ~ ")" if order else "tuple()"} %}
+    {% if day %} {% do layout.update(partition_by="toYYYYMM(" ~ day ~ ")") %} {% endif %}
+    {% do return(layout) %}
+{% endmacro %}

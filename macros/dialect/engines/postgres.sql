@@ -1,0 +1,17 @@
+{# PostgreSQL rounds a quotient to about 16 digits where its operands have few places, and sorts by its language #}
+{% macro postgres__average_money(total, count) -%}
+    cast(round(cast({{ total }} as numeric(76, 38)) / nullif({{ count }}, 0), 12) as {{ data_type("money") }})
+{%- endmacro %}
+
+{% macro postgres__byte_order(text) %} {{ text }} collate "C"{% endmacro %}
+
+{# the next run is planned by them: without, a day that was never counted is taken for one row, and joined row by row #}
+{% macro postgres__refresh_statistics() %} analyze {{ this }}{% endmacro %}
+
+{% macro postgres__table_layout(day, time, keys, lookups) %}
+    {% set indexes = [] %}
+    {% for column in ([day] if day else []) + lookups %} {% do indexes.append({"columns": [column]}) %} {% endfor %}
+    {% if time %} {% do indexes.append({"columns": [time], "type": "brin"}) %} {% endif %}
+    {% if keys %} {% do indexes.append({"columns": [keys[0], time or day]}) %} {% endif %}
+    {% do return({"indexes": indexes}) %}
+{% endmacro %}

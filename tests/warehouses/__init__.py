@@ -1,0 +1,64 @@
+"""Warehouses that tests run themselves: each is a script in this folder, with an environment of its own.
+
+A script names its packages at its top (inline script metadata); `make constraints` pins them in the .txt beside it.
+When a server is ready, it prints a line of JSON: what a profile needs to reach it. It ends when its standard input
+does.
+"""
+
+import fcntl
+import hashlib
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).parent
+ENVIRONMENTS = Path(sys.prefix) / "warehouses"
+
+
+def python_of(name: str) -> Path:
+    """The Python that has the packages of the script `name`, in an environment that is made where it is missing."""
+    pins = FOLDER / f"{name}.txt"
+    folder = ENVIRONMENTS / name
+    made_of = folder / "made_of"
+    digest = hashlib.sha256(pins.read_bytes()).hexdigest()
+    ENVIRONMENTS.mkdir(exist_ok=True)
+    with (ENVIRONMENTS / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made_of.exists() or made_of.read_text() != digest:
+            subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
+            install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
+            subprocess.run([folder / "bin/python", *install, "--require-hashes", "-r", pins], check=True)
+            made_of.write_text(digest)
+    return folder / "bin/python"
+
+
+@contextmanager
+def serve(name: str, folder: Path) -> Iterator[dict[str, Any]]:
+    """Starts the server `name`, which keeps its data in `folder`; yields what it printed, and ends it at the end."""
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / "server.log"
+    with log.open("w") as errors:
+        server = subprocess.Popen(
+            [python_of(name), FOLDER / f"{name}.py", folder],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        )
+    assert server.stdin and server.stdout
+    try:
+        ready = server.stdout.readline()
+        assert ready, f"{name} did not start: {log.read_text()[-4000:]}"
+        yield json.loads(ready)
+    finally:
+        server.stdin.close()
+        try:
+            server.wait(20)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+        server.stdout.close()
