@@ -66,7 +66,7 @@ def connect(target: Target) -> Iterator[Warehouse]:
             "snowflake_jwt" if parameters.get("private_key") else None
         )
         yield Warehouse(
-            destination=dlt.destinations.snowflake(dlt_credentials, keep_staged_files=True),
+            destination=dlt.destinations.snowflake(dlt_credentials, keep_staged_files=False),
             query=query,
             location=location,
             tables=listed_tables(query),

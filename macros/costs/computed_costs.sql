@@ -1,22 +1,26 @@
 {#
-The CTE `computed_costs`: what each request of the CTE `requests` costs by the price table, in USD.
-One row per request whose tokens are known and whose model has a price on its day. The model's name is looked up among the
+The CTE `computed_costs`: the requests of the CTE `requests`, each with what it costs by the price table, in USD.
+NULL where its tokens are not known or its model has no price on its UTC day. The model's name is looked up among the
 provider's own prices, then among those of the vendors, and there by the order of the table.
 #}
 {% macro computed_costs(requests) %}
-    model_names as (
-        select distinct coalesce(lower(provider), '') as provider, lower(model) as model
+    {%- set provider, model = "coalesce(lower(" ~ requests ~ ".provider), '')", "lower(" ~ requests ~ ".model)" -%}
+    {%- set utc_date = "cast(" ~ requests ~ ".occurred_at as " ~ data_type("date") ~ ")" -%}
+    model_days as (
+        select distinct {{ provider }} as provider, {{ model }} as model, {{ utc_date }} as utc_date
         from {{ requests }}
-        where model is not null
+        where {{ requests }}.model is not null
     ),
 
+    model_names as (select distinct provider, model from model_days),
+
+    -- the best pattern of a name, with all its periods: they have the same rank
     matches as (
         select
-            model_names.provider,
-            model_names.model,
-            prices.provider as price_provider,
-            prices.model_pattern,
-            row_number() over (
+            model_names.provider as request_provider,
+            model_names.model as request_model,
+            prices.*,
+            rank() over (
                 partition by model_names.provider, model_names.model
                 order by
                     case when prices.provider = model_names.provider then 0 else 1 end,
@@ -30,66 +34,90 @@ provider's own prices, then among those of the vendors, and there by the order o
             model_names.model like prices.model_pattern and (prices.provider = model_names.provider or prices.is_vendor)
     ),
 
-    prices_of_requests as (
+    -- one row per name and day, so that requests are joined by equality alone
+    day_prices as (
         select
-            requests.event_id,
-            coalesce(requests.input_tokens, 0)
-            - coalesce(requests.cache_read_tokens, 0)
-            - coalesce(requests.cache_write_tokens, 0) as uncached_tokens,
-            coalesce(requests.cache_read_tokens, 0) as cache_read_tokens,
-            coalesce(requests.cache_write_tokens, 0)
-            - coalesce(requests.cache_write_1h_tokens, 0) as cache_write_5m_tokens,
-            coalesce(requests.cache_write_1h_tokens, 0) as cache_write_1h_tokens,
-            coalesce(requests.output_tokens, 0) as output_tokens,
-            prices.input_usd_per_million as input_price,
-            coalesce(prices.cache_read_usd_per_million, prices.input_usd_per_million) as cache_read_price,
-            coalesce(prices.cache_write_usd_per_million, prices.input_usd_per_million) as cache_write_5m_price,
+            model_days.provider,
+            model_days.model,
+            model_days.utc_date,
+            cast(1 as {{ data_type("bigint") }}) as has_prices,
+            matches.input_usd_per_million,
+            coalesce(matches.cache_read_usd_per_million, matches.input_usd_per_million) as cache_read_usd_per_million,
+            coalesce(matches.cache_write_usd_per_million, matches.input_usd_per_million) as cache_write_usd_per_million,
             coalesce(
-                prices.cache_write_1h_usd_per_million, prices.cache_write_usd_per_million, prices.input_usd_per_million
-            ) as cache_write_1h_price,
+                matches.cache_write_1h_usd_per_million,
+                matches.cache_write_usd_per_million,
+                matches.input_usd_per_million
+            ) as cache_write_1h_usd_per_million,
+            matches.output_usd_per_million
+        from model_days
+        inner join
+            matches on model_days.provider = matches.request_provider and model_days.model = matches.request_model
+        where
+            matches.position = 1
+            and model_days.utc_date >= coalesce(matches.valid_from, date '2000-01-01')
+            and model_days.utc_date < coalesce(matches.valid_to, date '2100-01-01')
+    ),
+
+    priced as (
+        select
+            {{ requests }}.*,
+            day_prices.input_usd_per_million as input_price,
+            day_prices.cache_read_usd_per_million as cache_read_price,
+            day_prices.cache_write_usd_per_million as cache_write_5m_price,
+            day_prices.cache_write_1h_usd_per_million as cache_write_1h_price,
             -- a model without an output price, such as an embedding, has no output to bill
             case
-                when requests.output_tokens > 0
-                then prices.output_usd_per_million
-                else coalesce(prices.output_usd_per_million, 0)
-            end as output_price
-        from {{ requests }} as requests
-        inner join
-            matches
-            on coalesce(lower(requests.provider), '') = matches.provider
-            and lower(requests.model) = matches.model
-            and matches.position = 1
-        inner join
-            {{ ref("model_prices") }} as prices
-            on matches.price_provider = prices.provider
-            and matches.model_pattern = prices.model_pattern
-        where
-            requests.input_tokens is not null
-            and (requests.output_tokens is not null or prices.output_usd_per_million is null)
-            and cast(requests.occurred_at as {{ data_type("date") }}) >= coalesce(prices.valid_from, date '2000-01-01')
-            and cast(requests.occurred_at as {{ data_type("date") }}) < coalesce(prices.valid_to, date '2100-01-01')
+                when {{ requests }}.output_tokens > 0
+                then day_prices.output_usd_per_million
+                else coalesce(day_prices.output_usd_per_million, 0)
+            end as output_price,
+            -- NULL, as is all that is multiplied by it, where there is too little to compute a cost from
+            case
+                when
+                    day_prices.has_prices = 1
+                    and {{ requests }}.input_tokens is not null
+                    and ({{ requests }}.output_tokens is not null or day_prices.output_usd_per_million is null)
+                then 1
+            end as is_computable
+        from {{ requests }}
+        left join
+            day_prices
+            on {{ provider }} = day_prices.provider
+            and {{ model }} = day_prices.model
+            and {{ utc_date }} = day_prices.utc_date
+    ),
+
+    billed as (
+        select
+            priced.*,
+            is_computable * (
+                coalesce(input_tokens, 0) - coalesce(cache_read_tokens, 0) - coalesce(cache_write_tokens, 0)
+            ) as uncached_tokens,
+            is_computable * coalesce(cache_read_tokens, 0) as cached_tokens,
+            is_computable
+            * (coalesce(cache_write_tokens, 0) - coalesce(cache_write_1h_tokens, 0)) as cache_written_5m_tokens,
+            is_computable * coalesce(cache_write_1h_tokens, 0) as cache_written_1h_tokens,
+            is_computable * coalesce(output_tokens, 0) as billed_output_tokens
+        from priced
     ),
 
     cost_parts as (
         select
-            event_id,
+            billed.*,
             {{ token_cost("uncached_tokens", "input_price") }} as input_cost_usd,
-            {{ token_cost("cache_read_tokens", "cache_read_price") }} as cache_read_cost_usd,
+            {{ token_cost("cached_tokens", "cache_read_price") }} as cache_read_cost_usd,
             cast(
-                {{ token_cost("cache_write_5m_tokens", "cache_write_5m_price") }}
-                + {{ token_cost("cache_write_1h_tokens", "cache_write_1h_price") }} as {{ data_type("money") }}
+                {{ token_cost("cache_written_5m_tokens", "cache_write_5m_price") }}
+                + {{ token_cost("cache_written_1h_tokens", "cache_write_1h_price") }} as {{ data_type("money") }}
             ) as cache_write_cost_usd,
-            {{ token_cost("output_tokens", "output_price") }} as output_cost_usd
-        from prices_of_requests
+            {{ token_cost("billed_output_tokens", "output_price") }} as output_cost_usd
+        from billed
     ),
 
     computed_costs as (
         select
-            event_id,
-            input_cost_usd,
-            cache_read_cost_usd,
-            cache_write_cost_usd,
-            output_cost_usd,
+            cost_parts.*,
             cast(
                 input_cost_usd
                 + cache_read_cost_usd

@@ -1,8 +1,8 @@
 {{ table_layout(day="usage_date") }}
 
 -- depends_on: {{ ref('request_days') }}
-with requests as (select * from {{ ref("llm_requests") }} {{ where_days_changed() }})
+with llm_requests as (select * from {{ ref("llm_requests") }} {{ where_days_changed() }})
 
-select requests.usage_date, {{ cost_measures("requests") }}, max(requests.batch_id) as batch_id
-from requests
-group by requests.usage_date
+select llm_requests.usage_date, {{ cost_measures("llm_requests") }}, max(llm_requests.batch_id) as batch_id
+from llm_requests
+group by llm_requests.usage_date

@@ -1,13 +1,13 @@
 {{ table_layout(day="usage_date") }}
 
 -- depends_on: {{ ref('request_days') }}
-with requests as (select * from {{ ref("llm_requests") }} {{ where_days_changed() }})
+with llm_requests as (select * from {{ ref("llm_requests") }} {{ where_days_changed() }})
 
 select
-    requests.usage_date,
+    llm_requests.usage_date,
     cast(count(*) as {{ data_type("count") }}) as requests,
-    {{ duration_measures("requests", "duration_ms") }},
-    {{ duration_measures("requests", "time_to_first_token_ms") }},
-    max(requests.batch_id) as batch_id
-from requests
-group by requests.usage_date
+    {{ duration_measures("llm_requests", "duration_ms") }},
+    {{ duration_measures("llm_requests", "time_to_first_token_ms") }},
+    max(llm_requests.batch_id) as batch_id
+from llm_requests
+group by llm_requests.usage_date

@@ -96,38 +96,34 @@ with
                     batch_id
             ) as position,
             -- what a running total has added is counted anew with each new one, mostly with the same result
-            {% if is_incremental() %} min(batch_id) over (partition by event_id, {{ counted_columns() | join(", ") }})
-            {% else %} batch_id
-            {% endif %} as first_batch_id
+            min(batch_id) over (partition by event_id, {{ counted_columns() | join(", ") }}) as first_batch_id
         from delivered
     ),
 
     requests as (
         select {{ columns }}, first_usage_date, last_usage_date, batch_id
         from ranked
-        where position = 1 and batch_id = {{ batch }} and (first_batch_id = {{ batch }} or not is_running_total)
+        where
+            position = 1
+            {% if is_incremental() %}
+                and batch_id = {{ batch }} and (first_batch_id = {{ batch }} or not is_running_total)
+            {% endif %}
     ),
 
     {{ computed_costs("requests") }}
 
 select
-    {% for column in columns.split(",") %} requests.{{ column | trim }}, {% endfor %}
-    computed_costs.input_cost_usd,
-    computed_costs.cache_read_cost_usd,
-    computed_costs.cache_write_cost_usd,
-    computed_costs.output_cost_usd,
-    computed_costs.computed_cost_usd,
+    {{ columns }},
+    input_cost_usd,
+    cache_read_cost_usd,
+    cache_write_cost_usd,
+    output_cost_usd,
+    computed_cost_usd,
     {% if var("cost_preference") == "computed" %}
-        cast(
-            coalesce(computed_costs.computed_cost_usd, requests.reported_cost_usd) as {{ data_type("money") }}
-        ) as cost_usd,
-    {% else %}
-        cast(
-            coalesce(requests.reported_cost_usd, computed_costs.computed_cost_usd) as {{ data_type("money") }}
-        ) as cost_usd,
+        cast(coalesce(computed_cost_usd, reported_cost_usd) as {{ data_type("money") }}) as cost_usd,
+    {% else %} cast(coalesce(reported_cost_usd, computed_cost_usd) as {{ data_type("money") }}) as cost_usd,
     {% endif %}
-    requests.first_usage_date,
-    requests.last_usage_date,
-    requests.batch_id
-from requests
-left join computed_costs on requests.event_id = computed_costs.event_id
+    first_usage_date,
+    last_usage_date,
+    batch_id
+from computed_costs

@@ -26,26 +26,26 @@ with
         {% endfor %}
     ),
 
-    requests as (
-        select windows.window_days, windows.period, requests.*
+    windowed as (
+        select windows.window_days, windows.period, llm_requests.*
         from windows
         inner join
-            {{ ref("llm_requests") }} as requests
-            on requests.usage_date between windows.first_date and windows.last_date
+            {{ ref("llm_requests") }} as llm_requests
+            on llm_requests.usage_date between windows.first_date and windows.last_date
     ),
 
     measured as (
         select
-            requests.window_days,
-            requests.period,
-            {{ cost_measures("requests") }},
-            cast(count(distinct requests.user_id) as {{ data_type("count") }}) as active_users,
-            {{ count_of_status("requests", "error") }} as errors,
-            {{ count_of_status("requests", "timeout") }} as timeouts,
-            {{ duration_measures("requests", "duration_ms") }},
-            {{ duration_measures("requests", "time_to_first_token_ms") }}
-        from requests
-        group by requests.window_days, requests.period
+            windowed.window_days,
+            windowed.period,
+            {{ cost_measures("windowed") }},
+            cast(count(distinct windowed.user_id) as {{ data_type("count") }}) as active_users,
+            {{ count_of_status("windowed", "error") }} as errors,
+            {{ count_of_status("windowed", "timeout") }} as timeouts,
+            {{ duration_measures("windowed", "duration_ms") }},
+            {{ duration_measures("windowed", "time_to_first_token_ms") }}
+        from windowed
+        group by windowed.window_days, windowed.period
     )
 
 select

@@ -1,0 +1,151 @@
+"""The logs that every warehouse must make the same marts of: the examples, hard lines of every format, a large sample."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from conftest import PROJECT, as_line, tokenledger
+
+from loader.sample import write_sample
+
+SAMPLE_EVENTS = 20_000
+# text that quoting, escaping, sorting or trimming somewhere on the way would change
+TEXTS = ["", " ", "ann", "Ann", "ann ", "Zoë", "İstanbul", "ß", "日本語 😀", "a'b", 'a"b', "a\\b", "a\\", "a\tb\nc\rd"]
+TEXTS += [
+    "50%",
+    "a_b",
+    "{{ b }}",
+    "--",
+    "/* c */",
+    "null",
+    "NULL",
+    "\\N",
+    "\u0000x",
+    "a,b",
+    "`d`",
+    "e\u0301",
+    "0",
+    "x" * 3000,
+]
+COSTS: list[Any] = [None, 0, 1e-12, 0.1, 0.30000000000000004, 1.005, 2.5e-7, 123456.789012345, 99999999.99, 1e-15, -1]
+COSTS += ["0.000000000001", "12345678901234.123456789012", "1e-7", "0.0000000000005", "0.0000000000015"]
+DURATIONS: list[Any] = [None, 0, 0.0004, 0.0005, 1 / 3, 12.3455, 100, 100, 100, 250.5, 1e6, 86400000.001]
+TIMES = ["2026-10-25T00:59:59.999999Z", "2026-10-25T01:30:00+00:00", "2026-11-01T05:30:00Z", "2026-11-01T06:30:00Z"]
+TIMES += [
+    "2026-12-31T23:59:59.999999+05:45",
+    "2027-01-01T00:00:00-03:30",
+    "2000-01-01T00:00:00Z",
+    "2099-12-31T23:59:59Z",
+]
+TIMES += ["2028-02-29T12:00:00.5Z", "2026-03-08T07:00:00.000001Z"]
+MODELS: list[Any] = [
+    None,
+    "",
+    "GPT-4o-mini-2024-07-18",
+    "gpt-4o-mini",
+    "claude-sonnet-4-5-20250929",
+    "50%_off",
+    "modèle-é",
+]
+TOKENS: list[Any] = [(0, 0, 0), (1000, 0, 10), (1000, 1000, 1), (10, 1000, 1), (10**12, 0, 10**12), (None, 0, 5)]
+TOKENS += [(7, None, None), (None, None, None)]
+
+
+def write_corpus(folder: Path) -> list[Path]:
+    """Writes all files of the corpus below `folder`."""
+    shutil.copytree(PROJECT / "examples", folder / "examples")
+    write_sample(folder / "sample", events=SAMPLE_EVENTS, days=60, seed=11)
+    hard = folder / "hard"
+    hard.mkdir()
+    for name, lines in {"tokenledger": _tokenledger(), "tokenmeter": _tokenmeter(), "ctm": _ctm()}.items():
+        (hard / f"{name}.jsonl").write_bytes(b"".join(as_line(line) + b"\n" for line in lines))
+    (hard / "claude_code.jsonl").write_bytes(b"".join(as_line(line) + b"\n" for line in _claude_code()))
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def write_halves(folder: Path, into: Path) -> None:
+    """Writes the first half of the lines of every file below `folder`, under the same names below `into`."""
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        lines = path.read_bytes().splitlines(keepends=True)
+        half = into / path.relative_to(folder)
+        half.parent.mkdir(parents=True, exist_ok=True)
+        half.write_bytes(b"".join(lines[: (len(lines) + 1) // 2]))
+
+
+def _tokenledger() -> list[str | dict[str, Any]]:
+    lines: list[str | dict[str, Any]] = []
+    for number, text in enumerate(TEXTS):
+        people = {
+            name: text for name in ("user_id", "team", "project", "organization_id", "error_type", "error_message")
+        }
+        status = "error" if number % 2 else "timeout"
+        lines.append(tokenledger(f"text {number}", status=status, session_id=text, metadata={text: text}, **people))
+    lines += [tokenledger(text or "empty", model="gpt-4o") for text in TEXTS]
+    lines += [tokenledger(f"cost {number}", cost_usd=cost) for number, cost in enumerate(COSTS)]
+    lines += [tokenledger(f"ms {number}", duration_ms=ms, model="timed") for number, ms in enumerate(DURATIONS)]
+    lines += [
+        tokenledger(f"first ms {number}", duration_ms=ms, provider="one") for number, ms in enumerate(DURATIONS[4:5])
+    ]
+    lines += [tokenledger(f"at {number}", timestamp, duration_ms=7) for number, timestamp in enumerate(TIMES)]
+    lines += [tokenledger(f"model {number}", model=model) for number, model in enumerate(MODELS)]
+    for number, (inputs, cached, outputs) in enumerate(TOKENS):
+        for provider in ("openai", "anthropic", None):
+            counts = {"input_tokens": inputs, "cached_tokens": cached, "output_tokens": outputs}
+            lines.append(tokenledger(f"tokens {number} {provider}", provider=provider, **counts))
+    for request, days in (("streamed", [1, 1, 1]), ("over midnight", [3, 4, 2]), ("falling", [5, 5, 5])):
+        for position, day in enumerate(days):
+            outputs = 100 - position if request == "falling" else [9, 9, 159][position]
+            lines.append(tokenledger(request, f"2026-09-0{day}T23:59:59Z", output_tokens=outputs))
+    # told again among the last lines: a day is emptied, and one is doubled exactly
+    lines += [
+        tokenledger("moving", "2026-08-01T12:00:00Z", output_tokens=1),
+        tokenledger("same", "2026-08-02T12:00:00Z"),
+    ]
+    lines += ["not JSON at all", '{"timestamp": "2026-10-01T00:00:00Z", "event_id": "bad", "input_tokens": -5}']
+    lines += [tokenledger(f"more {number}", f"2026-07-{number % 28 + 1:02}T12:00:00Z") for number in range(len(lines))]
+    lines += [
+        tokenledger("moving", "2026-08-09T12:00:00Z", output_tokens=5),
+        tokenledger("same", "2026-08-02T12:00:00Z"),
+    ]
+    return lines
+
+
+def _tokenmeter() -> list[str | dict[str, Any]]:
+    record = {"timestamp": "2026-10-11T10:00:00", "provider": "anthropic", "model": "claude-haiku-4-5-20251001"}
+    record |= {"input_tokens": 10, "output_tokens": 20, "cache_read_tokens": 30, "cache_write_tokens": 40}
+    costs = ["0.1", "0.000000000001", "1.0000000000005", "0", None]
+    return [
+        {**record, "id": f"m{number}", "total_cost": cost, "water_ml": cost, "tags": {"team": text}}
+        for number, cost in enumerate(costs)
+        for text in ("é", "a'b")
+    ]
+
+
+def _ctm() -> list[str | dict[str, Any]]:
+    totals = [(1, 10), (2, 15), (2, 15), (4, 12), (3, 30), (9, 31)]
+    return [
+        {"ts": 1790941721322 + 3_600_000 * hour, "session": session, "input_tokens": total, "output_tokens": total}
+        | {"cache_tokens": 2 * total, "cost_usd_micros": total * 333}
+        for session in ("s", "S")
+        for hour, total in totals
+    ]
+
+
+def _claude_code() -> list[str | dict[str, Any]]:
+    def line(request: str, second: int, outputs: int, **usage: Any) -> dict[str, Any]:
+        counts = {"input_tokens": 3, "output_tokens": outputs, **usage}
+        message = {"id": f"msg_{request}", "role": "assistant", "model": "claude-opus-4-5-20251101", "usage": counts}
+        at = f"2026-10-12T23:59:{second:02}.123Z"
+        return {"type": "assistant", "uuid": f"{request}{second}", "sessionId": "c", "timestamp": at} | {
+            "requestId": f"req_{request}",
+            "message": message,
+        }
+
+    writes = {"cache_creation_input_tokens": 500, "cache_creation": {"ephemeral_1h_input_tokens": 300}}
+    return [
+        json.dumps({"type": "user", "uuid": "u", "sessionId": "c", "timestamp": "2026-10-12T23:59:00Z", "message": {}}),
+        *(line("a", second, outputs) for second, outputs in ((1, 2), (2, 2), (3, 77))),
+        *(line("b", second, 5, cache_read_input_tokens=100, **writes) for second in (4, 5)),
+        line("c", 59, 1),
+    ]

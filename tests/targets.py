@@ -1,0 +1,120 @@
+"""The warehouses that tests run against, as targets of a profile: started here, or the reader's own.
+
+With TOKENMART_TEST_POSTGRES=NAME (_CLICKHOUSE, _BIGQUERY, _SNOWFLAKE, _TIMESCALE) the target NAME of the usual profile is
+used instead of a server of this folder. Its schemas tokenmart_test_raw and tokenmart_test_marts are dropped and made anew.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+from conftest import PROJECT
+
+from loader.cli import main
+from loader.destinations import connect
+from loader.profile import Target, read_target
+from warehouses import serve
+
+SERVED = ("postgres", "clickhouse", "bigquery", "snowflake")
+# there is no TimescaleDB to be had from a package registry: its tests exist where one is named
+OTHERS = tuple(
+    engine for engine in (*SERVED, "timescale") if engine in SERVED or "TOKENMART_TEST_TIMESCALE" in os.environ
+)
+RAW, MARTS = "tokenmart_test_raw", "tokenmart_test_marts"
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A warehouse with nothing in it; `folder` has its profile, and room for files."""
+
+    name: str
+    folder: Path
+
+    @property
+    def target(self) -> Target:
+        """The target as the loader reads it."""
+        with self.chosen():
+            return read_target(PROJECT)
+
+    @contextmanager
+    def chosen(self) -> Iterator[None]:
+        """The environment in which Tokenmart's default target is this warehouse."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("DBT_PROFILES_DIR", str(self.folder))
+            patch.setenv("TOKENMART_RAW_SCHEMA", RAW)
+            patch.chdir(PROJECT)
+            yield
+
+    def run(self, *arguments: str | Path, code: int = 0) -> Result:
+        """Runs `tokenmart` with these arguments and checks its exit code."""
+        with self.chosen():
+            result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+        assert result.exit_code == code, f"{self.name}, {arguments}: {result.output}\n{result.exception!r}"
+        return result
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        """Rows of a query, in which {raw} and {marts} are the schemas."""
+        with self.chosen(), connect(self.target) as warehouse:
+            return warehouse.query(sql.format(raw=RAW, marts=MARTS))
+
+    def clear(self) -> None:
+        """Drops both schemas."""
+        kind, cascade = ("database", "") if self.target.type == "clickhouse" else ("schema", " cascade")
+        for schema in (RAW, MARTS):
+            self.query(f"drop {kind} if exists {schema}{cascade}")
+
+
+@contextmanager
+def engine(name: str, folder: Path) -> Iterator[Engine]:
+    """The warehouse of that name, cleared before and after."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with _output(name, folder) as output:
+        profile = {"target": name, "outputs": {name: {**output, _schema_key(output): MARTS}}}
+        path = folder / "profiles.yml"
+        path.touch(mode=0o600)
+        path.write_text(yaml.safe_dump({"tokenmart": profile}))
+        made = Engine(name, folder)
+        made.clear()
+        yield made
+        made.clear()
+
+
+@contextmanager
+def _output(name: str, folder: Path) -> Iterator[dict[str, Any]]:
+    """The profile's output for a warehouse: the reader's own, or that of a server that is started."""
+    own = os.environ.get(f"TOKENMART_TEST_{name.upper()}")
+    if own:
+        yield dict(read_target(PROJECT, own).settings)
+    elif name == "duckdb":
+        yield {
+            "type": "duckdb",
+            "path": str(folder / "warehouse.duckdb"),
+            "threads": 4,
+            "settings": {"TimeZone": "UTC"},
+        }
+    else:
+        with serve(name, folder / "server") as said:
+            yield {"type": name, **_SETTINGS[name](said)}
+
+
+def _schema_key(output: dict[str, Any]) -> str:
+    return "dataset" if output["type"] == "bigquery" else "schema"
+
+
+def _clickhouse(said: dict[str, Any]) -> dict[str, Any]:
+    said = dict(said)
+    return {"driver": "http", "port": said.pop("http_port"), "secure": False, "threads": 4, **said}
+
+
+_SETTINGS = {
+    "postgres": lambda said: {"threads": 4, **said},
+    "clickhouse": _clickhouse,
+    "bigquery": lambda said: {"method": "oauth-secrets", "token": "none", "location": "US", "threads": 4, **said},
+    "snowflake": lambda said: {"threads": 1, "connect_retries": 0, **said},
+}

@@ -1,0 +1,265 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = [
+#     "bqemulator==1.4.0",
+#     "duckdb-extension-avro==1.5.5",
+#     "duckdb-extension-spatial==1.5.5",
+#     "duckdb-extensions==1.5.5",
+#     "duckdb==1.5.5",
+#     "numpy>=2",
+# ]
+# ///
+"""An emulated BigQuery on loopback: `bigquery.py FOLDER` has its data in memory and what else it writes below FOLDER.
+
+It translates to DuckDB. Each correction below says what BigQuery does, and the emulator without it does not. SQL that
+BigQuery refuses may pass here: bigquery_analyzer.py is for that.
+"""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from decimal import ROUND_HALF_UP, Context, Decimal
+from pathlib import Path
+from typing import Any
+
+import sqlglot
+from duckdb_extensions import import_extension
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
+from sqlglot.generators.bigquery import BigQueryGenerator
+from sqlglot.generators.duckdb import DuckDBGenerator
+
+with redirect_stdout(sys.stderr):  # the emulator prints when it is imported
+    from bqemulator.api.dependencies import AppContext
+    from bqemulator.catalog import ddl_sync
+    from bqemulator.catalog.memory_repository import MemoryCatalogRepository
+    from bqemulator.catalog.models import TableMeta
+    from bqemulator.config import LogLevel, Settings
+    from bqemulator.jobs import executor
+    from bqemulator.scripting import interpreter
+    from bqemulator.scripting.ast import SetStmt
+    from bqemulator.scripting.interpreter import ScriptInterpreter
+    from bqemulator.server import EmulatorServer
+    from bqemulator.sql import builtin_udfs, translator
+    from bqemulator.sql.rewriter import aggregate_variants
+    from bqemulator.storage import arrow_bridge, type_map
+    from bqemulator.storage.engine import DuckDBEngine
+    from bqemulator.storage.sql_identifiers import quoted_table_ref
+
+PROJECT = "test-project"
+PLACES = {exp.DType.DECIMAL: 9, exp.DType.BIGDECIMAL: 12}  # of a decimal type without parameters
+
+
+def parsed(sql: str) -> exp.Expression | None:
+    """A statement of BigQuery's SQL as a tree; None where the emulator will find that it is none."""
+    try:
+        return sqlglot.parse_one(sql, read="bigquery")
+    except SqlglotError:
+        return None
+
+
+def keep_parameters_of_types() -> None:
+    """A cast to BIGNUMERIC(38, 12) rounds to 12 places; a bare NUMERIC has 9 places, and a bare BIGNUMERIC has 38.
+
+    DuckDB has 38 digits in all, so here a bare BIGNUMERIC has the 12 places that money has.
+    """
+    del BigQueryGenerator.TRANSFORMS[exp.Cast]
+    for data_type, places in PLACES.items():
+        DuckDBGenerator.TYPE_PARAM_SETTINGS[data_type] = ((38, places), (38, 38))
+
+
+def divide_decimals_exactly() -> None:
+    """The quotient of NUMERICs or BIGNUMERICs is a decimal, rounded half away from zero; DuckDB's is a DOUBLE.
+
+    It is made exact where it is cast to a decimal type, to 12 places at most. Elsewhere the emulator gives it 9.
+    """
+    context = Context(prec=100, rounding=ROUND_HALF_UP)
+
+    def quotient(dividend: str, divisor: str, places: int) -> Decimal:
+        if not Decimal(divisor):
+            raise ZeroDivisionError("Division by zero")
+        return context.quantize(context.divide(Decimal(dividend), Decimal(divisor)), Decimal(1).scaleb(-places))
+
+    register_functions = builtin_udfs.register_builtin_udfs
+
+    def register(connection: Any) -> None:
+        register_functions(connection)
+        connection.create_function("exact_quotient", quotient, ["VARCHAR", "VARCHAR", "INTEGER"], "DECIMAL(38, 12)")
+
+    refuse_division_by_zero = translator.rewrite_division_by_zero
+
+    def rewrite(sql: str) -> str:
+        statement = parsed(sql)
+        casts = list(statement.find_all(exp.Cast)) if statement else []
+        quotients = [cast for cast in casts if cast.to.this in PLACES and isinstance(cast.this.unnest(), exp.Div)]
+        for cast in quotients:
+            division = cast.this.unnest()
+            numbers = [exp.cast(number, exp.DType.TEXT) for number in (division.this, division.expression)]
+            digits = [int(parameter.name) for parameter in cast.to.expressions]
+            places = digits[1] if len(digits) == 2 else 0 if digits else PLACES[cast.to.this]
+            cast.set("this", exp.func("exact_quotient", *numbers, exp.Literal.number(min(places, 12))))
+        return refuse_division_by_zero(statement.sql("bigquery") if quotients else sql)
+
+    builtin_udfs.register_builtin_udfs = register
+    translator.rewrite_division_by_zero = rewrite
+
+
+def declare_columns_of_query() -> None:
+    """CREATE TABLE (columns) AS query takes any query, and its columns by their position; NOT NULL is not kept here."""
+    create = DuckDBGenerator.create_sql
+
+    def create_sql(self: DuckDBGenerator, node: exp.Create) -> str:
+        if node.kind == "TABLE" and isinstance(node.this, exp.Schema) and node.expression:
+            columns = [column for column in node.this.expressions if isinstance(column, exp.ColumnDef)]
+            names = [column.this.copy() for column in columns]
+            body = node.expression.unnest().subquery(exp.TableAlias(this="declared", columns=names))
+            casts = [exp.cast(exp.column(column.this.copy()), column.kind).as_(column.name) for column in columns]
+            node = node.copy()
+            node.set("this", node.this.this)
+            node.set("expression", exp.select(*casts).from_(body))
+        return create(self, node)
+
+    translator.rewrite_create_table_schema_ctas = lambda sql: sql
+    DuckDBGenerator.create_sql = create_sql
+
+
+def load_gzipped_json() -> None:
+    """A load job recognises a gzipped file by its content; DuckDB goes by the name, which an upload does not have."""
+
+    def load(path: str, table: str, context: Any) -> None:
+        with Path(path).open("rb") as file:
+            compression = "gzip" if file.read(2) == b"\x1f\x8b" else "none"
+        context.engine.execute(f"COPY {table} FROM ? (FORMAT JSON, COMPRESSION {compression})", [path])
+
+    executor._LOAD_FORMAT_HANDLERS["NEWLINE_DELIMITED_JSON"] = load
+
+
+def leave_nulls_out_of_distinct() -> None:
+    """ARRAY_AGG(DISTINCT x IGNORE NULLS) asks whether x is null, not whether DISTINCT x is."""
+    find_value = aggregate_variants._filter_target
+
+    def find(operand: exp.Expression) -> exp.Expression:
+        value = find_value(operand)
+        return value.expressions[0] if isinstance(value, exp.Distinct) else value
+
+    aggregate_variants._filter_target = find
+
+
+def spread_struct_over_variables() -> None:
+    """SET (a, b) = (SELECT AS STRUCT ...) gives each variable a field of the struct."""
+
+    async def execute(self: ScriptInterpreter, statement: SetStmt) -> None:
+        value = await self._eval_expr_scalar(statement.source_expr)
+        values = list(value.values()) if isinstance(value, dict) else [value]
+        for name, field in zip(statement.targets, values, strict=True):
+            self._frames.set(name, field)
+
+    ScriptInterpreter._exec_set = execute
+
+
+def alter_tables() -> None:
+    """ALTER TABLE takes several actions at once, and the API and INFORMATION_SCHEMA know of them at once."""
+    run = DuckDBEngine.execute
+    sync = ddl_sync.sync_created_table
+
+    def execute(self: DuckDBEngine, sql: str, parameters: list[Any] | None = None) -> Any:
+        if sql.startswith("ALTER TABLE"):
+            statement = sqlglot.parse_one(sql, read="duckdb")
+            *actions, last = statement.args["actions"]
+            for action in actions:
+                statement.set("actions", [action])
+                run(self, statement.sql("duckdb"))
+            statement.set("actions", [last])
+            sql = statement.sql("duckdb")
+        return run(self, sql, parameters)
+
+    def sync_table(sql: str, project: str, context: AppContext) -> None:
+        sync(sql, project, context)
+        statement = parsed(sql)
+        if isinstance(statement, exp.Alter):
+            name = ddl_sync._split_target(statement.this, project)
+            table = context.catalog.get_table(*name)
+            if table:
+                schema = ddl_sync._introspect_schema(*name, context)
+                context.catalog.update_table(table.model_copy(update={"schema_": schema}))
+
+    DuckDBEngine.execute = execute
+    executor.sync_created_table = interpreter.sync_created_table = sync_table
+
+
+def add_columns_of_schema() -> None:
+    """An update of a table through the API adds the columns that its new schema has more."""
+    update = MemoryCatalogRepository.update_table
+
+    def update_table(self: MemoryCatalogRepository, table: TableMeta) -> TableMeta:
+        name = (table.project_id, table.dataset_id, table.table_id)
+        former = self.get_table(*name)
+        known = {field.name for field in former.schema_.fields} if former else set()
+        added = [field.model_dump() for field in table.schema_.fields if field.name not in known]
+        for column, data_type in type_map.bq_schema_to_duckdb_columns(added):
+            add = f'ADD COLUMN IF NOT EXISTS "{column}" {data_type}'
+            self._engine.execute(f"ALTER TABLE {quoted_table_ref(*name)} {add}")
+        return update(self, table)
+
+    MemoryCatalogRepository.update_table = update_table
+
+
+def report_bignumeric() -> None:
+    """A column of more than 9 decimal places is a BIGNUMERIC in the schema of its table."""
+    type_name = arrow_bridge.arrow_type_to_bq_type_name
+
+    def name_of(arrow_type: Any) -> str:
+        return "BIGNUMERIC" if getattr(arrow_type, "scale", 0) > 9 else type_name(arrow_type)
+
+    arrow_bridge.arrow_type_to_bq_type_name = name_of
+    type_map._BQ_TO_DUCKDB["BIGNUMERIC"] = "DECIMAL(38, 12)"
+
+
+CORRECTIONS: tuple[Callable[[], None], ...] = (
+    keep_parameters_of_types,
+    divide_decimals_exactly,
+    declare_columns_of_query,
+    load_gzipped_json,
+    leave_nulls_out_of_distinct,
+    spread_struct_over_variables,
+    alter_tables,
+    add_columns_of_schema,
+    report_bignumeric,
+)
+
+
+async def serve(folder: Path) -> None:
+    """Serves on free ports until standard input is closed; prints the address when it is ready."""
+    settings = Settings(
+        rest_port=0,
+        grpc_port=0,
+        default_project_id=PROJECT,
+        upload_staging_dir=folder / "uploads",
+        log_level=LogLevel.WARNING,
+    )
+    server = EmulatorServer(settings)
+    await server.start()
+    try:
+        print(json.dumps({"api_endpoint": server.rest_url, "project": PROJECT}), flush=True)
+        await asyncio.to_thread(sys.stdin.read)
+    finally:
+        await server.stop()
+
+
+def main(folder: Path) -> None:
+    """Runs the server."""
+    # DuckDB keeps extensions below HOME, and temporary files below the working folder
+    os.environ["HOME"] = str(folder)
+    os.chdir(folder)
+    for extension in ("spatial", "avro"):
+        import_extension(extension)
+    for correct in CORRECTIONS:
+        correct()
+    asyncio.run(serve(folder))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]).resolve())
