@@ -3,12 +3,12 @@ with
 
     expected as (
         select
-            requests.usage_date,
-            {{ failure_counts("requests") }},
-            sum(case when requests.status <> 'success' then 1 else 0 end) as failed_requests,
-            count(requests.duration_ms) as timed_requests
-        from {{ ref("llm_requests") }} as requests
-        group by requests.usage_date
+            llm_requests.usage_date,
+            {{ failure_counts("llm_requests") }},
+            sum(case when llm_requests.status <> 'success' then 1 else 0 end) as failed_requests,
+            count(llm_requests.duration_ms) as timed_requests
+        from {{ ref("llm_requests") }} as llm_requests
+        group by llm_requests.usage_date
     ),
 
     latency as (

@@ -1,4 +1,4 @@
-"""The logs that every warehouse must make the same marts of: the examples, hard lines of every format, a large sample."""
+"""The logs that every warehouse makes the same marts of: the examples, hard lines of every format, a large sample."""
 
 import json
 import shutil
@@ -76,9 +76,7 @@ def write_halves(folder: Path, into: Path) -> None:
 def _tokenledger() -> list[str | dict[str, Any]]:
     lines: list[str | dict[str, Any]] = []
     for number, text in enumerate(TEXTS):
-        people = {
-            name: text for name in ("user_id", "team", "project", "organization_id", "error_type", "error_message")
-        }
+        people = dict.fromkeys(("user_id", "team", "project", "organization_id", "error_type", "error_message"), text)
         status = "error" if number % 2 else "timeout"
         lines.append(tokenledger(f"text {number}", status=status, session_id=text, metadata={text: text}, **people))
     lines += [tokenledger(text or "empty", model="gpt-4o") for text in TEXTS]

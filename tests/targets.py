@@ -1,7 +1,8 @@
 """The warehouses that tests run against, as targets of a profile: started here, or the reader's own.
 
-With TOKENMART_TEST_POSTGRES=NAME (_CLICKHOUSE, _BIGQUERY, _SNOWFLAKE, _TIMESCALE) the target NAME of the usual profile is
-used instead of a server of this folder. Its schemas tokenmart_test_raw and tokenmart_test_marts are dropped and made anew.
+With TOKENMART_TEST_POSTGRES=NAME (_CLICKHOUSE, _BIGQUERY, _SNOWFLAKE, _TIMESCALE) the target NAME of the usual profile
+is used instead of a server that is started here. Its schemas tokenmart_test_raw and tokenmart_test_marts are dropped
+and made anew.
 """
 
 import os
@@ -15,13 +16,15 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 from conftest import PROJECT
+from warehouses import serve
 
 from loader.cli import main
 from loader.destinations import connect
 from loader.profile import Target, read_target
-from warehouses import serve
 
 SERVED = ("postgres", "clickhouse", "bigquery", "snowflake")
+# not the real ones: their leniency proves nothing
+EMULATED = ("bigquery", "snowflake")
 # there is no TimescaleDB to be had from a package registry: its tests exist where one is named
 OTHERS = tuple(
     engine for engine in (*SERVED, "timescale") if engine in SERVED or "TOKENMART_TEST_TIMESCALE" in os.environ
@@ -118,3 +121,52 @@ _SETTINGS = {
     "bigquery": lambda said: {"method": "oauth-secrets", "token": "none", "location": "US", "threads": 4, **said},
     "snowflake": lambda said: {"threads": 1, "connect_retries": 0, **said},
 }
+
+
+@contextmanager
+def statements_sent(kind: str) -> Iterator[list[str]]:
+    """Collects the SQL that this process sends to BigQuery or Snowflake, as far as it was carried out there."""
+    sent: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        if kind == "bigquery":
+            yield from _sent_to_bigquery(patch, sent)
+        else:
+            yield from _sent_to_snowflake(patch, sent)
+
+
+def _sent_to_bigquery(patch: pytest.MonkeyPatch, sent: list[str]) -> Iterator[list[str]]:
+    from google.cloud.bigquery import Client
+
+    jobs = []
+    query, query_and_wait = Client.query, Client.query_and_wait
+
+    def recorded_query(client: Any, query_: str = "", *args: Any, **options: Any) -> Any:
+        sql = options.pop("query", query_)
+        job = query(client, sql, *args, **options)
+        jobs.append((sql, job))
+        return job
+
+    def recorded_query_and_wait(client: Any, sql: str, *args: Any, **options: Any) -> Any:
+        rows = query_and_wait(client, sql, *args, **options)
+        jobs.append((sql, None))
+        return rows
+
+    patch.setattr(Client, "query", recorded_query)
+    patch.setattr(Client, "query_and_wait", recorded_query_and_wait)
+    yield sent
+    sent += [sql for sql, job in jobs if job is None or not job.error_result]
+
+
+def _sent_to_snowflake(patch: pytest.MonkeyPatch, sent: list[str]) -> Iterator[list[str]]:
+    from snowflake.connector.cursor import SnowflakeCursor
+
+    execute = SnowflakeCursor.execute
+
+    def recorded_execute(cursor: Any, command: str, *args: Any, **options: Any) -> Any:
+        done = execute(cursor, command, *args, **options)
+        # values that are given apart
+        sent.append(command.replace("%s", "null"))
+        return done
+
+    patch.setattr(SnowflakeCursor, "execute", recorded_execute)
+    yield sent

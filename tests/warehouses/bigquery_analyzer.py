@@ -27,6 +27,7 @@ from typing import Any
 
 import wasmtime
 import zetasql.types as ast
+from google._upb import _message
 from google.protobuf.empty_pb2 import Empty
 from zetasql.core import wasm_client
 from zetasql.core.exceptions import ServerError
@@ -38,6 +39,9 @@ from zetasql.wasi._pb2.zetasql.proto.simple_catalog_pb2 import SimpleCatalogProt
 from zetasql.wasi._pb2.zetasql.public.options_pb2 import LanguageFeature
 from zetasql.wasi._pb2.zetasql.public.simple_table_pb2 import SimpleTableProto
 from zetasql.wasi._pb2.zetasql.resolved_ast.resolved_node_kind_pb2 import ResolvedNodeKind
+
+# what the analyzer answers is nested deeper than protobuf reads unless it is told to
+_message.SetAllowOversizeProtos(True)
 
 CreateMode = ast.ResolvedCreateStatementEnums.CreateMode
 

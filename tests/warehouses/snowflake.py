@@ -202,9 +202,15 @@ def divide_exactly(original: Callable[..., str], generator: DuckDBGenerator, cas
     dividend, divisor = (f"({generator.sql(operand)})" for operand in (quotient.this, quotient.expression))
     places = int(data_type.expressions[1].name)
     number, wanted = "decimal(38, 12)", generator.sql(data_type)
-    above, below = (f"cast(abs(cast({part} as {number})) * 1000000000000 as hugeint)" for part in (dividend, divisor))
+    # whole numbers of the last place; what is before and behind the point apart, since the product would not fit
+    above, below = (
+        f"(cast(trunc(abs({part})) as hugeint) * 1000000000000"
+        f" + cast((abs({part}) - trunc(abs({part}))) * 1000000000000 as hugeint))"
+        for part in (f"cast({operand} as {number})" for operand in (dividend, divisor))
+    )
     sign = f"cast(sign(cast({dividend} as {number})) * sign(cast({divisor} as {number})) as hugeint)"
-    units = f"{sign} * ((2 * {above} * {10**places} + {below}) // nullif(2 * {below}, 0))"
+    rest = f"(2 * ({above} % nullif({below}, 0)) * {10**places} + {below}) // nullif(2 * {below}, 0)"
+    units = f"{sign} * ({above} // nullif({below}, 0) * {10**places} + {rest})"
     exact = f"cast(cast({units} as decimal(38, 0)) * {Decimal(1).scaleb(-places):f} as {wanted})"
     is_float = f"'DOUBLE' in (typeof({dividend}), typeof({divisor}))"
     return f"case when {is_float} then cast({dividend} / {divisor} as {wanted}) else {exact} end"
