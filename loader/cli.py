@@ -6,6 +6,7 @@ import functools
 import json
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
@@ -19,7 +20,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from loader import __version__
 from loader.errors import TokenmartError
-from loader.profile import Target, find_project, read_target
+from loader.profile import Target, find_project, read_target, targets_sharing
 
 DONE, FAILED, REJECTED = 0, 1, 3
 console = Console(highlight=False, soft_wrap=True)
@@ -48,6 +49,9 @@ def command(example: str, *, has_target: bool = True) -> Callable[[Command], Com
     def decorate(function: Command) -> Command:
         @functools.wraps(function)
         def run(*args: Any, debug: bool, **options: Any) -> None:
+            if not debug:
+                # of libraries, to their developers
+                warnings.simplefilter("ignore")
             if path := os.environ.get("TOKENMART_DUCKDB_PATH"):
                 # dbt runs in the project's folder, and the path was meant from here
                 os.environ["TOKENMART_DUCKDB_PATH"] = str(Path(path).expanduser().absolute())
@@ -156,6 +160,7 @@ def load(target: Target, dry_run: bool, is_json: bool, max_rejects: int, **readi
 @as_json
 def build(target: Target, full_refresh: bool, is_json: bool) -> int:
     """Build and test the marts with dbt: what has changed, or everything."""
+    _tell_of_sharing(target)
     built = _build(target, full_refresh, is_quiet=is_json)
     if is_json:
         _print_json(built)
@@ -307,6 +312,7 @@ def _load(target: Target, paths: tuple[str, ...], *, is_quiet: bool, **reading: 
 
     found = files.find(paths)
     options = Options(**reading)
+    _tell_of_sharing(target)
     started = dt.datetime.now()
     with _progress(is_quiet) as progress:
         # the sizes of packed files and of standard input say little: then the bar only moves
@@ -324,6 +330,14 @@ def _load(target: Target, paths: tuple[str, ...], *, is_quiet: bool, **reading: 
     if not is_quiet:
         show_load(console, loaded, (dt.datetime.now() - started).total_seconds())
     return loaded
+
+
+def _tell_of_sharing(target: Target) -> None:
+    if others := targets_sharing(target):
+        complaints.print(
+            f"The targets {target.name} and {', '.join(others)} are one schema: what one builds is the other's too."
+            " Give each its own in profiles.yml.",
+        )
 
 
 def _preview(target: Target, paths: tuple[str, ...], is_json: bool, **reading: Any) -> int:

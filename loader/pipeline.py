@@ -24,7 +24,7 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from dlt.pipeline.helpers import retry_load
 
 from loader import contract
-from loader.destinations import Warehouse, advice, connect
+from loader.destinations import Warehouse, advice, connect, in_one_line
 from loader.errors import TokenmartError
 from loader.positions import Position
 from loader.profile import Target
@@ -70,31 +70,20 @@ class Pipeline:
             columns = contract.dlt_columns(name, self.warehouse.hints.get(name, {}))
             schema.update_table(new_table(name, columns=columns))
         source = dlt.source(lambda: dlt.resource(rows, name=SOURCE), schema=schema)()
-        try:
-            self.dlt_pipeline.extract(source, loader_file_format="parquet")
-            self.dlt_pipeline.normalize()
-            if contract.TABLES.keys() - self.warehouse.tables(self.target.raw_schema):
-                # the models want every table to exist, and dlt makes just those that have rows
-                self.warehouse.create_schema(self.target.raw_schema)
-                self.dlt_pipeline.sync_schema()
-                self.warehouse.lay_out(self.target.raw_schema)
-            patience = tenacity.Retrying(
-                stop=tenacity.stop_after_attempt(ATTEMPTS),
-                wait=tenacity.wait_exponential(),
-                retry=tenacity.retry_if_exception_type(PipelineStepFailed) & tenacity.retry_if_exception(retry_load()),
-                reraise=True,
-            )
-            return next(iter(patience(self.dlt_pipeline.load).loads_ids), None)
-        except PipelineStepFailed as error:
-            cause: BaseException = error
-            while cause.__cause__ or cause.__context__:
-                cause = cause.__cause__ or cause.__context__ or cause
-            if isinstance(cause, TokenmartError):
-                raise cause from error
-            raise TokenmartError(
-                f"Loading into {self.warehouse.location} failed, and nothing of it counts: {cause}",
-                advice(self.target, str(cause)) or "Run it again when the cause is mended.",
-            ) from error
+        self.dlt_pipeline.extract(source, loader_file_format="parquet")
+        self.dlt_pipeline.normalize()
+        if contract.TABLES.keys() - self.warehouse.tables(self.target.raw_schema):
+            # the models want every table to exist, and dlt makes just those that have rows
+            self.warehouse.create_schema(self.target.raw_schema)
+            self.dlt_pipeline.sync_schema()
+            self.warehouse.lay_out(self.target.raw_schema)
+        patience = tenacity.Retrying(
+            stop=tenacity.stop_after_attempt(ATTEMPTS),
+            wait=tenacity.wait_exponential(),
+            retry=tenacity.retry_if_exception_type(PipelineStepFailed) & tenacity.retry_if_exception(retry_load()),
+            reraise=True,
+        )
+        return next(iter(patience(self.dlt_pipeline.load).loads_ids), None)
 
 
 @contextmanager
@@ -119,12 +108,28 @@ def open_pipeline(target: Target, *, is_new: bool = False) -> Iterator[Pipeline]
             if not is_new:
                 pipeline.sync_destination()
             yield Pipeline(warehouse, target, pipeline)
-        except BaseException:
+        except BaseException as error:
             # the warehouse may be what has failed: then the folder stays, and tells the next run
             with contextlib.suppress(Exception):
                 _forget(warehouse, target, folder)
+            if isinstance(error, PipelineStepFailed):
+                raise _failure(target, error) from error
             raise
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _failure(target: Target, error: PipelineStepFailed) -> TokenmartError:
+    """What dlt stumbled over, in words."""
+    cause: BaseException = error
+    while cause.__cause__ or cause.__context__:
+        cause = cause.__cause__ or cause.__context__ or cause
+    if isinstance(cause, TokenmartError):
+        return cause
+    message = in_one_line(cause)
+    return TokenmartError(
+        f"The load into {target.name} failed, and nothing of it counts: {message}",
+        advice(target, message) or "Run it again when the cause is mended.",
+    )
 
 
 def _as_contracted(schema: pa.Schema) -> pa.Schema:

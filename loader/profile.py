@@ -1,5 +1,6 @@
 """Reads the warehouse's connection from dbt's profile, rendered as dbt renders it."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -31,6 +32,12 @@ class Target:
     def marts_schema(self) -> str:
         """The schema (dataset, database) that dbt builds the marts in."""
         return str(self.settings.get("schema") or self.settings.get("dataset") or "marts")
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        """Where the marts are, in words that two targets have in common just if they build into one schema."""
+        where = ("path", "host", "port", "account", "project", "dbname", "database")
+        return (self.type, *(str(self.settings.get(key, "")).lower() for key in where), self.marts_schema.lower())
 
     @property
     def raw_schema(self) -> str:
@@ -68,7 +75,25 @@ def read_target(project_folder: Path, name: str | None = None) -> Target:
     settings = _rendered(outputs[name], path)
     if not isinstance(settings, dict) or "type" not in settings:
         raise UsageError(f"{path} has no type for the target {name}.", f"See {EXAMPLE}.")
-    return Target(name, str(settings["type"]), settings, project_folder, folder)
+    target = Target(name, str(settings["type"]), settings, project_folder, folder)
+    if target.marts_schema.lower() == target.raw_schema.lower():
+        raise UsageError(
+            f"The target {name} builds its marts in {target.marts_schema}, where events are landed.",
+            "Give it another schema, or set TOKENMART_RAW_SCHEMA.",
+        )
+    return target
+
+
+def targets_sharing(target: Target) -> list[str]:
+    """The profile's other targets that build into the same schema of the same warehouse."""
+    path = target.profiles_folder / "profiles.yml"
+    others = []
+    for name in _read_yaml(path)[PROFILE]["outputs"].keys() - {target.name}:
+        # what does not render here, for want of a variable, is not in use here
+        with contextlib.suppress(TokenmartError):
+            if read_target(target.project_folder, name).place == target.place:
+                others.append(name)
+    return sorted(others)
 
 
 def _profiles_folder(project_folder: Path) -> Path:

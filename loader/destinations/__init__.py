@@ -9,6 +9,7 @@ from typing import Any
 from loader.errors import TokenmartError
 from loader.profile import Target
 
+MESSAGE_LENGTH = 400
 TYPES = ("duckdb", "postgres", "clickhouse", "bigquery", "snowflake")
 
 
@@ -33,14 +34,20 @@ class Warehouse:
 
 @contextmanager
 def connect(target: Target) -> Iterator[Warehouse]:
-    """Opens the target's warehouse; a TokenmartError of it that gives no advice gets the warehouse's own."""
+    """Opens the target's warehouse; what its driver raises, then or later, becomes a TokenmartError with advice."""
     module = _module(target)
     try:
         with module.connect(target) as warehouse:
             yield warehouse
-    except TokenmartError as error:
-        error.hint = error.hint or advice(target, str(error))
-        raise
+    except module.ERRORS as error:
+        message = in_one_line(error)
+        raise TokenmartError(f"The target {target.name} failed: {message}", advice(target, message)) from error
+
+
+def in_one_line(error: BaseException) -> str:
+    """What an error says, without line breaks, and not longer than people read."""
+    message = " ".join(str(error).split()) or type(error).__name__
+    return message if len(message) <= MESSAGE_LENGTH else f"{message[:MESSAGE_LENGTH]}..."
 
 
 def is_new(target: Target) -> bool:

@@ -7,13 +7,16 @@ from typing import Any
 
 from dbt.adapters.bigquery.clients import create_bigquery_client
 from dbt.adapters.bigquery.credentials import BigQueryCredentials, create_google_credentials
+from dbt_common.exceptions import DbtBaseException
 from google.api_core.exceptions import GoogleAPIError, NotFound
 from google.auth.exceptions import GoogleAuthError
+from google.cloud.bigquery import DEFAULT_RETRY
 
 from loader.destinations import Warehouse
-from loader.errors import TokenmartError
 from loader.profile import Target
 
+CONNECT_SECONDS = 20
+ERRORS = (GoogleAPIError, GoogleAuthError, OSError, DbtBaseException)
 ADVICE = {
     "default credentials": "Log in: gcloud auth application-default login; or name a keyfile in the profile.",
     "invalid_grant": "Log in again, or make a new key: these credentials have ended.",
@@ -21,6 +24,8 @@ ADVICE = {
     "permission": "Let an administrator grant the roles BigQuery Data Editor and BigQuery Job User.",
     "not found: project": "Check the project in the profile.",
     "location": "Give the profile the location that the datasets are in.",
+    "no such file": "Check the path of the keyfile in the profile.",
+    "connection": "Is BigQuery reachable from here, and is api_endpoint right, where the profile has one?",
     "quota": "Wait, or ask for more quota.",
 }
 # of the raw tables: what models read is chosen by load, and expires by day
@@ -40,12 +45,10 @@ def connect(target: Target) -> Iterator[Warehouse]:
         # dlt's client takes another endpoint from here alone
         os.environ["BIGQUERY_EMULATOR_HOST"] = credentials.api_endpoint
     location = f"{credentials.database}"
-    try:
-        google_credentials: Any = create_google_credentials(credentials)
-        client = create_bigquery_client(credentials)
-        client.query_and_wait("select 1")
-    except (GoogleAPIError, GoogleAuthError, OSError, ValueError) as error:
-        raise TokenmartError(f"BigQuery's project {location} cannot be reached: {_first_line(error)}") from error
+    google_credentials: Any = create_google_credentials(credentials)
+    client = create_bigquery_client(credentials)
+    # by itself the client would try for ten minutes
+    client.query_and_wait("select 1", retry=DEFAULT_RETRY.with_timeout(CONNECT_SECONDS), job_retry=None)
     with closing(client):
 
         def query(sql: str) -> list[tuple[Any, ...]]:
@@ -69,7 +72,3 @@ def connect(target: Target) -> Iterator[Warehouse]:
             dataset=target.raw_schema,
             hints=LAYOUT,
         )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

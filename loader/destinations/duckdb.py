@@ -14,6 +14,7 @@ from loader.profile import Target
 
 LOAD_MEMORY = "256MB"  # DuckDB's own default is most of the machine
 LOCK_SECONDS = 10
+ERRORS = (duckdb.Error,)
 ADVICE = {"lock": "Close it in the other program; give a BI tool a copy of the file."}
 
 

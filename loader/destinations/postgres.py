@@ -8,14 +8,16 @@ import adbc_driver_postgresql  # noqa: F401 - without it dlt would fall back to 
 import psycopg2
 
 from loader.destinations import Warehouse, listed_tables
-from loader.errors import TokenmartError
 from loader.profile import Target
 
+ERRORS = (psycopg2.Error,)
 ADVICE = {
     "password authentication failed": "Check user and password in the profile.",
     "no password supplied": "Give the profile a password.",
     "does not exist": "Create it, or name another in the profile: createdb, createuser.",
-    "permission denied": "Let an administrator grant it: grant create on database ... to ...;",
+    "permission denied for database": "Let an administrator: grant create on database ... to ...;",
+    "permission denied for schema": "Let an administrator: grant usage, create on schema ... to ...;",
+    "permission denied": "Let an administrator grant what is missing, or make the user the owner of both schemas.",
     "refused": "Is the server running, and are host and port of the profile right?",
     "could not translate host name": "Check the host in the profile.",
     "timeout expired": "Is the server reachable from here? A firewall may be in between.",
@@ -48,12 +50,7 @@ def connect(target: Target) -> Iterator[Warehouse]:
     if settings.get("role"):
         options["options"] = f"-crole={settings['role']}"
     location = f"{place['host']}:{place['port']}/{database}"
-    try:
-        connection = psycopg2.connect(user=user, dbname=database, **place, **options)
-    except psycopg2.Error as error:
-        message = str(error).strip().splitlines()[-1]
-        raise TokenmartError(f"{location} cannot be reached: {message}") from error
-    with closing(connection):
+    with closing(psycopg2.connect(user=user, dbname=database, **place, **options)) as connection:
         connection.autocommit = True
         connection.cursor().execute("set time zone 'UTC'")
 

@@ -6,17 +6,20 @@ from typing import Any
 
 import snowflake.connector
 from dbt.adapters.snowflake.connections import SnowflakeCredentials
+from dbt_common.exceptions import DbtBaseException
 
 from loader.destinations import Warehouse, listed_tables
-from loader.errors import TokenmartError
 from loader.profile import Target
 
+ERRORS = (snowflake.connector.Error, DbtBaseException)
 ADVICE = {
     "incorrect username or password": "Check user and password, key or token in the profile.",
     "jwt token": "Check user and private key in the profile: the public key must be set for that user.",
     "authenticat": "Check user and password, key or token in the profile.",
     "insufficient privileges": "Let an administrator grant create schema on the database to the profile's role.",
     "does not exist or not authorized": "Check database, warehouse and role in the profile, or have them granted.",
+    "current database": "Check the database in the profile, or have it granted to the profile's role.",
+    "could not connect": "Check the account in the profile. Is Snowflake reachable from here?",
     "no active warehouse": "Name a warehouse in the profile that its role may use.",
     "failed to connect": "Check the account in the profile. Is Snowflake reachable from here?",
     "404 not found": "Check the account in the profile.",
@@ -46,11 +49,7 @@ def connect(target: Target) -> Iterator[Warehouse]:
         **{key: value for key, value in credentials.auth_args().items() if value is not None},  # type: ignore[no-untyped-call]
     }
 
-    try:
-        connection = snowflake.connector.connect(**parameters, autocommit=True)
-    except snowflake.connector.Error as error:
-        raise TokenmartError(f"{location} cannot be reached: {str(error.raw_msg or error).splitlines()[0]}") from error
-    with closing(connection):
+    with closing(snowflake.connector.connect(**parameters, autocommit=True)) as connection:
 
         def query(sql: str) -> list[tuple[Any, ...]]:
             with connection.cursor() as cursor:
