@@ -213,6 +213,23 @@ def status(target: Target, loads: int, is_json: bool) -> int:
     return DONE
 
 
+@command("tokenmart doctor --target duckdb")
+@as_json
+def doctor(target: Target, is_json: bool) -> int:
+    """Look a target over: packages, connection, rights, versions and schemas; and say what to do."""
+    from loader.doctor import examine
+    from loader.screen import show_finding
+
+    findings = []
+    for finding in examine(target):
+        findings.append(finding)
+        if not is_json:
+            show_finding(console, finding)
+    if is_json:
+        _print_json(findings)
+    return DONE if all(finding.is_fine for finding in findings) else FAILED
+
+
 @command("tokenmart rejects --export mended.jsonl")
 @click.option("--reason", help="Only lines rejected for this reason.")
 @click.option(

@@ -72,7 +72,7 @@ class Pipeline:
         source = dlt.source(lambda: dlt.resource(rows, name=SOURCE), schema=schema)()
         self.dlt_pipeline.extract(source, loader_file_format="parquet")
         self.dlt_pipeline.normalize()
-        if contract.TABLES.keys() - self.warehouse.tables(self.target.raw_schema):
+        if contract.TABLES.keys() - self.warehouse.tables(self.target.raw_schema).keys():
             # the models want every table to exist, and dlt makes just those that have rows
             self.warehouse.create_schema(self.target.raw_schema)
             self.dlt_pipeline.sync_schema()
@@ -150,9 +150,9 @@ def _is_running(process_id: int) -> bool:
 def _forget(warehouse: Warehouse, target: Target, folder: Path) -> None:
     """Deletes the rows of a load that never became complete, and then its folder. No model reads such rows."""
     packages = [package.name for package in folder.glob(f"{NAME}/load/*/*") if package.is_dir()]
-    tables = warehouse.tables(target.raw_schema) if packages else set()
+    tables = warehouse.tables(target.raw_schema) if packages else {}
     ids = ", ".join(f"'{load_id}'" for load_id in packages)
-    for name in contract.TABLES.keys() & tables:
+    for name in contract.TABLES.keys() & tables.keys():
         warehouse.query(
             f"delete from {target.raw_schema}.{name} where _dlt_load_id in ({ids})"
             f" and _dlt_load_id not in (select load_id from {target.raw_schema}._dlt_loads)"

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from loader.build import Build
+from loader.doctor import Finding
 from loader.load import Preview
 from loader.reader import Load
 from loader.report import Rows, Status, Summary
@@ -58,6 +59,14 @@ def show_build(console: Console, build: Build) -> None:
         console.print(Text.assemble(("  warned ", "yellow"), warning))
     verdict = "[bold red]Not built[/]" if build.failures else "[bold green]Built[/]"
     console.print(f"{verdict} {build.models} models and seeds, {build.tests} tests, in {build.seconds:.1f} s")
+
+
+def show_finding(console: Console, finding: Finding) -> None:
+    """One line of what was looked at, and one of what to do."""
+    mark = Text(" ok  ", "green") if finding.is_fine else Text("wrong", "bold red")
+    console.print(Text.assemble(mark, "  ", (finding.what, "bold"), ": ", finding.found))
+    if finding.to_do:
+        console.print(Text(f"       {finding.to_do}"))
 
 
 def show_summary(console: Console, summary: Summary, location: str) -> None:

@@ -2,15 +2,16 @@
 with
 
     taken as (
-        select event_id
+        select event_id, 1 as is_taken, 0 as is_request
         from {{ ref("stg_usage__events") }}
         where load_id in (select load_id from {{ ref("loads") }} where batch_id > 0)
-        group by event_id
     ),
 
-    requests as (select event_id, count(*) as times from {{ ref("llm_requests") }} group by event_id)
+    requests as (select event_id, 0 as is_taken, 1 as is_request from {{ ref("llm_requests") }}),
 
-select coalesce(taken.event_id, requests.event_id) as event_id, requests.times
-from taken
-full outer join requests on taken.event_id = requests.event_id
-where taken.event_id is null or requests.event_id is null or requests.times > 1
+    both_sides as (select * from taken union all select * from requests)
+
+select event_id, sum(is_request) as times
+from both_sides
+group by event_id
+having max(is_taken) = 0 or sum(is_request) <> 1

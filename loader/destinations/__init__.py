@@ -17,19 +17,22 @@ TYPES = ("duckdb", "postgres", "clickhouse", "bigquery", "snowflake")
 class Warehouse:
     """An open warehouse: `destination` is dlt's, `query` runs a statement and returns its rows, `location` names it.
 
-    `tables` names the tables of a schema, in lower case; none where there is no such schema. `create_schema` makes one
-    where it is missing, `lay_out` gives the new raw tables what makes them fast to read. `dataset` is what dlt is to
-    call the raw schema, and `hints` what it is to know more of columns, by table and name.
+    `tables` gives the tables of a schema with the names of their columns, in lower case; none where there is no such
+    schema. `create_schema` makes one where it is missing, `lay_out` gives the new raw tables what makes them fast to
+    read. `dataset` is what dlt is to call the raw schema, `hints` what it is to know more of columns, by table and
+    name. `version` asks for the server's; `create_table` makes a table of a name, with one row.
     """
 
     destination: Any
     query: Callable[[str], list[tuple[Any, ...]]]
     location: str
-    tables: Callable[[str], set[str]]
+    tables: Callable[[str], dict[str, set[str]]]
     create_schema: Callable[[str], object]
     lay_out: Callable[[str], object]
     dataset: str
     hints: Mapping[str, Mapping[str, dict[str, Any]]] = field(default_factory=dict)
+    version: str = "select version()"
+    create_table: str = "create table {} as select 1 as id"
 
 
 @contextmanager
@@ -62,14 +65,39 @@ def advice(target: Target, message: str) -> str | None:
     return next((hint for part, hint in hints.items() if part.lower() in message.lower()), None)
 
 
-def listed_tables(query: Callable[[str], list[tuple[Any, ...]]]) -> Callable[[str], set[str]]:
+Query = Callable[[str], list[tuple[Any, ...]]]
+
+
+def listed_tables(query: Query) -> Callable[[str], dict[str, set[str]]]:
     """`Warehouse.tables` for those that have the standard's information schema."""
 
-    def tables(schema: str) -> set[str]:
-        found = query(f"select table_name from information_schema.tables where lower(table_schema) = lower('{schema}')")
-        return {str(name).lower() for (name,) in found}
+    def tables(schema: str) -> dict[str, set[str]]:
+        return grouped(
+            query(
+                "select table_name, column_name from information_schema.columns"
+                f" where lower(table_schema) = lower('{schema}')"
+            )
+        )
 
     return tables
+
+
+def grouped(columns: list[tuple[Any, ...]]) -> dict[str, set[str]]:
+    """Names of columns by their table, of (table, column)."""
+    tables: dict[str, set[str]] = {}
+    for table, column in columns:
+        tables.setdefault(str(table).lower(), set()).add(str(column).lower())
+    return tables
+
+
+def missing_schema(query: Query) -> Callable[[str], object]:
+    """`Warehouse.create_schema` where it takes a right to ask even for one that is there."""
+
+    def create(schema: str) -> None:
+        if not query(f"select 1 from information_schema.schemata where lower(schema_name) = lower('{schema}')"):
+            query(f"create schema {schema}")
+
+    return create
 
 
 def _module(target: Target) -> Any:

@@ -12,7 +12,7 @@ from google.api_core.exceptions import GoogleAPIError, NotFound
 from google.auth.exceptions import GoogleAuthError
 from google.cloud.bigquery import DEFAULT_RETRY
 
-from loader.destinations import Warehouse
+from loader.destinations import Warehouse, grouped
 from loader.profile import Target
 
 CONNECT_SECONDS = 20
@@ -46,7 +46,7 @@ def connect(target: Target) -> Iterator[Warehouse]:
         os.environ["BIGQUERY_EMULATOR_HOST"] = credentials.api_endpoint
     location = f"{credentials.database}"
     google_credentials: Any = create_google_credentials(credentials)
-    client = create_bigquery_client(credentials)
+    client: Any = create_bigquery_client(credentials)
     # by itself the client would try for ten minutes
     client.query_and_wait("select 1", retry=DEFAULT_RETRY.with_timeout(CONNECT_SECONDS), job_retry=None)
     with closing(client):
@@ -54,11 +54,11 @@ def connect(target: Target) -> Iterator[Warehouse]:
         def query(sql: str) -> list[tuple[Any, ...]]:
             return [tuple(row.values()) for row in client.query_and_wait(sql)]
 
-        def tables(schema: str) -> set[str]:
+        def tables(schema: str) -> dict[str, set[str]]:
             try:
-                return {table.table_id.lower() for table in client.list_tables(f"{credentials.database}.{schema}")}
+                return grouped(query(f"select table_name, column_name from {schema}.INFORMATION_SCHEMA.COLUMNS"))
             except NotFound:
-                return set()
+                return {}
 
         yield Warehouse(
             destination=dlt.destinations.bigquery(
@@ -71,4 +71,5 @@ def connect(target: Target) -> Iterator[Warehouse]:
             lay_out=lambda schema: None,
             dataset=target.raw_schema,
             hints=LAYOUT,
+            version="select 'BigQuery'",
         )

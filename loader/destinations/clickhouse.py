@@ -77,4 +77,5 @@ def connect(target: Target) -> Iterator[Warehouse]:
             create_schema=lambda schema: query(f"create database if not exists {schema}"),
             lay_out=lambda schema: None,
             dataset="",
+            create_table="create table {} engine = MergeTree order by id as select 1 as id",
         )

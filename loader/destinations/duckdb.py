@@ -8,7 +8,7 @@ from typing import Any
 
 import duckdb
 
-from loader.destinations import Warehouse, listed_tables
+from loader.destinations import Warehouse, listed_tables, missing_schema
 from loader.errors import TokenmartError
 from loader.profile import Target
 
@@ -41,7 +41,7 @@ def connect(target: Target) -> Iterator[Warehouse]:
             query=query,
             location=str(path(target)),
             tables=listed_tables(query),
-            create_schema=lambda schema: query(f"create schema if not exists {schema}"),
+            create_schema=missing_schema(query),
             lay_out=lambda schema: None,
             dataset=target.raw_schema,
         )

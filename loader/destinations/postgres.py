@@ -7,7 +7,7 @@ from typing import Any
 import adbc_driver_postgresql  # noqa: F401 - without it dlt would fall back to INSERTs, ten times slower
 import psycopg2
 
-from loader.destinations import Warehouse, listed_tables
+from loader.destinations import Warehouse, listed_tables, missing_schema
 from loader.profile import Target
 
 ERRORS = (psycopg2.Error,)
@@ -67,7 +67,7 @@ def connect(target: Target) -> Iterator[Warehouse]:
             query=query,
             location=location,
             tables=listed_tables(query),
-            create_schema=lambda schema: query(f"create schema if not exists {schema}"),
+            create_schema=missing_schema(query),
             lay_out=lambda schema: query(LAYOUT.format(schema=schema)),
             dataset=target.raw_schema,
         )

@@ -8,7 +8,7 @@ import snowflake.connector
 from dbt.adapters.snowflake.connections import SnowflakeCredentials
 from dbt_common.exceptions import DbtBaseException
 
-from loader.destinations import Warehouse, listed_tables
+from loader.destinations import Warehouse, listed_tables, missing_schema
 from loader.profile import Target
 
 ERRORS = (snowflake.connector.Error, DbtBaseException)
@@ -69,7 +69,8 @@ def connect(target: Target) -> Iterator[Warehouse]:
             query=query,
             location=location,
             tables=listed_tables(query),
-            create_schema=lambda schema: query(f"create schema if not exists {schema}"),
+            create_schema=missing_schema(query),
             lay_out=lambda schema: None,
             dataset=target.raw_schema,
+            version="select current_version()",
         )

@@ -1,0 +1,81 @@
+"""Looks a target over: its packages, connection, rights and schemas, and says what to do about what is wrong."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+from loader import contract
+from loader.destinations import Warehouse, advice, connect
+from loader.errors import TokenmartError
+from loader.profile import Target, targets_sharing
+
+PROBE = "tokenmart_doctor"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was looked at, whether it is as it should be, what was found, and what to do about it."""
+
+    what: str
+    is_fine: bool
+    found: str
+    to_do: str | None = None
+
+
+def examine(target: Target) -> Iterator[Finding]:
+    """Everything that a load and a build need, in their order; ends with what makes the rest pointless."""
+    yield Finding("profile", True, f"{target.profiles_folder / 'profiles.yml'}, target {target.name}, {target.type}")
+    if others := targets_sharing(target):
+        yield Finding(
+            "profile", False, f"{', '.join(others)} build into the same schema", "Give each target a schema of its own."
+        )
+    yield Finding("packages", True, ", ".join(_versions(target)))
+    try:
+        with connect(target) as warehouse:
+            server = str(warehouse.query(warehouse.version)[0][0])
+            yield Finding("connection", True, f"{warehouse.location}, {server}")
+            for schema in (target.raw_schema, target.marts_schema):
+                yield _rights(warehouse, target, schema)
+            yield from _landed(warehouse, target)
+            built = warehouse.tables(target.marts_schema)
+            is_built = "llm_requests" in built
+            yield Finding("marts", True, f"{len(built)} tables" if is_built else "not built yet", None)
+    except TokenmartError as error:
+        yield Finding("connection", False, str(error), error.hint)
+
+
+def _versions(target: Target) -> Iterator[str]:
+    for package in ("tokenmart", "dlt", "dbt-core", f"dbt-{target.type}"):
+        try:
+            yield f"{package} {version(package)}"
+        except PackageNotFoundError:
+            yield f"{package} missing"
+
+
+def _rights(warehouse: Warehouse, target: Target, schema: str) -> Finding:
+    """Tries what loading and building do: to make the schema, and in it a table, which goes again."""
+    table = f"{schema}.{PROBE}"
+    try:
+        warehouse.create_schema(schema)
+        warehouse.query(f"drop table if exists {table}")
+        warehouse.query(warehouse.create_table.format(table))
+        warehouse.query(f"drop table {table}")
+    except Exception as error:
+        message = " ".join(str(error).split())
+        return Finding(f"schema {schema}", False, message, advice(target, message))
+    return Finding(f"schema {schema}", True, "tables can be made and dropped")
+
+
+def _landed(warehouse: Warehouse, target: Target) -> Iterator[Finding]:
+    """Whether the raw tables are those of this version."""
+    tables = warehouse.tables(target.raw_schema)
+    if not contract.TABLES.keys() & tables.keys():
+        yield Finding("landed", True, "nothing yet", "Begin with: tokenmart run examples")
+        return
+    for name, columns in contract.TABLES.items():
+        missing = sorted(columns.keys() - tables.get(name, set()))
+        if missing:
+            lacking = f"of an older version: it lacks {', '.join(missing)}"
+            yield Finding(f"table {name}", False, lacking, "The next load adds them.")
+    last = warehouse.query(f"select count(*) from {target.raw_schema}._dlt_loads where status = 0")[0][0]
+    yield Finding("landed", True, f"{last:,} complete loads")
