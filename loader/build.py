@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from loader.destinations import advice
 from loader.errors import TokenmartError
 from loader.profile import Target
 
@@ -22,6 +23,7 @@ class Build:
     seconds: float = 0.0
     failures: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    hint: str | None = None
 
 
 OnNode = Callable[[str, int, int], None]
@@ -66,9 +68,16 @@ def build(target: Target, *, full_refresh: bool, on_node: OnNode) -> Build:
         done.models += str(result.node.resource_type) in ("model", "seed")
         if result.status in FAILED:
             done.failures.append(f"{result.node.name}: {_first_lines(result.message)}")
+            done.hint = done.hint or _advice(target, result.message or "")
         elif result.status == "warn":
             done.warnings.append(f"{result.node.name}: {_first_lines(result.message)}")
     return done
+
+
+def _advice(target: Target, message: str) -> str | None:
+    if "out of sync" in message:
+        return "It was built by an older version. Build it anew: tokenmart build --full-refresh"
+    return advice(target, message)
 
 
 def _disconnect() -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 from loader import contract
-from loader.destinations import Warehouse, advice, connect
+from loader.destinations import Warehouse, advice, is_new
 from loader.errors import TokenmartError
 from loader.profile import Target, targets_sharing
 
@@ -30,8 +30,12 @@ def examine(target: Target) -> Iterator[Finding]:
             "profile", False, f"{', '.join(others)} build into the same schema", "Give each target a schema of its own."
         )
     yield Finding("packages", True, ", ".join(_versions(target)))
+    from loader.pipeline import open_pipeline
+
     try:
-        with connect(target) as warehouse:
+        # as a load does, with dlt's own connection beside ours
+        with open_pipeline(target, is_new=is_new(target)) as pipeline:
+            warehouse = pipeline.warehouse
             server = str(warehouse.query(warehouse.version)[0][0])
             yield Finding("connection", True, f"{warehouse.location}, {server}")
             for schema in (target.raw_schema, target.marts_schema):

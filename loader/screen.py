@@ -55,6 +55,8 @@ def show_build(console: Console, build: Build) -> None:
     """Whether dbt built everything, and what failed."""
     for failure in build.failures:
         console.print(Text.assemble(("  failed ", "red"), failure))
+    if build.hint:
+        console.print(Text(f"  {build.hint}"))
     for warning in build.warnings:
         console.print(Text.assemble(("  warned ", "yellow"), warning))
     verdict = "[bold red]Not built[/]" if build.failures else "[bold green]Built[/]"

@@ -1,0 +1,202 @@
+"""What goes wrong between here and a warehouse: said in words, nothing lost or doubled, mended by the next run."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from conftest import as_line, tokenledger
+from targets import OTHERS, RAW, Engine, engine
+
+from loader import contract
+
+# the settings that are wrong, and what is said of each
+WRONG: dict[str, list[tuple[str, dict[str, Any], str, str]]] = {
+    "postgres": [
+        ("down", {"port": 1}, "refused", "Is the server running"),
+        ("unknown host", {"host": "nowhere.invalid"}, "could not translate host name", "Check the host"),
+        ("wrong password", {"password": "wrong"}, "password authentication failed", "Check user and password"),
+        ("missing database", {"dbname": "missing"}, '"missing" does not exist', "Create it"),
+        ("missing rights", {"user": "reader", "password": "reader"}, "permission denied", "Let an administrator"),
+    ],
+    "clickhouse": [
+        ("down", {"port": 1}, "refused", "Is the server running"),
+        ("native port down", {"native_port": 1}, "refused", "native_port"),
+        ("wrong password", {"password": "wrong"}, "Authentication failed", "Check user and password"),
+    ],
+    "bigquery": [("down", {"api_endpoint": "http://127.0.0.1:1"}, "refused", "Is BigQuery reachable")],
+    "snowflake": [
+        ("down", {"port": 1}, "Could not connect", "Check the account"),
+        ("wrong password", {"password": "wrong"}, "Incorrect username or password", "Check user and password"),
+        ("missing database", {"database": "MISSING"}, "current database", "Check the database"),
+    ],
+}
+CASES = [
+    pytest.param(name, settings, said, hint, id=f"{name}, {what}")
+    for name in OTHERS
+    for what, settings, said, hint in WRONG.get(name, [])
+]
+
+
+@pytest.fixture(scope="module")
+def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Engine]]:
+    """All warehouses, started as they are first asked for."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("loader.destinations.bigquery.CONNECT_SECONDS", 2)
+        managers: list[Any] = []
+        yield _Started(tmp_path_factory, managers)
+        for manager in reversed(managers):
+            manager.__exit__(None, None, None)
+
+
+class _Started(dict[str, Engine]):
+    def __init__(self, folders: pytest.TempPathFactory, managers: list[Any]) -> None:
+        self.folders, self.managers = folders, managers
+
+    def __missing__(self, name: str) -> Engine:
+        manager = engine(name, self.folders.mktemp(name))
+        self.managers.append(manager)
+        self[name] = manager.__enter__()
+        return self[name]
+
+
+def with_settings(on: Engine, folder: Path, **changed: Any) -> Engine:
+    """The same warehouse with other settings in its profile."""
+    profile = yaml.safe_load((on.folder / "profiles.yml").read_text())
+    profile["tokenmart"]["outputs"][on.name].update(changed)
+    (folder / "profiles.yml").write_text(yaml.safe_dump(profile))
+    return Engine(on.name, folder)
+
+
+def write(folder: Path, count: int, name: str = "log.jsonl") -> Path:
+    path = folder / name
+    path.write_bytes(b"".join(as_line(tokenledger(f"{name} {number}")) + b"\n" for number in range(count)))
+    return path
+
+
+def landed(on: Engine) -> tuple[int, int]:
+    """Rows of complete loads, and of others."""
+    status = json.loads(on.run("status", "--json").stdout)
+    return status["events"], status["stray"]
+
+
+@pytest.mark.parametrize(("name", "settings", "said", "hint"), CASES)
+def test_what_is_wrong_is_said_in_words(
+    name: str, settings: dict[str, Any], said: str, hint: str, engines: dict[str, Engine], tmp_path: Path
+) -> None:
+    wrong = with_settings(engines[name], tmp_path, **settings)
+    result = wrong.run("load", write(tmp_path, 3), code=1)
+    lines = result.output.splitlines()
+    assert lines[0].startswith("Failed: ") and said in lines[0]
+    assert lines[1:] and hint in lines[1] and len(lines) == 2
+    examined = wrong.run("doctor", code=1).output
+    assert "wrong" in examined and hint in examined
+    # and with the right settings it goes on
+    right = engines[name]
+    right.clear()
+    right.run("load", tmp_path / "log.jsonl")
+    assert landed(right) == (3, 0)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_load_that_breaks_off_leaves_nothing_and_the_next_one_completes(
+    name: str, engines: dict[str, Engine], tmp_path: Path
+) -> None:
+    on = engines[name]
+    on.clear()
+    on.run("load", write(tmp_path, 5, "first.jsonl"))
+    path = write(tmp_path, 7)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("loader.pipeline.ATTEMPTS", 1)
+        # the rows are there, and what makes them count never comes
+        patch.setattr("dlt.destinations.job_client_impl.SqlJobClientBase.complete_load", broken)
+        result = on.run("load", path, code=1)
+    assert "the line went dead" in result.output.splitlines()[0]
+    assert landed(on) == (5, 0)
+    on.run("load", path)
+    assert landed(on) == (12, 0)
+    assert on.query("select count(*), count(distinct event_id) from {raw}.events") == [(12, 12)]
+
+
+def broken(*_: Any) -> None:
+    raise ConnectionError("the line went dead")
+
+
+def test_a_passing_fault_is_tried_again(engines: dict[str, Engine], tmp_path: Path) -> None:
+    from dlt.destinations.impl.postgres.postgres import PostgresClient
+
+    on = engines["postgres"]
+    on.clear()
+    on.run("load", write(tmp_path, 5, "first.jsonl"))
+    complete, calls = PostgresClient.complete_load, []
+
+    def cut_off(client: PostgresClient, load_id: str) -> None:
+        calls.append(load_id)
+        if len(calls) == 1:
+            own = client.sql_client.native_connection.info.backend_pid
+            on.query(f"select pg_terminate_backend({own})")
+        complete(client, load_id)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PostgresClient, "complete_load", cut_off)
+        on.run("load", write(tmp_path, 7))
+    assert len(calls) == 2
+    assert landed(on) == (12, 0)
+    assert on.query("select count(*), count(distinct event_id) from {raw}.events") == [(12, 12)]
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_raw_tables_of_an_older_version_get_the_new_columns(
+    name: str, engines: dict[str, Engine], tmp_path: Path
+) -> None:
+    on = engines[name]
+    on.clear()
+    older = {table: dict(columns) for table, columns in contract.TABLES.items()}
+    del older["events"]["energy_wh"], older["loaded_files"]["first_offset"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(contract, "TABLES", older)
+        on.run("load", write(tmp_path, 3, "older.jsonl"))
+    examined = on.run("doctor", code=1).output
+    assert "table events: of an older version: it lacks energy_wh" in examined
+    on.run("load", write(tmp_path, 4))
+    on.run("doctor")
+    on.run("build")
+    assert landed(on) == (7, 0)
+    assert on.query("select count(*), count(energy_wh) from {marts}.llm_requests") == [(7, 0)]
+
+
+def test_a_mart_of_an_older_version_is_to_be_built_anew(engines: dict[str, Engine], tmp_path: Path) -> None:
+    on = engines["postgres"]
+    on.clear()
+    on.run("run", write(tmp_path, 3, "older.jsonl"))
+    on.query("alter table {marts}.daily_costs drop column reasoning_tokens")
+    result = on.run("run", write(tmp_path, 4), code=1)
+    assert "tokenmart build --full-refresh" in result.output
+    on.run("build", "--full-refresh")
+    assert on.query("select sum(requests) from {marts}.daily_costs") == [(7,)]
+
+
+def test_two_targets_of_one_schema_are_told_of(engines: dict[str, Engine], tmp_path: Path) -> None:
+    on = engines["postgres"]
+    on.clear()
+    profile = yaml.safe_load((on.folder / "profiles.yml").read_text())
+    outputs = profile["tokenmart"]["outputs"]
+    outputs["twin"] = {**outputs["postgres"], "threads": 1}
+    outputs["other"] = {**outputs["postgres"], "schema": "another"}
+    (tmp_path / "profiles.yml").write_text(yaml.safe_dump(profile))
+    both = Engine("postgres", tmp_path)
+    path = write(tmp_path, 3)
+    assert "postgres and twin are one schema" in both.run("run", path).output
+    assert "twin build into the same schema" in both.run("doctor", code=1).output
+    # the second has what the first has landed: nothing is doubled
+    assert "Nothing new" in both.run("run", path, "--target", "twin").output
+    assert landed(on) == (3, 0)
+    assert "one schema" not in both.run("load", path, "--target", "other").output
+
+
+def test_marts_are_not_built_where_events_are_landed(engines: dict[str, Engine], tmp_path: Path) -> None:
+    mixed = with_settings(engines["postgres"], tmp_path, schema=RAW)
+    result = mixed.run("load", write(tmp_path, 1), code=2)
+    assert "where events are landed" in result.output.splitlines()[0]
