@@ -52,7 +52,7 @@ def failure(mart: Mart, *arguments: str | Path, code: int = 1) -> str:
 
 
 def test_the_commands_are_these() -> None:
-    assert COMMANDS == ["build", "formats", "load", "rejects", "run", "sample", "status"]
+    assert COMMANDS == ["build", "doctor", "formats", "load", "rejects", "run", "sample", "status"]
     assert __version__ in CliRunner().invoke(main, ["--version"]).output
 
 

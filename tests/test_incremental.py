@@ -690,7 +690,7 @@ def change(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new, 1))
 
 
-def test_days_begin_in_the_reporting_time_zone_and_a_new_column_is_appended(empty: Story, project: Path) -> None:
+def test_days_begin_in_the_reporting_time_zone(empty: Story, project: Path) -> None:
     mart, here = empty.mart, ("--project-dir", str(project))
     change(project / "dbt_project.yml", "reporting_time_zone: UTC", "reporting_time_zone: Asia/Shanghai")
     change(project / "dbt_project.yml", "late_data_days: null", "late_data_days: 1")
@@ -702,6 +702,20 @@ def test_days_begin_in_the_reporting_time_zone_and_a_new_column_is_appended(empt
     days = "select cast(usage_date as text), requests from marts.daily_costs_by_model order by 1"
     assert mart.query(days) == [("2026-01-11", 1), ("2026-01-12", 1)]
 
+    later = snapshot(moving, timestamp="2026-01-12T16:00:00Z", output_tokens=77)
+    mart.run("load", mart.write("second.jsonl", later), *here)
+    mart.run("build", *here)
+    assert mart.query(days) == [("2026-01-11", 1), ("2026-01-13", 1)]
+    assert empty.literal_days("compiled/tokenmart/models/marts/daily_costs_by_model.sql") == [
+        "2026-01-12",
+        "2026-01-13",
+    ]
+
+
+def test_a_new_column_wants_the_mart_built_anew(empty: Story, project: Path) -> None:
+    mart, here = empty.mart, ("--project-dir", str(project))
+    mart.run("load", mart.write("first.jsonl", event("a", "2026-01-11T12:00:00", output_tokens=9)), *here)
+    mart.run("build", *here)
     model = project / "models/marts/daily_costs_by_model"
     change(
         model.with_suffix(".sql"),
@@ -713,22 +727,31 @@ def test_days_begin_in_the_reporting_time_zone_and_a_new_column_is_appended(empt
         "      - name: batch_id",
         "      - name: longest_output\n        data_type: bigint\n      - name: batch_id",
     )
-    mart.run(
-        "load",
-        mart.write("second.jsonl", snapshot(moving, timestamp="2026-01-12T16:00:00Z", output_tokens=77)),
-        *here,
-    )
+    mart.run("load", mart.write("second.jsonl", event("b", "2026-01-12T12:00:00", output_tokens=77)), *here)
+    failed = mart.run("build", *here, code=1)
+    assert "tokenmart build --full-refresh" in failed.output
+    mart.run("build", "--full-refresh", *here)
+    longest = "select cast(usage_date as text), longest_output from marts.daily_costs_by_model order by 1"
+    assert mart.query(longest) == [("2026-01-11", 9), ("2026-01-12", 77)]
+
+
+def test_days_that_are_not_kept_go_and_stay_away(empty: Story, project: Path) -> None:
+    mart, here = empty.mart, ("--project-dir", str(project))
+    first, last = event("old", "2026-01-11T12:00:00"), event("young", "2026-01-12T00:00:00")
+    mart.run("load", mart.write("first.jsonl", first, last), *here)
     mart.run("build", *here)
-    assert mart.query(
-        "select cast(usage_date as text), requests, longest_output from marts.daily_costs_by_model order by 1"
-    ) == [
-        ("2026-01-11", 1, None),
-        ("2026-01-13", 1, 77),
-    ]
-    assert empty.literal_days("compiled/tokenmart/models/marts/daily_costs_by_model.sql") == [
-        "2026-01-12",
-        "2026-01-13",
-    ]
+    days = "select cast(usage_date as text) from marts.{} order by 1"
+    assert mart.query(days.format("daily_costs")) == [("2026-01-11",), ("2026-01-12",)]
+
+    kept = (dt.datetime.now(dt.UTC).date() - dt.date(2026, 1, 12)).days
+    change(project / "dbt_project.yml", "retention_days: null", f"retention_days: {kept}")
+    mart.run("load", mart.write("second.jsonl", event("late", "2026-01-10T12:00:00")), *here)
+    for again in ([], ["--full-refresh"]):
+        mart.run("build", *again, *here)
+        for name in ("llm_requests", "request_days", *DAILY):
+            if name != "daily_errors_by_type":
+                assert mart.query(days.format(name)) == [("2026-01-12",)], name
+    assert mart.query("select count(*) from raw_usage.events") == [(3,)]
 
 
 def test_a_wrong_type_in_a_contract_is_refused(empty: Story, project: Path) -> None:

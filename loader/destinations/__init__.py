@@ -12,6 +12,9 @@ from loader.profile import Target
 MESSAGE_LENGTH = 400
 TYPES = ("duckdb", "postgres", "clickhouse", "bigquery", "snowflake")
 
+Query = Callable[[str], list[tuple[Any, ...]]]
+"""Runs a statement and returns its rows."""
+
 
 @dataclass(frozen=True)
 class Warehouse:
@@ -24,7 +27,7 @@ class Warehouse:
     """
 
     destination: Any
-    query: Callable[[str], list[tuple[Any, ...]]]
+    query: Query
     location: str
     tables: Callable[[str], dict[str, set[str]]]
     create_schema: Callable[[str], object]
@@ -63,9 +66,6 @@ def advice(target: Target, message: str) -> str | None:
     """What to do about an error of the target's warehouse, where that is known."""
     hints: dict[str, str] = _module(target).ADVICE
     return next((hint for part, hint in hints.items() if part.lower() in message.lower()), None)
-
-
-Query = Callable[[str], list[tuple[Any, ...]]]
 
 
 def listed_tables(query: Query) -> Callable[[str], dict[str, set[str]]]:

@@ -7,7 +7,7 @@ from typing import Any
 import adbc_driver_postgresql  # noqa: F401 - without it dlt would fall back to INSERTs, ten times slower
 import psycopg2
 
-from loader.destinations import Warehouse, listed_tables, missing_schema
+from loader.destinations import Query, Warehouse, listed_tables, missing_schema
 from loader.profile import Target
 
 ERRORS = (psycopg2.Error,)
@@ -26,10 +26,6 @@ ADVICE = {
 }
 PASSED_ON = ("sslmode", "sslcert", "sslkey", "sslrootcert", "application_name", "keepalives_idle")
 CONNECT_SECONDS = 10
-LAYOUT = """
-    create index on {schema}.events using brin (occurred_at);
-    create index on {schema}.events (_dlt_load_id);
-"""
 
 
 @contextmanager
@@ -68,6 +64,16 @@ def connect(target: Target) -> Iterator[Warehouse]:
             location=location,
             tables=listed_tables(query),
             create_schema=missing_schema(query),
-            lay_out=lambda schema: query(LAYOUT.format(schema=schema)),
+            lay_out=lambda schema: _lay_out(query, schema),
             dataset=target.raw_schema,
         )
+
+
+def _lay_out(query: Query, schema: str) -> None:
+    """Indexes for time and load; where TimescaleDB is there, the events in pieces of a week."""
+    events = f"{schema}.events"
+    if query("select 1 from pg_extension where extname = 'timescaledb'"):
+        pieces = "by_range('occurred_at', interval '7 days')"
+        query(f"select create_hypertable('{events}', {pieces}, create_default_indexes => false, if_not_exists => true)")
+    query(f"create index on {events} using brin (occurred_at)")
+    query(f"create index on {events} (_dlt_load_id)")

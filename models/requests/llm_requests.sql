@@ -70,11 +70,13 @@ with
             cast({{ batch }} as {{ data_type("count") }}) as batch_id
         from {{ ref("stg_usage__events") }}
         {% if is_incremental() %}
-            where {{ is_delivered }}
+            where
+                {{ is_delivered }} {% if first_kept_day() %} and usage_date >= date '{{ first_kept_day() }}' {% endif %}
             union all
             select {{ columns }}, first_usage_date, last_usage_date, batch_id
             from {{ this }}
             where {{ in_days(days) }} and {{ is_again }}
+        {% elif first_kept_day() %} where usage_date >= date '{{ first_kept_day() }}'
         {% endif %}
     ),
 

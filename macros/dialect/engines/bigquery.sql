@@ -15,6 +15,9 @@
 
 {# PERCENTILE_CONT is no aggregate in BigQuery: the two neighbours are picked from the sorted values #}
 {% macro bigquery__percentile(column, p) -%}
+    {%- if var("approximate_percentiles") -%}
+        {%- do return("approx_quantiles(" ~ column ~ ", 1000)[safe_offset(" ~ (p * 1000) | int ~ ")]") -%}
+    {%- endif -%}
     {%- set sorted = "array_agg(" ~ column ~ " ignore nulls order by " ~ column ~ ")" -%}
     {%- set place = p ~ " * (count(" ~ column ~ ") - 1)" -%}
     {%- set below = sorted ~ "[safe_offset(cast(floor(" ~ place ~ ") as int64))]" -%}
@@ -36,6 +39,9 @@
     {% if day %} {% do layout.update(partition_by={"field": day, "data_type": "date"}) %} {% endif %}
     {% if day and not lookups %}
         {% do layout.update(incremental_strategy="insert_overwrite", partitions=[]) %}
+    {% endif %}
+    {% if time and var("retention_days") %}
+        {% do layout.update(partition_expiration_days=var("retention_days") + 2) %}
     {% endif %}
     {% if keys or lookups %} {% do layout.update(cluster_by=(keys + lookups)[:4]) %} {% endif %}
     {% do return(layout) %}

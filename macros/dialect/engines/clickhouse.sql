@@ -31,7 +31,13 @@
 
 {% macro clickhouse__table_layout(day, time, keys, lookups) %}
     {% set order = ([day] if day else []) + (lookups[:1] or keys) %}
-    {% set layout = {"engine": "MergeTree()", "order_by": "(" ~ order | join(", ") ~ ")" if order else "tuple()"} %}
+    {% set layout = {
+        "engine": var("table_engine"),
+        "order_by": "(" ~ order | join(", ") ~ ")" if order else "tuple()",
+    } %}
     {% if day %} {% do layout.update(partition_by="toYYYYMM(" ~ day ~ ")") %} {% endif %}
+    {% if time and var("retention_days") %}
+        {% do layout.update(ttl=day ~ " + interval " ~ (var("retention_days") + 2) ~ " day") %}
+    {% endif %}
     {% do return(layout) %}
 {% endmacro %}

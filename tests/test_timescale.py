@@ -1,0 +1,65 @@
+"""Without TimescaleDB its macros do nothing; where TOKENMART_TEST_TIMESCALE names one, they do their work there."""
+
+import os
+from pathlib import Path
+
+import pytest
+from conftest import as_line, tokenledger
+from dbt.cli.main import dbtRunner
+from targets import Engine, engine
+
+from loader.build import _disconnect
+
+ALL_ON = "{columnstore_after_days: 30, retention_days: 3650, live_usage: true}"
+NAMED = ["timescale"] if "TOKENMART_TEST_TIMESCALE" in os.environ else []
+
+
+def write(folder: Path) -> Path:
+    path = folder / "log.jsonl"
+    lines = [tokenledger(f"e{number}", f"2026-10-{number % 28 + 1:02}T12:00:00Z") for number in range(56)]
+    path.write_bytes(b"".join(as_line(line) + b"\n" for line in lines))
+    return path
+
+
+def dbt(on: Engine, folder: Path, *arguments: str) -> str:
+    """Runs dbt with everything of TimescaleDB asked for; returns the SQL of an inline query, if there is one."""
+    places = ["--profiles-dir", str(on.folder), "--target-path", str(folder / "target"), "--log-path", str(folder)]
+    with on.chosen():
+        outcome = dbtRunner().invoke([*arguments, "--vars", ALL_ON, "--log-level", "none", *places])
+    _disconnect()
+    assert outcome.success, outcome.exception or [result.message for result in outcome.result.results]
+    return str(outcome.result.results[0].node.compiled_code).strip()
+
+
+def test_nothing_is_done_without_the_extension(tmp_path: Path) -> None:
+    with engine("postgres", tmp_path / "engine") as on:
+        on.run("load", write(tmp_path))
+        dbt(on, tmp_path, "build", "--exclude-resource-type", "unit_test")
+        assert dbt(on, tmp_path, "compile", "--inline", "{{ manage_storage('occurred_at') }}") == ""
+        assert on.query("select count(*) from {marts}.llm_requests") == [(56,)]
+        assert on.query("select to_regclass('{marts}.live_usage')") == [(None,)]
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_requests_and_events_lie_in_hypertables(name: str, tmp_path: Path) -> None:
+    with engine(name, tmp_path / "engine") as on:
+        path = write(tmp_path)
+        on.run("load", path)
+        for _ in range(2):
+            dbt(on, tmp_path, "build", "--exclude-resource-type", "unit_test")
+            found = on.query(
+                "select hypertable_schema || '.' || hypertable_name from timescaledb_information.hypertables"
+                " where hypertable_name in ('events', 'llm_requests')"
+            )
+            assert {place.split(".")[1] for (place,) in found} >= {"events", "llm_requests"}
+            assert on.query("select count(*) from {marts}.llm_requests") == [(56,)]
+        licence = on.query("select current_setting('timescaledb.license', true)")[0][0]
+        if licence == "timescale":
+            assert on.query("select sum(requests) from {marts}.live_usage") == [(56,)]
+            jobs = "select count(*) from timescaledb_information.jobs where hypertable_name = 'llm_requests'"
+            assert on.query(jobs)[0][0] >= 2
+        with path.open("ab") as log:
+            log.write(as_line(tokenledger("e1", "2026-10-05T12:00:00Z", output_tokens=999)) + b"\n")
+        on.run("load", path)
+        dbt(on, tmp_path, "build", "--exclude-resource-type", "unit_test")
+        assert on.query("select count(*), max(output_tokens) from {marts}.llm_requests") == [(56, 999)]
