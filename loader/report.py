@@ -111,8 +111,9 @@ def status(warehouse: Warehouse, target: Target, *, loads: int) -> Status:
         taken = f" and load_id not in (select load_id from {marts}.loads where batch_id > 0)"
     return Status(
         events=events,
-        newest_event_at=newest,
-        last_loaded_at=last,
+        # over no rows some warehouses say NULL, some 1970
+        newest_event_at=newest if events else None,
+        last_loaded_at=last if events else None,
         loads=_rows(
             warehouse,
             "select _dlt_load_id, max(loaded_at), count(*), sum(lines_read), sum(lines_landed), sum(lines_skipped),"

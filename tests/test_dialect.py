@@ -372,7 +372,7 @@ CASES = {
     ),
     "data_type": types(),
 }
-DOLLAR = json_text(("$", "do$$lar"))
+DOLLAR = json_text(("$", "do$lar"))
 NOW = "select {{ utc_now() }} as now"
 
 

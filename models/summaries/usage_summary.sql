@@ -5,7 +5,7 @@ with
 
     -- the windows end on the last day that has requests, and on no day in the future
     last_day as (
-        select max(days.usage_date) as last_date
+        select max(cast(days.usage_date as {{ data_type("optional_date") }})) as last_date
         from {{ ref("request_days") }} as days
         where days.requests > 0 and days.usage_date <= {{ local_period("day", utc_now()) }}
     ),
