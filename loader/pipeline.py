@@ -13,6 +13,8 @@ from typing import Any
 
 # dlt reports on its users, and gives Arrow tables no load id, unless it is told
 os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
+# copies in a bucket go with the load
+os.environ["LOAD__TRUNCATE_STAGING_DATASET"] = "true"
 os.environ["NORMALIZE__PARQUET_NORMALIZER__ADD_DLT_LOAD_ID"] = "true"
 os.environ.setdefault("RUNTIME__LOG_LEVEL", "CRITICAL")
 
@@ -25,12 +27,13 @@ from dlt.pipeline.helpers import retry_load
 
 from loader import contract
 from loader.destinations import Warehouse, advice, connect, in_one_line
-from loader.errors import TokenmartError
+from loader.errors import TokenmartError, UsageError
 from loader.positions import Position
 from loader.profile import Target
 
 NAME = "tokenmart"
 SOURCE = "usage"
+STAGED = ("clickhouse", "bigquery", "snowflake")
 ATTEMPTS = 3  # of the whole load step; within each, dlt tries every file several times
 
 
@@ -103,7 +106,11 @@ def open_pipeline(target: Target, *, is_new: bool = False) -> Iterator[Pipeline]
         folder.mkdir(parents=True, exist_ok=True)
         try:
             pipeline = dlt.pipeline(
-                NAME, pipelines_dir=str(folder), destination=warehouse.destination, dataset_name=warehouse.dataset
+                NAME,
+                pipelines_dir=str(folder),
+                destination=warehouse.destination,
+                staging=_bucket(target),
+                dataset_name=warehouse.dataset,
             )
             if not is_new:
                 pipeline.sync_destination()
@@ -130,6 +137,19 @@ def _failure(target: Target, error: PipelineStepFailed) -> TokenmartError:
         f"The load into {target.name} failed, and nothing of it counts: {message}",
         advice(target, message) or "Run it again when the cause is mended.",
     )
+
+
+def _bucket(target: Target) -> Any:
+    """Where files are put for the warehouse to take them from, if TOKENMART_STAGING names a bucket."""
+    url = os.environ.get("TOKENMART_STAGING")
+    if not url:
+        return None
+    if target.type not in STAGED:
+        raise UsageError(
+            f"TOKENMART_STAGING names a bucket, and the target {target.name} ({target.type}) takes no files from one.",
+            f"Unset it; it is for {', '.join(STAGED)}.",
+        )
+    return dlt.destinations.filesystem(url)
 
 
 def _as_contracted(schema: pa.Schema) -> pa.Schema:

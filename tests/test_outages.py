@@ -196,6 +196,22 @@ def test_two_targets_of_one_schema_are_told_of(engines: dict[str, Engine], tmp_p
     assert "one schema" not in both.run("load", path, "--target", "other").output
 
 
+def test_a_bucket_is_for_those_that_take_files_from_one(engines: dict[str, Engine], tmp_path: Path) -> None:
+    from loader.pipeline import open_pipeline
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TOKENMART_STAGING", f"file://{tmp_path}/bucket")
+        refused = engines["postgres"].run("load", write(tmp_path, 1), code=2)
+        assert "takes no files from one" in refused.output.splitlines()[0]
+        with engines["clickhouse"].chosen(), open_pipeline(engines["clickhouse"].target) as pipeline:
+            assert pipeline.dlt_pipeline.staging.config_params["bucket_url"] == f"file://{tmp_path}/bucket"
+        on = engines["clickhouse"]
+        on.clear()
+        on.run("load", write(tmp_path, 3))
+    assert list((tmp_path / "bucket").rglob("*"))
+    assert landed(on) == (3, 0)
+
+
 def test_marts_are_not_built_where_events_are_landed(engines: dict[str, Engine], tmp_path: Path) -> None:
     mixed = with_settings(engines["postgres"], tmp_path, schema=RAW)
     result = mixed.run("load", write(tmp_path, 1), code=2)

@@ -1,9 +1,10 @@
-"""Measures `tokenmart load` beside the usual dlt pipeline and DuckDB's bare read_json, in turn, in one run.
+"""Measures `tokenmart load` beside the usual dlt pipeline and DuckDB's bare read_json, and into other warehouses.
 
     python tests/bench/load.py [--events 1000000] [--slow-events 50000] [--rounds 3]
 
-Each way is a process of its own that makes a new DuckDB file, start-up included. The usual pipeline, a generator of
-dicts, is so slow that it gets only the first --slow-events lines; its seconds are scaled up, less its start-up.
+All ways in turn, in one run. Each is a process of its own that makes a new DuckDB file, or schema, start-up included.
+The usual pipeline, a generator of dicts, is so slow that it gets only the first --slow-events lines; its seconds are
+scaled up, less its start-up. PostgreSQL and ClickHouse are those of the tests, which have this machine to share.
 """
 
 import json
@@ -15,12 +16,17 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import click
 
 PROJECT = Path(__file__).parent.parent.parent
+sys.path.insert(0, str(PROJECT / "tests"))
+
+from targets import engine  # noqa: E402 - it lies beside the tests
+
 NUMBERS = {"duration_ms": "double", "cost_usd": "double", "timestamp": "timestamptz"}
 NUMBERS |= dict.fromkeys(("input_tokens", "output_tokens", "total_tokens", "cached_tokens"), "bigint")
 
@@ -55,19 +61,24 @@ def generator_of_dicts(log: Path, database: Path) -> None:
     pipeline.run(dlt.resource(events, name="events"), write_disposition="append")
 
 
+SERVERS = ("postgres", "clickhouse")
 WAYS = {"read_json": read_json, "generator": generator_of_dicts}
 
 
-def timed(way: str, log: Path) -> tuple[float, int]:
-    """Seconds of one run of a way over a log, and its peak memory in megabytes."""
+def timed(way: str, log: Path, profiles: Path | None = None) -> tuple[float, int]:
+    """Seconds of one run of a way over a log, and its peak memory in megabytes. A way may be a target in `profiles`."""
     with tempfile.TemporaryDirectory() as folder:
         database = Path(folder) / "bench.duckdb"
         command = [sys.executable, __file__, "--way", way, "--log", str(log), "--database", str(database)]
+        script = [sys.executable, "-c", "from loader.cli import main; main()", "load", str(log)]
         if way == "tokenmart":
-            script = "from loader.cli import main; main()"
-            command = [sys.executable, "-c", script, "load", str(log), "--project-dir", str(PROJECT)]
+            command = [*script, "--project-dir", str(PROJECT)]
+        if profiles:
+            command = [*script, "--project-dir", str(PROJECT), "--target", way]
         settings = {
             **os.environ,
+            **({"DBT_PROFILES_DIR": str(profiles)} if profiles else {}),
+            "TOKENMART_RAW_SCHEMA": f"bench_{Path(folder).name.lower()}",
             "TOKENMART_DUCKDB_PATH": str(database),
             "RUNTIME__DLTHUB_TELEMETRY": "false",
         }
@@ -93,7 +104,9 @@ def main(events: int, slow_events: int, rounds: int, way: str | None, log: Path,
         return
     from loader.sample import write_sample
 
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as servers:
+        profiles = Path(folder) / "profiles"
+        started = {name: servers.enter_context(engine(name, profiles / name)) for name in SERVERS}
         print(f"Writing {events:,} events...")
         paths = write_sample(Path(folder), events=events, days=90, seed=1)
         log = Path(folder) / "all.jsonl"
@@ -110,7 +123,7 @@ def main(events: int, slow_events: int, rounds: int, way: str | None, log: Path,
         few.write_bytes(b"".join(head))
         none.write_bytes(head[0])
         del head
-        seconds: dict[str, list[float]] = {"read_json": [], "tokenmart": [], "generator": []}
+        seconds: dict[str, list[float]] = {name: [] for name in ("read_json", "tokenmart", "generator", *SERVERS)}
         memory = 0
         for number in range(rounds):
             print(f"Round {number + 1} of {rounds}...")
@@ -118,6 +131,8 @@ def main(events: int, slow_events: int, rounds: int, way: str | None, log: Path,
             spent, peak = timed("tokenmart", log)
             seconds["tokenmart"].append(spent)
             memory = max(memory, peak)
+            for name in SERVERS:
+                seconds[name].append(timed(name, log, started[name].folder)[0])
             start_up = timed("generator", none)[0]
             seconds["generator"].append(start_up + (timed("generator", few)[0] - start_up) * lines / slow_events)
     medians = {name: statistics.median(values) for name, values in seconds.items()}
@@ -125,6 +140,9 @@ def main(events: int, slow_events: int, rounds: int, way: str | None, log: Path,
     print(f"  dlt, generator of dicts  {medians['generator']:8.1f} s  (scaled up from {slow_events:,} lines)")
     print(f"  tokenmart load           {medians['tokenmart']:8.1f} s  peak memory {memory:,} MB")
     print(f"  DuckDB read_json         {medians['read_json']:8.1f} s")
+    for name in SERVERS:
+        ratio = medians[name] / medians["tokenmart"]
+        print(f"  tokenmart load, {name:<10} {medians[name]:6.1f} s  {ratio:.2f} times DuckDB's")
     print(
         f"tokenmart load is {medians['generator'] / medians['tokenmart']:.0f} times as fast as the generator of dicts,"
     )
