@@ -33,7 +33,6 @@ from loader.profile import Target
 
 NAME = "tokenmart"
 SOURCE = "usage"
-STAGED = ("clickhouse", "bigquery", "snowflake")
 ATTEMPTS = 3  # of the whole load step; within each, dlt tries every file several times
 
 
@@ -109,7 +108,7 @@ def open_pipeline(target: Target, *, is_new: bool = False) -> Iterator[Pipeline]
                 NAME,
                 pipelines_dir=str(folder),
                 destination=warehouse.destination,
-                staging=_bucket(target),
+                staging=_bucket(warehouse, target),
                 dataset_name=warehouse.dataset,
             )
             if not is_new:
@@ -139,15 +138,15 @@ def _failure(target: Target, error: PipelineStepFailed) -> TokenmartError:
     )
 
 
-def _bucket(target: Target) -> Any:
+def _bucket(warehouse: Warehouse, target: Target) -> Any:
     """Where files are put for the warehouse to take them from, if TOKENMART_STAGING names a bucket."""
     url = os.environ.get("TOKENMART_STAGING")
     if not url:
         return None
-    if target.type not in STAGED:
+    if not warehouse.takes_from_buckets:
         raise UsageError(
             f"TOKENMART_STAGING names a bucket, and the target {target.name} ({target.type}) takes no files from one.",
-            f"Unset it; it is for {', '.join(STAGED)}.",
+            "Unset it.",
         )
     return dlt.destinations.filesystem(url)
 

@@ -18,24 +18,28 @@ Query = Callable[[str], list[tuple[Any, ...]]]
 
 @dataclass(frozen=True)
 class Warehouse:
-    """An open warehouse: `destination` is dlt's, `query` runs a statement and returns its rows, `location` names it.
-
-    `tables` gives the tables of a schema with the names of their columns, in lower case; none where there is no such
-    schema. `create_schema` makes one where it is missing, `lay_out` gives the new raw tables what makes them fast to
-    read. `dataset` is what dlt is to call the raw schema, `hints` what it is to know more of columns, by table and
-    name. `version` asks for the server's; `create_table` makes a table of a name, with one row.
-    """
+    """An open warehouse, and what the loader needs to know of its kind."""
 
     destination: Any
+    """dlt's."""
     query: Query
     location: str
+    """What people call it."""
     tables: Callable[[str], dict[str, set[str]]]
+    """The tables of a schema with the names of their columns, in lower case; none where there is no such schema."""
     create_schema: Callable[[str], object]
+    """Makes a schema where it is missing."""
     lay_out: Callable[[str], object]
+    """Gives the new tables of the raw schema what makes them fast to read."""
     dataset: str
+    """What dlt is to call the raw schema."""
     hints: Mapping[str, Mapping[str, dict[str, Any]]] = field(default_factory=dict)
+    """What dlt is to know more of columns, by table and name."""
+    takes_from_buckets: bool = False
     version: str = "select version()"
+    """Asks for the server's version."""
     create_table: str = "create table {} as select 1 as id"
+    """Makes a table of one row, to see whether one may."""
 
 
 @contextmanager
@@ -58,8 +62,8 @@ def in_one_line(error: BaseException) -> str:
 
 def is_new(target: Target) -> bool:
     """Whether nothing can have been loaded into the target, because it does not exist yet."""
-    path = _module(target).path(target) if target.type == "duckdb" else None
-    return path is not None and not path.exists()
+    path_of = getattr(_module(target), "path", None)
+    return path_of is not None and not path_of(target).exists()
 
 
 def advice(target: Target, message: str) -> str | None:

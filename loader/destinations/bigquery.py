@@ -71,5 +71,6 @@ def connect(target: Target) -> Iterator[Warehouse]:
             lay_out=lambda schema: None,
             dataset=target.raw_schema,
             hints=LAYOUT,
+            takes_from_buckets=True,
             version="select 'BigQuery'",
         )

@@ -77,5 +77,6 @@ def connect(target: Target) -> Iterator[Warehouse]:
             create_schema=lambda schema: query(f"create database if not exists {schema}"),
             lay_out=lambda schema: None,
             dataset="",
+            takes_from_buckets=True,
             create_table="create table {} engine = MergeTree order by id as select 1 as id",
         )

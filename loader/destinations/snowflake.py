@@ -73,4 +73,5 @@ def connect(target: Target) -> Iterator[Warehouse]:
             lay_out=lambda schema: None,
             dataset=target.raw_schema,
             version="select current_version()",
+            takes_from_buckets=True,
         )
