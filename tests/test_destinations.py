@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,6 @@ from dbt.adapters.factory import load_plugin
 from dbt.config.profile import Profile
 from dbt.config.renderer import ProfileRenderer
 from dbt_common.context import set_invocation_context
-from google.auth.credentials import Credentials as GoogleCredentials
 
 from loader.cli import main
 from loader.destinations import TYPES, advice, connect
@@ -31,21 +30,23 @@ from loader.profile import EXAMPLE, Target, read_target
 
 # ---------------------------------------------------------------- the example and its ways to log in
 
-SETTING = re.compile(r"( *)# ([a-z_]+): .+")
+# lines that say in words what the commented settings below them are for
+WAY = re.compile(r"^ +# (?P<words>.+)\n(?P<settings>(?: +# [a-z_]+: .+\n)+)", re.MULTILINE)
 VARIABLE = re.compile(r"env_var\('(\w+)'")
 # settings that say how, not where or who: they may stand in the file
 CONSTANTS = {"type", "schema", "dataset", "method", "authenticator", "sslmode", "priority"}
+SECRETS = {"password", "token", "private_key_passphrase"}
 OF_DBT_ITSELF = {"type", "threads"}
 OWN_SETTINGS = {"clickhouse": {"native_port"}}
 
 
-def uncommented(block: str) -> str:
-    """A block of the example without the first `# ` of its lines."""
-    return "".join(line.replace("# ", "", 1) for line in block.splitlines(keepends=True))
+def uncommented(text: str) -> str:
+    """Lines of the example without their first `# `."""
+    return "".join(line.replace("# ", "", 1) for line in text.splitlines(keepends=True))
 
 
 def commented_blocks() -> dict[str, str]:
-    """The uncommented blocks of the example, by the name of their output."""
+    """The blocks of the example, uncommented, by the name of their output."""
     found = {}
     for block in (PROJECT / EXAMPLE).read_text().split("\n\n")[1:]:
         text = uncommented(block.rstrip("\n") + "\n")
@@ -55,26 +56,21 @@ def commented_blocks() -> dict[str, str]:
 
 
 def ways(block: str) -> dict[str, str]:
-    """The block as it is, and with each group of its settings that are commented still, by the group's comment.
+    """The block as it is, and with each group of settings that is still commented in it, by the group's words.
 
-    Settings that the comment names after "instead of" are taken out.
+    What the words name after "instead of" is taken out.
     """
-    found, title, lines = {"as it is": block}, "", block.splitlines()
-    for index, line in enumerate(lines):
-        if not SETTING.fullmatch(line):
-            title = line.strip(" #") if line.lstrip().startswith("#") else title
-        elif not SETTING.fullmatch(lines[index - 1]):
-            group = [index]
-            while group[-1] + 1 < len(lines) and SETTING.fullmatch(lines[group[-1] + 1]):
-                group.append(group[-1] + 1)
-            replaced = re.findall(r"\w+", re.split("[:,]", title.lower().partition("instead of ")[2])[0])
-            kept = [
-                (SETTING.sub(lambda match: match[0].replace("# ", "", 1), text) if number in group else text)
-                for number, text in enumerate(lines)
-                if number in group or not any(text.strip().startswith(f"{key}:") for key in replaced)
-            ]
-            found[title] = "\n".join(kept) + "\n"
+    found = {"as it is": block}
+    for way in WAY.finditer(block):
+        replaced = re.findall(r"\w+", re.split("[:,]", way["words"].lower().partition("instead of ")[2])[0])
+        before, after = (without(part, replaced) for part in (block[: way.start()], block[way.end() :]))
+        found[way["words"][:60]] = before + uncommented(way["settings"]) + after
     return found
+
+
+def without(block: str, settings: list[str]) -> str:
+    """The block without the lines of these settings."""
+    return re.sub(rf"^ {{6}}({'|'.join(settings)}): .+\n", "", block, flags=re.MULTILINE) if settings else block
 
 
 BLOCKS = commented_blocks()
@@ -196,9 +192,25 @@ def test_nothing_secret_or_local_is_in_the_example(way: str) -> None:
     name, block = WAYS[way]
     for setting, value in yaml.safe_load(block)[name].items():
         if isinstance(value, str) and value and setting not in CONSTANTS:
-            assert VARIABLE.search(value)
-        if setting in ("password", "token", "private_key_passphrase") and value:
-            assert "DBT_ENV_SECRET_" in value
+            (variable,) = VARIABLE.findall(value)
+            assert variable.startswith("DBT_ENV_SECRET_") == (setting in SECRETS)
+
+
+def test_the_servers_of_compose_are_where_the_example_looks() -> None:
+    text = (PROJECT / "compose.yaml").read_text()
+    services = yaml.safe_load(text)["services"]
+    assert services.keys() == {"postgres", "timescale", "clickhouse"}
+    for service in services.values():
+        assert re.fullmatch(r"[\w/-]+:\d[\w.-]+", service["image"])
+        assert service["tmpfs"] and service["healthcheck"]["test"]
+        assert all(port.startswith("127.0.0.1:") for port in service["ports"])
+    # the example's defaults: the target and its ports
+    defaults = {name: re.findall(r"_PORT', '(\d+)'", block) for name, block in BLOCKS.items()}
+    assert services["postgres"]["ports"] == [f"127.0.0.1:{port}:{port}" for port in defaults["postgres"]]
+    assert services["clickhouse"]["ports"] == [f"127.0.0.1:{port}:{port}" for port in defaults["clickhouse"][:2]]
+    # how to run the tests against them is said in variables of the example
+    said = set(re.findall(r"([A-Z_]+)=", text)) - {"TOKENMART_TEST_POSTGRES", "TOKENMART_TEST_CLICKHOUSE"}
+    assert said - {"TOKENMART_TEST_TIMESCALE"} <= set(VARIABLE.findall("".join(BLOCKS.values())))
 
 
 # ---------------------------------------------------------------- what reaches the drivers
@@ -224,18 +236,18 @@ class Connections:
             if target.type == "clickhouse":
                 client.insert_file(str(file), "events", "parquet", "none")
 
-    def record(self, name: str, answer: Any = None) -> Callable[..., Any]:
-        """What stands in for a function that opens connections."""
+    def record(self, name: str) -> Callable[..., Any]:
+        """What stands in for a function that opens connections; `arguments` are those without a keyword."""
 
         def connected(*arguments: Any, **options: Any) -> Any:
-            self.opened.setdefault(name, []).append(dict(enumerate(arguments)) | options)  # type: ignore[arg-type]
-            return answer or MagicMock()
+            self.opened.setdefault(name, []).append({"arguments": arguments, **options})
+            return MagicMock()
 
         return connected
 
 
 @pytest.fixture
-def connections(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Connections:
+def connections(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Connections]:
     """Records connections to any warehouse, and opens none."""
     from dbt.adapters.bigquery import credentials as bigquery_credentials
 
@@ -250,9 +262,10 @@ def connections(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Connections:
     ):
         monkeypatch.setattr(name, made.record(name))
     monkeypatch.setattr("loader.destinations.bigquery.create_bigquery_client", made.record("create_bigquery_client"))
-    # dbt keeps what it found at the first time
+    # dbt keeps what it finds at the first time
     bigquery_credentials._create_bigquery_defaults.cache_clear()
-    return made
+    yield made
+    bigquery_credentials._create_bigquery_defaults.cache_clear()
 
 
 @pytest.mark.usefixtures("environment")
@@ -270,7 +283,7 @@ def test_the_loader_and_dlt_connect_with_every_output_of_the_example(
 PASSWORDS = ["word", "", "p@ss:w/o?r#d", "100%25+1", 'it\'s "quoted" \\', "pässwörd", "$HOME `x`", " between spaces "]
 
 
-def from_postgres(dsn: str, **options: Any) -> dict[str, str]:
+def from_postgres(dsn: str, arguments: tuple[()], **options: Any) -> dict[str, str]:
     """What libpq understands of dlt's arguments."""
     from psycopg2.extensions import parse_dsn
 
@@ -342,7 +355,7 @@ CLICKHOUSE_PORTS: dict[str, tuple[dict[str, Any], tuple[int, int]]] = {
 }
 
 
-def from_clickhouse(dsn: str) -> dict[str, Any]:
+def from_clickhouse(dsn: str, arguments: tuple[()]) -> dict[str, Any]:
     """What clickhouse-driver understands of dlt's arguments."""
     from clickhouse_driver.util.helpers import parse_url
 
@@ -499,8 +512,7 @@ def test_snowflake_gets_a_key_without_its_armour(key: rsa.RSAPrivateKey, connect
 
 
 USER_LOGIN = {"type": "authorized_user", "client_id": "a client", "client_secret": "a secret", "refresh_token": "again"}
-SCOPE = "https://www.googleapis.com/auth/bigquery"
-BIGQUERY_LOGINS: dict[str, tuple[dict[str, Any], type[GoogleCredentials] | str, dict[str, Any]]] = {
+BIGQUERY_LOGINS: dict[str, tuple[dict[str, Any], str, dict[str, Any]]] = {
     "gcloud's login": ({"method": "oauth"}, "google.oauth2.credentials", {"refresh_token": "again"}),
     "a key file": (
         {"method": "service-account", "keyfile": "key.json"},
@@ -508,7 +520,7 @@ BIGQUERY_LOGINS: dict[str, tuple[dict[str, Any], type[GoogleCredentials] | str, 
         {"service_account_email": "account@project-of-the-account.iam.gserviceaccount.com"},
     ),
     "what is in it": (
-        {"method": "service-account-json", "keyfile_json": ...},
+        {"method": "service-account-json"},
         "google.oauth2.service_account",
         {"service_account_email": "account@project-of-the-account.iam.gserviceaccount.com"},
     ),
@@ -550,20 +562,21 @@ def test_bigquery_gets_the_login_from_dbt_and_from_dlt(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     settings, kind, expected = BIGQUERY_LOGINS[case]
-    if "keyfile_json" in settings:
+    if settings["method"] == "service-account-json":
         settings = {**settings, "keyfile_json": service_account}
     (folder / "key.json").write_text(json.dumps(service_account))
     (folder / "login.json").write_text(json.dumps(USER_LOGIN))
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(folder / "login.json"))
     own, dlts = connections.of("bigquery", project="a-project", dataset="marts", location="EU", **settings)
     # dbt's client is made from dbt's credentials
-    assert (own[0].database, own[0].location, own[0].method) == ("a-project", "EU", settings["method"])
+    (credentials,) = own["arguments"]
+    assert (credentials.database, credentials.location, credentials.method) == ("a-project", "EU", settings["method"])
     # dlt's gets what dbt made of them
-    assert (dlts[0], dlts["location"]) == ("a-project", "EU")
+    assert (dlts["arguments"], dlts["location"]) == (("a-project",), "EU")
     assert type(dlts["credentials"]).__module__ == kind
     assert {name: getattr(dlts["credentials"], name) for name in expected} == expected
-    if "service_account_email" in expected and "impersonated" not in str(kind):
-        assert SCOPE in dlts["credentials"].scopes
+    if kind == "google.oauth2.service_account":
+        assert "https://www.googleapis.com/auth/bigquery" in dlts["credentials"].scopes
 
 
 def test_bigquery_gets_the_very_credentials_that_dbt_makes(
@@ -810,7 +823,9 @@ SAID: list[tuple[str, str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "said", "advised"), SAID)
+@pytest.mark.parametrize(
+    ("kind", "said", "advised"), SAID, ids=[f"{kind}, {number}" for number, (kind, *_) in enumerate(SAID)]
+)
 def test_there_is_advice_for_what_a_driver_says(kind: str, said: str, advised: str, folder: Path) -> None:
     target = Target("own", kind, {}, folder, folder)
     assert advised in (advice(target, said) or "")

@@ -57,7 +57,7 @@
         "event_id in (select event_id from " ~ ref("stg_usage__events") ~ " where " ~ is_delivered ~ ")"
     ) %}
     {% set days = days_to_write(is_delivered, is_again) if is_delivered != "1 = 0" else [] %}
-    {% do write_bounds(days) %}
+    {% do write_bounds(days, time="occurred_at") %}
 {% endif %}
 
 with

@@ -48,7 +48,7 @@
 {% endmacro %}
 
 {# a mart's days are overwritten as partitions, the requests merged into theirs #}
-{% macro bigquery__write_bounds(days) %}
+{% macro bigquery__write_bounds(days, time) %}
     {% set predicates, partitions = config.get("incremental_predicates"), config.get("partitions") %}
     {% if predicates is not none %}
         {% do predicates.clear() %} {% do predicates.append(in_days(days, "DBT_INTERNAL_DEST.usage_date")) %}

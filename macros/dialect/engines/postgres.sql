@@ -11,14 +11,13 @@
 {# the next run is planned by them: without, a day that was never counted is taken for one row, and joined row by row #}
 {% macro postgres__refresh_statistics() %} analyze {{ this }}{% endmacro %}
 
-{# the requests lie in the order of their instants: those bound the delete too, a day wider for the time zone #}
-{% macro postgres__write_bounds(days) %}
-    {% do default__write_bounds(days) %}
-    {% set predicates = config.get("incremental_predicates") %}
-    {% if predicates is not none and days %}
+{# requests lie in the order of their instants: those bound the delete too, a day wider for the time zone #}
+{% macro postgres__write_bounds(days, time) %}
+    {% do default__write_bounds(days, time) %}
+    {% if time and days %}
         {% set wide = days_around([days | first, days | last], 1) %}
-        {% do predicates.append(
-            "occurred_at >= date '" ~ wide | first ~ "' and occurred_at < date '" ~ wide | last ~ "' + 1"
+        {% do config.get("incremental_predicates").append(
+            time ~ " >= date '" ~ wide | first ~ "' and " ~ time ~ " < date '" ~ wide | last ~ "' + 1"
         ) %}
     {% endif %}
 {% endmacro %}
