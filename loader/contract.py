@@ -66,6 +66,9 @@ FORMAT_COLUMNS: dict[str, Kind] = {
 }
 """What a format may select, beside `line_id`. What it leaves out is NULL."""
 
+INDEXED, INDEXED_BYTES = ("event_id", "user_id"), 2_000
+"""What warehouses find requests by, and how long it may be: an index of PostgreSQL holds no more than 2,704 bytes."""
+
 PROVENANCE_COLUMNS: dict[str, Kind] = {
     "source_format": "text",
     "source_file": "text",
@@ -141,6 +144,8 @@ def conform(selected: Mapping[str, bool], *, keep_content: bool) -> str:
             as_text = f"json_extract_string({name}, '$')"
         texts.append(f"{as_text} as {name}")
         typed.append(f"{_CASTS[kind].format(name)} as {name}")
+        if name in INDEXED:
+            faults.append(f"case when strlen({name}) > {INDEXED_BYTES} then '{name} is longer than 2,000 bytes' end")
         if kind == "tokens":
             faults.append(f"token_fault('{name}', {name})")
         elif kind == "money":

@@ -648,3 +648,11 @@ def test_a_line_too_long_for_extra_lands_with_its_length(monkeypatch: pytest.Mon
 def test_a_line_of_nine_megabytes_lands() -> None:
     (event,) = landed({**tokenledger("e"), "other": "x" * (9 << 20)})
     assert json.loads(event["extra"]).keys() == {"too_long_for_extra"}
+
+
+@pytest.mark.parametrize("column", ["event_id", "user_id"])
+def test_what_requests_are_found_by_is_not_longer_than_an_index_holds(column: str) -> None:
+    (event,) = landed(tokenledger(**{"event_id": "e", column: "é" * 1_000}))
+    assert event[column] == "é" * 1_000
+    found = parsed(tokenledger(**{"event_id": "e", column: "é" * 1_000 + "x"}))
+    assert [row["reason"] for row in found.rejected] == [f"{column} is longer than 2,000 bytes"]

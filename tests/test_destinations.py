@@ -793,6 +793,7 @@ SAID: list[tuple[str, str, str]] = [
         " to enroll.",
         "second factor",
     ),
+    ("snowflake", "Failed to connect to DB. MFA authentication failed: a:443. Timeout", "user and password"),
     ("snowflake", "Failed to connect to DB: a:443. Invalid OAuth access token. [0a1b2c3d]", "token"),
     ("snowflake", "Failed to connect to DB: a:443. Programmatic access token is invalid.", "token"),
     (

@@ -1,4 +1,4 @@
-{{ table_layout(lookups=["session_id"]) }}
+{{ table_layout(keys=["session_id"]) }}
 
 with
 

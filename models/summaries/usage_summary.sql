@@ -1,4 +1,4 @@
-{{ table_layout(lookups=["window_days"]) }}
+{{ table_layout(keys=["window_days"]) }}
 
 -- depends_on: {{ ref('request_days') }}
 with

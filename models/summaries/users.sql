@@ -1,4 +1,4 @@
-{{ table_layout(lookups=["user_id"]) }}
+{{ table_layout(keys=["user_id"]) }}
 
 with daily as (select * from {{ ref("daily_costs_by_user") }})
 

@@ -26,6 +26,7 @@
     {% set indexes = [] %}
     {% for column in ([day] if day else []) + lookups %} {% do indexes.append({"columns": [column]}) %} {% endfor %}
     {% if time %} {% do indexes.append({"columns": [time], "type": "brin"}) %} {% endif %}
-    {% if keys %} {% do indexes.append({"columns": [keys[0], time or day]}) %} {% endif %}
+    {# the marts are small, and a text in them may be longer than an index holds #}
+    {% if time and keys %} {% do indexes.append({"columns": [keys[0], time]}) %} {% endif %}
     {% do return({"indexes": indexes}) %}
 {% endmacro %}
