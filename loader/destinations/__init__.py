@@ -6,8 +6,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from dbt_common.dataclass_schema import ValidationError
+from dbt_common.exceptions import DbtBaseException
+
 from loader.errors import TokenmartError
-from loader.profile import Target
+from loader.profile import EXAMPLE, Target
 
 MESSAGE_LENGTH = 400
 TYPES = ("duckdb", "postgres", "clickhouse", "bigquery", "snowflake")
@@ -51,13 +54,26 @@ def connect(target: Target) -> Iterator[Warehouse]:
             yield warehouse
     except module.ERRORS as error:
         message = in_one_line(error)
-        raise TokenmartError(f"The target {target.name} failed: {message}", advice(target, message)) from error
+        raise TokenmartError(f"The target {target.name} failed: {message}", advice(target, str(error))) from error
 
 
 def in_one_line(error: BaseException) -> str:
     """What an error says, without line breaks, and not longer than people read."""
     message = " ".join(str(error).split()) or type(error).__name__
     return message if len(message) <= MESSAGE_LENGTH else f"{message[:MESSAGE_LENGTH]}..."
+
+
+def credentials(target: Target, kind: Any) -> Any:
+    """dbt's own credentials of that kind, checked as dbt checks them. Raises TokenmartError for what dbt refuses."""
+    settings = {key: value for key, value in target.settings.items() if key not in ("type", "threads")}
+    try:
+        settings = kind.translate_aliases(settings)
+        kind.validate(settings)
+        return kind.from_dict(settings)
+    except (DbtBaseException, ValidationError) as error:
+        message = str(getattr(error, "message", None) or getattr(error, "msg", error))
+        hint = advice(target, message) or f"See {EXAMPLE}."
+        raise TokenmartError(f"dbt refuses the target {target.name}: {' '.join(message.split())}", hint) from error
 
 
 def is_new(target: Target) -> bool:

@@ -12,13 +12,17 @@ from google.api_core.exceptions import GoogleAPIError, NotFound
 from google.auth.exceptions import GoogleAuthError
 from google.cloud.bigquery import DEFAULT_RETRY
 
-from loader.destinations import Warehouse, grouped
+from loader.destinations import Warehouse, grouped, in_one_line
+from loader.destinations import credentials as dbt_credentials
+from loader.errors import TokenmartError
 from loader.profile import Target
 
 CONNECT_SECONDS = 20
 ERRORS = (GoogleAPIError, GoogleAuthError, OSError, DbtBaseException)
 ADVICE = {
     "default credentials": "Log in: gcloud auth application-default login; or name a keyfile in the profile.",
+    "reauthentication": "Log in again: gcloud auth application-default login.",
+    "failed to authenticate": "Log in: gcloud auth application-default login; or name a keyfile in the profile.",
     "invalid_grant": "Log in again, or make a new key: these credentials have ended.",
     "access denied": "Let an administrator grant the roles BigQuery Data Editor and BigQuery Job User.",
     "permission": "Let an administrator grant the roles BigQuery Data Editor and BigQuery Job User.",
@@ -36,16 +40,20 @@ LAYOUT = {"events": {"loaded_at": {"partition": True}, "_dlt_load_id": {"cluster
 def connect(target: Target) -> Iterator[Warehouse]:
     """Connects with dbt-bigquery's own credentials, whatever method the profile names."""
     import dlt
+    from dlt.common.configuration.specs.gcp_credentials import GcpDefaultCredentials
 
-    settings = BigQueryCredentials.translate_aliases(dict(target.settings))
-    credentials = BigQueryCredentials.from_dict(
-        {key: settings[key] for key in settings if key not in ("type", "threads")}
-    )
+    credentials = dbt_credentials(target, BigQueryCredentials)
     if credentials.api_endpoint:
         # dlt's client takes another endpoint from here alone
         os.environ["BIGQUERY_EMULATOR_HOST"] = credentials.api_endpoint
     location = f"{credentials.database}"
-    google_credentials: Any = create_google_credentials(credentials)
+    try:
+        google_credentials: Any = create_google_credentials(credentials)
+    except ValueError as error:
+        raise TokenmartError(
+            f"What the target {target.name} names as the key of a service account is none: {in_one_line(error)}",
+            "Check keyfile or keyfile_json in the profile.",
+        ) from error
     client: Any = create_bigquery_client(credentials)
     # by itself the client would try for ten minutes
     client.query_and_wait("select 1", retry=DEFAULT_RETRY.with_timeout(CONNECT_SECONDS), job_retry=None)
@@ -60,9 +68,13 @@ def connect(target: Target) -> Iterator[Warehouse]:
             except NotFound:
                 return {}
 
+        # by themselves dlt's credentials take few kinds of Google's
+        dlt_credentials: Any = GcpDefaultCredentials()
+        dlt_credentials.parse_native_representation(google_credentials)
+        dlt_credentials.project_id = credentials.database
         yield Warehouse(
             destination=dlt.destinations.bigquery(
-                google_credentials, location=credentials.location or "US", project_id=credentials.database
+                dlt_credentials, location=credentials.location or "US", project_id=credentials.database
             ),
             query=query,
             location=location,

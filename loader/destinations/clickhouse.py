@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from typing import Any
 
 import clickhouse_connect
@@ -23,10 +24,26 @@ ADVICE = {
     "refused": "Is the server running, and are host and port of the profile right? dlt uses native_port too (9000).",
     "name or service not known": "Check the host in the profile.",
     "timed out": "Is the server reachable from here? A firewall may be in between.",
+    "code: 209": "Is the server reachable from here at native_port of the profile? A firewall may be in between.",
+    "certificate": "Check secure, verify, client_cert and client_cert_key in the profile.",
     "memory limit": "Give the server more memory, or load fewer files at a time.",
 }
 # the ports that ClickHouse listens on unless it is told otherwise, without TLS and with
 HTTP_PORTS, NATIVE_PORTS = (8123, 8443), (9000, 9440)
+
+SECONDS = {"connect_timeout": 10, "send_receive_timeout": 300}
+
+
+@contextmanager
+def _client_for_files(**manner: Any) -> Iterator[None]:
+    """Has the HTTP client that dlt opens for files connect in the manner of the profile: dlt's credentials cannot."""
+    module: Any = clickhouse_connect
+    create = module.create_client
+    module.create_client = partial(create, **manner)
+    try:
+        yield
+    finally:
+        module.create_client = create
 
 
 @contextmanager
@@ -37,24 +54,20 @@ def connect(target: Target) -> Iterator[Warehouse]:
 
     settings = target.settings
     host, is_secure = str(settings.get("host", "localhost")), bool(settings.get("secure"))
-    is_native = settings.get("driver") == "native"
+    is_native = settings.get("driver", "native" if settings.get("port") in NATIVE_PORTS else "http") == "native"
     port = int((not is_native and settings.get("port")) or settings.get("http_port") or HTTP_PORTS[is_secure])
     native = int((is_native and settings.get("port")) or settings.get("native_port") or NATIVE_PORTS[is_secure])
     user, password = str(settings.get("user") or "default"), str(settings.get("password") or "")
     location = f"{host}:{port}"
+    seconds = {name: int(settings.get(name) or default) for name, default in SECONDS.items()}
+    verify, certificate = bool(settings.get("verify", True)), settings.get("client_cert")
+    manner: dict[str, Any] = {"verify": verify, **seconds}
+    if certificate:
+        manner |= {"client_cert": certificate, "client_cert_key": settings.get("client_cert_key")}
     client = clickhouse_connect.get_client(
-        host=host,
-        port=port,
-        username=user,
-        password=password,
-        secure=is_secure,
-        verify=bool(settings.get("verify", True)),
-        connect_timeout=int(settings.get("connect_timeout") or 10),
-        send_receive_timeout=int(settings.get("send_receive_timeout") or 300),
-        client_cert=settings.get("client_cert"),
-        client_cert_key=settings.get("client_cert_key"),
+        host=host, port=port, username=user, password=password, secure=is_secure, **manner
     )
-    with closing(client):
+    with closing(client), _client_for_files(**manner):
 
         def query(sql: str) -> list[tuple[Any, ...]]:
             return [tuple(row) for row in client.query(sql).result_rows]
@@ -68,6 +81,12 @@ def connect(target: Target) -> Iterator[Warehouse]:
             port,
         )
         credentials.username, credentials.password, credentials.secure = user, password, 1 if is_secure else 0
+        credentials.connect_timeout, credentials.send_receive_timeout = seconds.values()
+        credentials.query = {"verify": verify}
+        if certificate:
+            credentials.query |= {"certfile": certificate, "keyfile": settings.get("client_cert_key") or certificate}
+        # dlt has nothing to add, and is not to strip the password
+        credentials.__is_resolved__ = True
         engine = "replicated_merge_tree" if settings.get("cluster") else "merge_tree"
         yield Warehouse(
             destination=dlt.destinations.clickhouse(credentials, table_engine_type=engine),

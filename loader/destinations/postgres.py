@@ -6,6 +6,7 @@ from typing import Any
 
 import adbc_driver_postgresql  # noqa: F401 - without it dlt would fall back to INSERTs, ten times slower
 import psycopg2
+import psycopg2.extensions
 
 from loader.destinations import Query, Warehouse, listed_tables, missing_schema
 from loader.profile import Target
@@ -14,6 +15,8 @@ ERRORS = (psycopg2.Error,)
 ADVICE = {
     "password authentication failed": "Check user and password in the profile.",
     "no password supplied": "Give the profile a password.",
+    "no pg_hba.conf entry": "Set sslmode in the profile if the server wants TLS, or have it allowed in pg_hba.conf.",
+    "certificate": "Check sslmode, sslrootcert, sslcert and sslkey in the profile.",
     "does not exist": "Create it, or name another in the profile: createdb, createuser.",
     "permission denied for database": "Let an administrator: grant create on database ... to ...;",
     "permission denied for schema": "Let an administrator: grant usage, create on schema ... to ...;",
@@ -41,7 +44,7 @@ def connect(target: Target) -> Iterator[Warehouse]:
         "password": str(settings.get("password", settings.get("pass", ""))),
     }
     user, database = str(settings.get("user", "")), str(settings.get("dbname", settings.get("database", "")))
-    options = {name: settings[name] for name in PASSED_ON if settings.get(name) is not None}
+    options = {name: settings[name] for name in PASSED_ON if settings.get(name)}
     options["connect_timeout"] = int(settings.get("connect_timeout") or CONNECT_SECONDS)
     if settings.get("role"):
         options["options"] = f"-crole={settings['role']}"
@@ -58,6 +61,11 @@ def connect(target: Target) -> Iterator[Warehouse]:
         credentials = PostgresCredentials()
         for name, value in {**place, "username": user, "database": database, "query": options}.items():
             setattr(credentials, name, value)
+        # the URL that dlt would make of this has no place for sockets, nor for spaces in paths
+        dsn = psycopg2.extensions.make_dsn(user=user, dbname=database, **place, **options)
+        credentials.to_native_representation = lambda: dsn  # type: ignore[method-assign]
+        # dlt has nothing to add, and is not to strip the password
+        credentials.__is_resolved__ = True
         yield Warehouse(
             destination=dlt.destinations.postgres(credentials, create_indexes=False),
             query=query,

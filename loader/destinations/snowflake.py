@@ -8,13 +8,17 @@ import snowflake.connector
 from dbt.adapters.snowflake.connections import SnowflakeCredentials
 from dbt_common.exceptions import DbtBaseException
 
-from loader.destinations import Warehouse, listed_tables, missing_schema
+from loader.destinations import Warehouse, in_one_line, listed_tables, missing_schema
+from loader.destinations import credentials as dbt_credentials
+from loader.errors import TokenmartError
 from loader.profile import Target
 
 ERRORS = (snowflake.connector.Error, DbtBaseException)
 ADVICE = {
     "incorrect username or password": "Check user and password, key or token in the profile.",
     "jwt token": "Check user and private key in the profile: the public key must be set for that user.",
+    "multi-factor": "Use a key pair or a token; or authenticator: username_password_mfa, with a second factor.",
+    "access token": "Check the token in the profile, or make a new one.",
     "authenticat": "Check user and password, key or token in the profile.",
     "insufficient privileges": "Let an administrator grant create schema on the database to the profile's role.",
     "does not exist or not authorized": "Check database, warehouse and role in the profile, or have them granted.",
@@ -33,10 +37,14 @@ def connect(target: Target) -> Iterator[Warehouse]:
     import dlt
     from dlt.destinations.impl.snowflake.configuration import SnowflakeCredentials as DltCredentials
 
-    settings = SnowflakeCredentials.translate_aliases(dict(target.settings))
-    credentials = SnowflakeCredentials.from_dict(
-        {key: settings[key] for key in settings if key not in ("type", "threads")}
-    )
+    credentials = dbt_credentials(target, SnowflakeCredentials)
+    try:
+        login = credentials.auth_args()
+    except (OSError, TypeError, ValueError) as error:
+        raise TokenmartError(
+            f"The private key of the target {target.name} cannot be read: {in_one_line(error)}",
+            "Check private_key_path and private_key_passphrase in the profile.",
+        ) from error
     location = f"{credentials.account}/{credentials.database}"
     parameters = {
         "account": credentials.account,
@@ -46,7 +54,7 @@ def connect(target: Target) -> Iterator[Warehouse]:
         "timezone": "UTC",
         "application": "tokenmart",
         **SECONDS,
-        **{key: value for key, value in credentials.auth_args().items() if value is not None},  # type: ignore[no-untyped-call]
+        **{key: value for key, value in login.items() if value is not None},
     }
 
     with closing(snowflake.connector.connect(**parameters, autocommit=True)) as connection:
@@ -59,11 +67,9 @@ def connect(target: Target) -> Iterator[Warehouse]:
         dlt_credentials = DltCredentials()
         dlt_credentials.database, dlt_credentials.host = credentials.database, credentials.account
         dlt_credentials.username, dlt_credentials.password = credentials.user, credentials.password
-        # what is in the query reaches the connector as it is; without a password dlt wants to hear of another way
+        # what is in the query reaches the connector as it is; dlt has nothing to add, and is not to strip the password
         dlt_credentials.query = parameters
-        dlt_credentials.authenticator = parameters.get("authenticator") or (
-            "snowflake_jwt" if parameters.get("private_key") else None
-        )
+        dlt_credentials.__is_resolved__ = True
         yield Warehouse(
             destination=dlt.destinations.snowflake(dlt_credentials, keep_staged_files=False),
             query=query,

@@ -207,6 +207,31 @@ def add_columns_of_schema() -> None:
     MemoryCatalogRepository.update_table = update_table
 
 
+def start_iso_weeks_on_monday() -> None:
+    """DATE_TRUNC(date, ISOWEEK) is the Monday, a date; DuckDB does not know the unit."""
+    truncate = DuckDBGenerator.datetrunc_sql
+
+    def datetrunc_sql(self: DuckDBGenerator, node: exp.DateTrunc) -> str:
+        if node.unit.name.upper() != "ISOWEEK":
+            return truncate(self, node)
+        day = self.sql(node.this)
+        return f"CAST({day} - (ISODOW({day}) - 1) * INTERVAL 1 DAY AS DATE)"
+
+    DuckDBGenerator.datetrunc_sql = datetrunc_sql
+
+
+def escape_quotes_in_json_paths() -> None:
+    """A path such as '$."it\\'s"' is a text, whose quotes stay escaped when it is written once more."""
+    for generator in (BigQueryGenerator, DuckDBGenerator):
+        write = generator.jsonpath_sql
+
+        def jsonpath_sql(self: Any, node: exp.JSONPath, write: Any = write) -> str:
+            path = write(self, node)
+            return path[:1] + path[1:-1].replace("'", self._escaped_quote_end) + path[-1:]
+
+        generator.jsonpath_sql = jsonpath_sql
+
+
 def report_bignumeric() -> None:
     """A column of more than 9 decimal places is a BIGNUMERIC in the schema of its table."""
     type_name = arrow_bridge.arrow_type_to_bq_type_name
@@ -228,6 +253,8 @@ CORRECTIONS: tuple[Callable[[], None], ...] = (
     alter_tables,
     add_columns_of_schema,
     report_bignumeric,
+    start_iso_weeks_on_monday,
+    escape_quotes_in_json_paths,
 )
 
 

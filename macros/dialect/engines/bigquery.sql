@@ -22,7 +22,7 @@
     {%- set place = p ~ " * (count(" ~ column ~ ") - 1)" -%}
     {%- set below = sorted ~ "[safe_offset(cast(floor(" ~ place ~ ") as int64))]" -%}
     {%- set above = sorted ~ "[safe_offset(cast(ceil(" ~ place ~ ") as int64))]" -%}
-    {{ below }} + ({{ above }} - {{ below }}) * ({{ place }} - floor({{ place }}))
+    ({{ below }} + ({{ above }} - {{ below }}) * ({{ place }} - floor({{ place }})))
 {%- endmacro %}
 
 {% macro bigquery__token_cost(tokens, price) -%}
