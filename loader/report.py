@@ -2,6 +2,7 @@
 
 import base64
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from loader.destinations import Warehouse
@@ -161,4 +162,10 @@ def rejects(warehouse: Warehouse, target: Target, *, reason: str | None, limit: 
 
 
 def _rows(warehouse: Warehouse, query: str, *names: str) -> Rows:
-    return [dict(zip(names, row, strict=True)) for row in warehouse.query(query)]
+    def plain(name: str, value: Any) -> Any:
+        # some warehouses add whole numbers up to decimals
+        return int(value) if isinstance(value, Decimal) and not name.endswith("_usd") else value
+
+    return [
+        {name: plain(name, value) for name, value in zip(names, row, strict=True)} for row in warehouse.query(query)
+    ]

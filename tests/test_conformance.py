@@ -1,5 +1,6 @@
 """One corpus, loaded by the real loader and built by the real models, gives the same marts on every warehouse."""
 
+import dataclasses
 import datetime as dt
 import json
 import re
@@ -19,8 +20,11 @@ from targets import EMULATED, MARTS, OTHERS, Engine, engine, statements_sent
 from warehouses import ENVIRONMENTS, FOLDER, python_of
 from warehouses.snowflake_functions import refused
 
+from loader import report
+from loader.destinations import connect
+
 Row = tuple[Any, ...]
-Marts = dict[str, list[Row]]
+Marts = dict[str, Any]
 
 # what tells of the runs, not of the requests
 OF_THE_RUN = {"batch_id", "load_id", "loaded_at", "first_usage_date", "last_usage_date"}
@@ -49,6 +53,23 @@ def read(on: Engine) -> Marts:
         rows = [tuple(map(plain, row)) for row in on.query(f"select {names} from {{marts}}.{model} {condition}")]
         marts[model] = sorted(rows, key=lambda row: [repr(value) for value in row if not isinstance(value, float)])
     return marts
+
+
+def glance(on: Engine) -> dict[str, Any]:
+    """The summary that `tokenmart run` shows, with floats rounded."""
+    with on.chosen(), connect(on.target) as warehouse:
+        found = dataclasses.asdict(report.summary(warehouse, on.target))
+    return {
+        part: [{name: rounded(value) for name, value in row.items()} for row in ([rows] if part == "totals" else rows)]
+        for part, rows in found.items()
+    }
+
+
+def rounded(value: Any) -> Any:
+    """A float to nine digits, and money to its twelve places; with its type, since 1 and Decimal(1) are equal."""
+    if isinstance(value, float):
+        value = float(f"{value:.9g}")
+    return (type(value).__name__, plain(value))
 
 
 def plain(value: Any) -> Any:
@@ -94,10 +115,10 @@ def build_in_halves(on: Engine, corpus: tuple[Path, Path]) -> None:
 
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory: pytest.TempPathFactory, corpus: tuple[Path, Path]) -> Marts:
-    """DuckDB's marts of the corpus, loaded and built in two halves."""
+    """DuckDB's marts of the corpus, loaded and built in two halves, and their summary."""
     with engine("duckdb", tmp_path_factory.mktemp("duckdb")) as on:
         build_in_halves(on, corpus)
-        return read(on)
+        return {**read(on), "summary": glance(on)}
 
 
 def test_the_reference_is_what_one_build_of_everything_gives(
@@ -115,6 +136,7 @@ class Built:
     name: str
     grown: Marts
     refreshed: Marts
+    summary: dict[str, Any]
     sent: list[str]
     tables: dict[str, dict[str, str]]
 
@@ -136,11 +158,15 @@ def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             tables = {
                 f"test-project.{MARTS}.model_prices": dict(on.query(f"{columns} where table_name = 'model_prices'"))
             }
-        return Built(name, grown, read(on), sent, tables)
+        return Built(name, grown, read(on), glance(on), sent, tables)
 
 
 def test_the_marts_are_those_of_duckdb(built: Built, expected: Marts) -> None:
     assert list(differences(built.grown, expected)) == []
+
+
+def test_the_summary_is_that_of_duckdb(built: Built, expected: Marts) -> None:
+    assert built.summary == expected["summary"]
 
 
 def test_a_full_refresh_changes_nothing(built: Built, expected: Marts) -> None:
