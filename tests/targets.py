@@ -71,6 +71,11 @@ class Engine:
         kind, cascade = ("database", "") if self.target.type == "clickhouse" else ("schema", " cascade")
         for schema in (RAW, MARTS):
             self.query(f"drop {kind} if exists {schema}{cascade}")
+        if self.target.type == "clickhouse":
+            # dbt remembers in this process which databases it has found
+            from dbt.adapters.clickhouse import dbclient
+
+            dbclient._ensured_databases.clear()
 
 
 @contextmanager
