@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 from loader import contract
-from loader.destinations import Warehouse, advice, is_new
+from loader.destinations import Warehouse, advice, in_one_line, is_new
 from loader.errors import TokenmartError
 from loader.profile import Target, targets_sharing
 
@@ -65,8 +65,7 @@ def _rights(warehouse: Warehouse, target: Target, schema: str) -> Finding:
         warehouse.query(warehouse.create_table.format(table))
         warehouse.query(f"drop table {table}")
     except Exception as error:
-        message = " ".join(str(error).split())
-        return Finding(f"schema {schema}", False, message, advice(target, message))
+        return Finding(f"schema {schema}", False, in_one_line(error), advice(target, str(error)))
     return Finding(f"schema {schema}", True, "tables can be made and dropped")
 
 

@@ -32,10 +32,10 @@ class Warehouse:
     """The tables of a schema with the names of their columns, in lower case; none where there is no such schema."""
     create_schema: Callable[[str], object]
     """Makes a schema where it is missing."""
-    lay_out: Callable[[str], object]
-    """Gives the new tables of the raw schema what makes them fast to read."""
     dataset: str
     """What dlt is to call the raw schema."""
+    lay_out: Callable[[str], object] = lambda schema: None
+    """Gives the new tables of the raw schema what makes them fast to read."""
     hints: Mapping[str, Mapping[str, dict[str, Any]]] = field(default_factory=dict)
     """What dlt is to know more of columns, by table and name."""
     takes_from_buckets: bool = False

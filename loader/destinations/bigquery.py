@@ -80,7 +80,6 @@ def connect(target: Target) -> Iterator[Warehouse]:
             location=location,
             tables=tables,
             create_schema=lambda schema: client.create_dataset(f"{credentials.database}.{schema}", exists_ok=True),
-            lay_out=lambda schema: None,
             dataset=target.raw_schema,
             hints=LAYOUT,
             takes_from_buckets=True,

@@ -94,7 +94,6 @@ def connect(target: Target) -> Iterator[Warehouse]:
             location=location,
             tables=listed_tables(query),
             create_schema=lambda schema: query(f"create database if not exists {schema}"),
-            lay_out=lambda schema: None,
             dataset="",
             takes_from_buckets=True,
             create_table="create table {} engine = MergeTree order by id as select 1 as id",

@@ -42,7 +42,6 @@ def connect(target: Target) -> Iterator[Warehouse]:
             location=str(path(target)),
             tables=listed_tables(query),
             create_schema=missing_schema(query),
-            lay_out=lambda schema: None,
             dataset=target.raw_schema,
         )
     finally:

@@ -76,7 +76,6 @@ def connect(target: Target) -> Iterator[Warehouse]:
             location=location,
             tables=listed_tables(query),
             create_schema=missing_schema(query),
-            lay_out=lambda schema: None,
             dataset=target.raw_schema,
             version="select current_version()",
             takes_from_buckets=True,

@@ -1,2 +1,2 @@
-{# What the target calls one of the contract's types: text, date, timestamp (UTC), bigint, double, boolean, money, price. #}
+{# What the target calls one of the contract's types (var types in dbt_project.yml). #}
 {% macro data_type(name) %} {{ return(var("types")[name][target.type]) }}{% endmacro %}
