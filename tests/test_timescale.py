@@ -43,23 +43,30 @@ def hypertables(tmp_path: Path) -> None:
     with engine("timescale", tmp_path / "engine") as on:
         path = write(tmp_path)
         on.run("load", path)
-        for _ in range(2):
-            dbt(on, tmp_path, "build", "--exclude-resource-type", "unit_test")
-            found = on.query(
-                "select hypertable_schema || '.' || hypertable_name from timescaledb_information.hypertables"
-                " where hypertable_name in ('events', 'llm_requests')"
-            )
-            assert {place.split(".")[1] for (place,) in found} >= {"events", "llm_requests"}
-            assert on.query("select count(*) from {marts}.llm_requests") == [(56,)]
         licence = on.query("select current_setting('timescaledb.license', true)")[0][0]
+        build = ("build", "--exclude-resource-type", "unit_test")
+        for more in ((), (), ("--full-refresh",), ()):
+            dbt(on, tmp_path, *build, *more)
+            found = on.query(
+                "select hypertable_name from timescaledb_information.hypertables"
+                " where (hypertable_schema, hypertable_name) in (('{raw}', 'events'), ('{marts}', 'llm_requests'))"
+            )
+            assert {name for (name,) in found} == {"events", "llm_requests"}
+            assert on.query("select count(*) from {marts}.llm_requests") == [(56,)]
+            if licence == "timescale":
+                assert on.query("select sum(requests) from {marts}.live_usage") == [(56,)]
+                policies = (
+                    "select coalesce(config->>'compress_after', config->>'drop_after') as days"
+                    " from timescaledb_information.jobs"
+                    " where hypertable_schema = '{marts}' and hypertable_name = 'llm_requests' order by days"
+                )
+                assert on.query(policies) == [("30 days",), ("3652 days",)]
         if licence == "timescale":
-            assert on.query("select sum(requests) from {marts}.live_usage") == [(56,)]
-            jobs = "select count(*) from timescaledb_information.jobs where hypertable_name = 'llm_requests'"
-            assert on.query(jobs)[0][0] >= 2
+            on.query("select compress_chunk(chunk, true) from show_chunks('{marts}.llm_requests') as chunk")
         with path.open("ab") as log:
             log.write(as_line(tokenledger("e1", "2026-10-05T12:00:00Z", output_tokens=999)) + b"\n")
         on.run("load", path)
-        dbt(on, tmp_path, "build", "--exclude-resource-type", "unit_test")
+        dbt(on, tmp_path, *build)
         assert on.query("select count(*), max(output_tokens) from {marts}.llm_requests") == [(56, 999)]
 
 

@@ -6,7 +6,9 @@
 {% macro postgres__byte_order(text) %} {{ text }} collate "C"{% endmacro %}
 
 {# of what windows rank it expects one row, whatever there are, and would join it row by row: for hours instead of seconds #}
-{% macro postgres__prepare_write() %} select set_config('enable_nestloop', 'off', true){% endmacro %}
+{% macro postgres__prepare_write() %}
+    select set_config('enable_nestloop', 'off', true) {{ postgres__timescale_prepare_write() }}
+{% endmacro %}
 
 {# the next run is planned by them: without, a day that was never counted is taken for one row, and joined row by row #}
 {% macro postgres__refresh_statistics() %} analyze {{ this }}{% endmacro %}

@@ -9,6 +9,13 @@ no more than hypertables, 'timescale' where it has columnstore, policies and con
     {% do return(first_column(query) | first | default("", true)) %}
 {% endmacro %}
 
+{# late events may fall on packed days, of which TimescaleDB would unpack no more than 100,000 rows #}
+{% macro postgres__timescale_prepare_write() -%}
+    {%- if postgres__timescale_licence() == "timescale" -%}
+        , set_config('timescaledb.max_tuples_decompressed_per_dml_transaction', '0', true)
+    {%- endif -%}
+{%- endmacro %}
+
 {% macro postgres__manage_storage(time) -%}
     {%- set licence = postgres__timescale_licence() -%}
     {%- if licence -%}
@@ -22,31 +29,51 @@ no more than hypertables, 'timescale' where it has columnstore, policies and con
             )
         ;
     {%- endif -%}
-    {%- if licence == "timescale" and var("columnstore_after_days") -%}
-        {# written days should lie before: a columnstore refuses to have many rows deleted #}
+    {%- if licence == "timescale" -%}
+        {%- if var("columnstore_after_days") -%} {{ postgres__timescale_columnstore(time) }} {%- endif -%}
+        {{ postgres__timescale_retention(this) }}
+        {%- if var("live_usage") -%} {{ postgres__timescale_live_usage(time) }} {%- endif -%}
+    {%- endif -%}
+{%- endmacro %}
+
+{# A policy keeps the days that it was made with, so it is made anew: the vars may have changed. #}
+{% macro postgres__timescale_columnstore(time) -%}
+    {%- set is_on -%}
+        select 1 from timescaledb_information.hypertables
+        where hypertable_schema = '{{ this.schema }}' and hypertable_name = '{{ this.identifier }}' and compression_enabled
+    {%- endset -%}
+    {# TimescaleDB may refuse to have it set again once rows are packed #}
+    {%- if not first_column(is_on) -%}
         alter table {{ this }} set (
             timescaledb.enable_columnstore = true, timescaledb.segmentby = 'model', timescaledb.orderby = '{{ time }}'
         )
         ;
-        call
-            add_columnstore_policy(
-                '{{ this }}', after => interval '{{ var("columnstore_after_days") }} days', if_not_exists => true
-            )
+    {%- endif -%}
+    call remove_columnstore_policy('{{ this }}', if_exists => true)
+    ;
+    call add_columnstore_policy('{{ this }}', after => interval '{{ var("columnstore_after_days") }} days')
+    ;
+{%- endmacro %}
+
+{# Drops whole pieces of `relation` in between runs, two days behind what the runs delete. #}
+{% macro postgres__timescale_retention(relation) -%}
+    select remove_retention_policy('{{ relation }}', if_exists => true)
+    ;
+    {%- if var("retention_days") -%}
+        select add_retention_policy('{{ relation }}', drop_after => interval '{{ var("retention_days") + 2 }} days')
         ;
     {%- endif -%}
-    {%- if licence == "timescale" and var("retention_days") -%}
-        select
-            add_retention_policy(
-                '{{ this }}', drop_after => interval '{{ var("retention_days") + 2 }} days', if_not_exists => true
-            )
-        ;
-    {%- endif -%}
-    {%- if licence == "timescale" and var("live_usage") -%} {{ postgres__timescale_live_usage(time) }} {%- endif -%}
 {%- endmacro %}
 
 {# A continuous aggregate for dashboards that are looked at all day: what the last runs have added is in it at once. #}
 {% macro postgres__timescale_live_usage(time) -%}
-    create materialized view if not exists {{ this.schema }}.live_usage
+    {%- set live_usage = this.incorporate(path={"identifier": "live_usage"}) -%}
+    {%- if not is_incremental() -%}
+        {# it still hangs on the table that was replaced, and would go with it #}
+        drop materialized view if exists {{ live_usage }}
+        ;
+    {%- endif -%}
+    create materialized view if not exists {{ live_usage }}
     with (timescaledb.continuous, timescaledb.materialized_only = false) as
     select
         time_bucket('15 minutes', {{ time }}) as usage_quarter,
@@ -62,13 +89,16 @@ no more than hypertables, 'timescale' where it has columnstore, policies and con
     group by usage_quarter, provider, model
     with no data
     ;
+    select remove_continuous_aggregate_policy('{{ live_usage }}', if_exists => true)
+    ;
+    {# all that is kept is refreshed where it has changed, but never what was dropped: that would be forgotten here too #}
     select
         add_continuous_aggregate_policy(
-            '{{ this.schema }}.live_usage',
-            start_offset => interval '3 days',
-            end_offset => interval '1 hour',
-            schedule_interval => interval '1 hour',
-            if_not_exists => true
+            '{{ live_usage }}',
+            start_offset => {{ "interval '" ~ var("retention_days") ~ " days'" if var("retention_days") else "null" }},
+            end_offset => interval '1 day',
+            schedule_interval => interval '1 hour'
         )
     ;
+    {{ postgres__timescale_retention(live_usage) }}
 {%- endmacro %}
