@@ -414,11 +414,30 @@ def test_clickhouse_is_waited_for_as_long_as_the_profile_says(connections: Conne
     assert seconds.items() <= from_clickhouse(**dlts).items()
 
 
-@pytest.mark.parametrize(("cluster", "engine"), [({}, "merge_tree"), ({"cluster": "all"}, "replicated_merge_tree")])
+REPLICATED = "Replicated('/clickhouse/databases/raw_usage', '{shard}', '{replica}')"
+CLUSTERS: dict[str, tuple[dict[str, str], str, str]] = {
+    "one server": ({}, "merge_tree", ""),
+    "a cluster": ({"cluster": "all"}, "replicated_merge_tree", f' on cluster "all" engine = {REPLICATED}'),
+    "an engine of one's own": (
+        {"cluster": "all", "database_engine": "Replicated('/own', '{shard}', '{replica}')"},
+        "replicated_merge_tree",
+        " on cluster \"all\" engine = Replicated('/own', '{shard}', '{replica}')",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CLUSTERS)
 @pytest.mark.usefixtures("connections")
-def test_the_tables_of_a_cluster_are_replicated(cluster: dict[str, str], engine: str, folder: Path) -> None:
-    with connect(Target("own", "clickhouse", {"host": "db.example", **cluster}, folder, folder)) as warehouse:
+def test_what_is_landed_on_a_cluster_is_on_each_of_its_servers(
+    case: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, engine, place = CLUSTERS[case]
+    client = MagicMock()
+    monkeypatch.setattr("clickhouse_connect.get_client", lambda **_: client)
+    with connect(Target("own", "clickhouse", {"host": "db.example", **settings}, folder, folder)) as warehouse:
+        warehouse.create_schema("raw_usage")
         assert warehouse.destination.config_params["table_engine_type"] == engine
+    client.query.assert_called_once_with(f"create database if not exists raw_usage{place}")
 
 
 SNOWFLAKE = {

@@ -88,13 +88,22 @@ def connect(target: Target) -> Iterator[Warehouse]:
         # dlt has nothing to add, and is not to strip the password
         credentials.__is_resolved__ = True
         engine = "replicated_merge_tree" if settings.get("cluster") else "merge_tree"
+        place = _place(target)
         yield Warehouse(
             destination=dlt.destinations.clickhouse(credentials, table_engine_type=engine),
             query=query,
             location=location,
             tables=listed_tables(query),
-            create_schema=lambda schema: query(f"create database if not exists {schema}"),
+            create_schema=lambda schema: query(f"create database if not exists {schema}{place}"),
             dataset="",
             takes_from_buckets=True,
             create_table="create table {} engine = MergeTree order by id as select 1 as id",
         )
+
+
+def _place(target: Target) -> str:
+    """Where the raw schema is created and as what: on a cluster so that what dlt makes in it is made on each server."""
+    cluster, engine = target.settings.get("cluster"), target.settings.get("database_engine")
+    if cluster and not engine:
+        engine = f"Replicated('/clickhouse/databases/{target.raw_schema}', '{{shard}}', '{{replica}}')"
+    return (f' on cluster "{cluster}"' if cluster else "") + (f" engine = {engine}" if engine else "")

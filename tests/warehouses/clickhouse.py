@@ -5,7 +5,8 @@
 """ClickHouse from a wheel, on loopback with a password: `clickhouse.py FOLDER` keeps its data below FOLDER.
 
 HTTP is served as far as clickhouse-connect needs it for statements and data to insert, the native protocol as far as
-clickhouse-driver needs it for statements. There is one user, and no grants, query log or replicas.
+clickhouse-driver needs it for statements. There is one user, and no grants or query log; for clusters see
+clickhouse_cluster.py.
 """
 
 import base64
@@ -26,6 +27,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 os.environ["TZ"] = "UTC"  # the engine takes its time zone from here while it is imported
 import chdb
+from clickhouse_cluster import DELETE, on_one_server
 from clickhouse_native import NativeHandler, code_and_text, header_block
 
 HOST = "127.0.0.1"
@@ -35,6 +37,8 @@ PASSWORD = "tokenmart"
 UNLIKE_A_SERVER = "allow_introspection_functions", "implicit_select", "serialize_query_plan", "storage_file_read_method"
 NOT_SETTINGS = {"client_protocol_version", "database", "query", "query_id", "session_id", "wait_end_of_query"}
 CHANGED_SETTINGS = "SELECT name, value FROM system.settings WHERE changed"
+
+IS_DISTRIBUTED = "engine = 'Alias' AND concat(database, '.', name) = replaceAll('{}', '`', '')"
 
 INSERT_OF_DATA = re.compile(rb"\s*(INSERT\s+INTO\s[^\n]*?)\s+FORMAT\s+(\w+)[^\S\n]*\n", re.IGNORECASE)
 SELECT = re.compile(r"[\s(]*(SELECT|WITH)\b", re.IGNORECASE)
@@ -57,8 +61,12 @@ class Session:
 
     def run(self, statement: str | bytes, format_name: str = "TabSeparated", /, **parameters: str) -> bytes:
         """Runs one statement and returns its result, in the format `format_name` where the statement names none."""
+        statement = on_one_server(statement if isinstance(statement, str) else statement.decode())
         if self.connection._conn.classify_query(statement)["statement_count"] > 1:
             raise chdb.ChdbError("Code: 62. DB::Exception: Multi-statements are not allowed. (SYNTAX_ERROR)")
+        deleted_from = DELETE.match(statement)
+        if deleted_from and self.run(f"SELECT 1 FROM system.tables WHERE {IS_DISTRIBUTED.format(deleted_from[1])}"):
+            raise chdb.ChdbError("Code: 48. DB::Exception: A Distributed table has no rows. (NOT_IMPLEMENTED)")
         return self.connection.query(statement, format_name, params=parameters).bytes() or b""
 
     def rows(self, statement: str) -> list[list[Any]]:

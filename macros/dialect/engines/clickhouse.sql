@@ -39,5 +39,36 @@
     {% if time and var("retention_days") %}
         {% do layout.update(ttl=day ~ " + interval " ~ (var("retention_days") + 2) ~ " day") %}
     {% endif %}
+    {% if var("distributed") %}
+        {% do layout.update(
+            materialized="distributed_incremental" if day or lookups else "distributed_table",
+            sharding_key="cityHash64(" ~ (lookups + keys + [day]) | first ~ ")",
+        ) %}
+    {% endif %}
     {% do return(layout) %}
+{% endmacro %}
+
+{# a Distributed table has no rows of its own to delete: each server has a part of them in a table beside it #}
+{% macro clickhouse__stored_rows() -%}
+    {%- if not var("distributed") -%} {{ this }}
+    {%- else -%}
+        {%- set part = this.incorporate(
+            path={
+                "schema": adapter.get_clickhouse_local_db_prefix() ~ this.schema,
+                "identifier": this.identifier ~ adapter.get_clickhouse_local_suffix(),
+            }
+        ) -%}
+        {{ part }} on cluster {{ adapter.get_clickhouse_cluster_name() }}
+    {%- endif -%}
+{%- endmacro %}
+
+{# else each server would join its part of the requests with its part of what is joined, and figures would be missing #}
+{% macro clickhouse__prepare_write() %}
+    {% set name = "prefer_global_in_and_join" %}
+    {% set is_set %} select name from system.settings where name = '{{ name }}' and value = '1' {% endset %}
+    {% if execute and var("distributed") and not first_column(is_set) %}
+        {% do exceptions.raise_compiler_error(
+            "The var distributed needs the profile to say: custom_settings: {" ~ name ~ ": 1, insert_distributed_sync: 1}"
+        ) %}
+    {% endif %}
 {% endmacro %}
