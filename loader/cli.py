@@ -377,7 +377,7 @@ def _build(target: Target, full_refresh: bool, *, is_quiet: bool) -> Any:
 
     with _loaded(target):
         pass
-    with _progress(is_quiet, "{task.description}") as progress:
+    with _alone(target), _progress(is_quiet, "{task.description}") as progress:
         task = progress.add_task("dbt", total=None, rate="")
 
         def tell(description: str, index: int, total: int) -> None:
@@ -387,6 +387,21 @@ def _build(target: Target, full_refresh: bool, *, is_quiet: bool) -> Any:
     if not is_quiet:
         show_build(console, built)
     return built
+
+
+@contextmanager
+def _alone(target: Target) -> Iterator[None]:
+    """Waits for another build of the target to end: what one marks as done, the other may not have seen."""
+    from loader.locks import held
+
+    lock = target.working_folder / "build.lock"
+    with held(lock, wait=False) as is_free:
+        if is_free:
+            yield
+            return
+    complaints.print(f"Another build of {target.name} is under way; this one waits for it.")
+    with held(lock):
+        yield
 
 
 @contextmanager

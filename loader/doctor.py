@@ -29,7 +29,10 @@ def examine(target: Target) -> Iterator[Finding]:
         yield Finding(
             "profile", False, f"{', '.join(others)} build into the same schema", "Give each target a schema of its own."
         )
-    yield Finding("packages", True, ", ".join(_versions(target)))
+    versions = dict(_versions(target))
+    missing = [package for package, found in versions.items() if not found]
+    found = ", ".join(f"{package} {version or 'missing'}" for package, version in versions.items())
+    yield Finding("packages", not missing, found, f"pip install --editable '.[{target.type}]'" if missing else None)
     from loader.pipeline import open_pipeline
 
     try:
@@ -48,12 +51,12 @@ def examine(target: Target) -> Iterator[Finding]:
         yield Finding("connection", False, str(error), error.hint)
 
 
-def _versions(target: Target) -> Iterator[str]:
+def _versions(target: Target) -> Iterator[tuple[str, str | None]]:
     for package in ("tokenmart", "dlt", "dbt-core", f"dbt-{target.type}"):
         try:
-            yield f"{package} {version(package)}"
+            yield package, version(package)
         except PackageNotFoundError:
-            yield f"{package} missing"
+            yield package, None
 
 
 def _rights(warehouse: Warehouse, target: Target, schema: str) -> Finding:

@@ -35,7 +35,8 @@ create macro token_sum(x, y) as
 -- digits to money without a float; the narrow decimal first, because it is ten times as fast to parse
 create macro money(x) as coalesce(cast(try_cast(x as decimal(18, 12)) as decimal(38, 12)), try_cast(x as decimal(38, 12)));
 
-create macro milliseconds(x) as case when number(x) >= 0 and isfinite(number(x)) then number(x) end;
+-- up to some four months: what is longer was not measured in milliseconds, and sums of it would not be exact any more
+create macro milliseconds(x) as case when number(x) between 0 and 1e10 then number(x) end;
 
 -- a running number of milliseconds or of millionths of a dollar, in the notation that the contract reads
 create macro epoch_milliseconds(x) as

@@ -1,9 +1,9 @@
 """Carries Arrow tables to raw_usage with dlt; what is known of former loads lies in the warehouse, not here."""
 
 import contextlib
-import hashlib
 import os
 import shutil
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +21,7 @@ os.environ.setdefault("RUNTIME__LOG_LEVEL", "CRITICAL")
 import dlt
 import pyarrow as pa
 import tenacity
+from dlt.common.exceptions import DltException
 from dlt.common.schema.utils import new_table
 from dlt.pipeline.exceptions import PipelineStepFailed
 from dlt.pipeline.helpers import retry_load
@@ -28,6 +29,7 @@ from dlt.pipeline.helpers import retry_load
 from loader import contract
 from loader.destinations import Warehouse, advice, connect, in_one_line
 from loader.errors import TokenmartError, UsageError
+from loader.locks import held
 from loader.positions import Position
 from loader.profile import Target
 
@@ -95,14 +97,12 @@ def open_pipeline(target: Target, *, is_new: bool = False) -> Iterator[Pipeline]
     The working folder begins empty, so that the warehouse alone says what was loaded, and no two targets share one. It
     goes when the load is complete, or when the rows of a broken one are deleted: if need be by a later run.
     """
-    with connect(target) as warehouse:
-        settings = hashlib.sha256(repr(sorted(target.settings.items())).encode()).hexdigest()[:12]
-        folders = target.project_folder / ".tokenmart" / f"{target.name}-{settings}"
-        for dead in folders.glob("load-*"):
-            if not _is_running(int(dead.name.removeprefix("load-"))):
-                _forget(warehouse, target, dead)
-        folder = folders / f"load-{os.getpid()}"
-        folder.mkdir(parents=True, exist_ok=True)
+    with connect(target) as warehouse, _folder(target) as folder:
+        for other in folder.parent.glob("load-*"):
+            with held(_lock(other), wait=False) as is_dead:
+                # it may have gone since
+                if is_dead and other.exists():
+                    _forget(warehouse, target, other)
         try:
             pipeline = dlt.pipeline(
                 NAME,
@@ -118,24 +118,42 @@ def open_pipeline(target: Target, *, is_new: bool = False) -> Iterator[Pipeline]
             # the warehouse may be what has failed: then the folder stays, and tells the next run
             with contextlib.suppress(Exception):
                 _forget(warehouse, target, folder)
-            if isinstance(error, PipelineStepFailed):
+            if isinstance(error, DltException):
                 raise _failure(target, error) from error
             raise
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove(folder)
 
 
-def _failure(target: Target, error: PipelineStepFailed) -> TokenmartError:
+@contextmanager
+def _folder(target: Target) -> Iterator[Path]:
+    """A new folder for a load, whose lock says as long as it is held that the load is under way."""
+    folder = target.working_folder / f"load-{uuid.uuid4().hex}"
+    with held(_lock(folder)):
+        folder.mkdir()
+        yield folder
+
+
+def _lock(folder: Path) -> Path:
+    return folder.with_name(f"of-{folder.name}.lock")
+
+
+def _remove(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    if not folder.exists():
+        _lock(folder).unlink(missing_ok=True)
+
+
+def _failure(target: Target, error: BaseException) -> TokenmartError:
     """What dlt stumbled over, in words."""
-    cause: BaseException = error
-    while cause.__cause__ or cause.__context__:
-        cause = cause.__cause__ or cause.__context__ or cause
-    if isinstance(cause, TokenmartError):
-        return cause
-    message = in_one_line(cause)
-    return TokenmartError(
-        f"The load into {target.name} failed, and nothing of it counts: {message}",
-        advice(target, message) or "Run it again when the cause is mended.",
-    )
+    cause = error
+    while not isinstance(cause, TokenmartError):
+        if not (deeper := cause.__cause__ or cause.__context__):
+            return TokenmartError(
+                f"The load into {target.name} failed, and nothing of it counts: {in_one_line(cause)}",
+                advice(target, str(cause)) or "Run it again when the cause is mended.",
+            )
+        cause = deeper
+    return cause
 
 
 def _bucket(warehouse: Warehouse, target: Target) -> Any:
@@ -156,24 +174,18 @@ def _as_contracted(schema: pa.Schema) -> pa.Schema:
     return pa.schema([field.with_nullable(field.name not in contract.REQUIRED) for field in schema])
 
 
-def _is_running(process_id: int) -> bool:
-    try:
-        os.kill(process_id, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return process_id != os.getpid()
-
-
 def _forget(warehouse: Warehouse, target: Target, folder: Path) -> None:
     """Deletes the rows of a load that never became complete, and then its folder. No model reads such rows."""
-    packages = [package.name for package in folder.glob(f"{NAME}/load/*/*") if package.is_dir()]
+    packages = {package.name for package in folder.glob(f"{NAME}/load/*/*") if package.is_dir()}
     tables = warehouse.tables(target.raw_schema) if packages else {}
-    ids = ", ".join(f"'{load_id}'" for load_id in packages)
-    for name in contract.TABLES.keys() & tables.keys():
-        warehouse.query(
-            f"delete from {target.raw_schema}.{name} where _dlt_load_id in ({ids})"
-            f" and _dlt_load_id not in (select load_id from {target.raw_schema}._dlt_loads)"
-        )
-    shutil.rmtree(folder)
+    if "_dlt_loads" in tables:
+        # apart, because replicated tables of ClickHouse refuse to delete by what another query finds
+        complete = f"select load_id from {target.raw_schema}._dlt_loads where load_id in ({_literals(packages)})"
+        packages -= {load_id for (load_id,) in warehouse.query(complete)}
+    for name in contract.TABLES.keys() & tables.keys() if packages else ():
+        warehouse.query(f"delete from {target.raw_schema}.{name} where _dlt_load_id in ({_literals(packages)})")
+    _remove(folder)
+
+
+def _literals(texts: set[str]) -> str:
+    return ", ".join(f"'{text}'" for text in sorted(texts))

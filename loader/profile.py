@@ -1,8 +1,10 @@
 """Reads the warehouse's connection from dbt's profile, rendered as dbt renders it."""
 
 import contextlib
+import hashlib
 import json
 import os
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +18,8 @@ from loader.errors import TokenmartError, UsageError
 
 PROFILE = "tokenmart"
 EXAMPLE = "profiles.example.yml"
+# what dbt, dlt and the loader write alike, with quotes or without
+RAW_NAME, MARTS_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*"), re.compile(r"[a-zA-Z0-9_]+")
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,12 @@ class Target:
     def raw_schema(self) -> str:
         """The schema (dataset, database) that events are landed in."""
         return os.environ.get("TOKENMART_RAW_SCHEMA", "raw_usage")
+
+    @property
+    def working_folder(self) -> Path:
+        """Where processes that load into the same schemas keep what they work on, whatever they log in with."""
+        place = hashlib.sha256(repr((self.place, self.raw_schema)).encode()).hexdigest()[:12]
+        return self.project_folder / ".tokenmart" / f"{self.name}-{place}"
 
 
 def find_project(start: Path, *, is_named: bool = False) -> Path:
@@ -76,6 +86,16 @@ def read_target(project_folder: Path, name: str | None = None) -> Target:
     if not isinstance(settings, dict) or "type" not in settings:
         raise UsageError(f"{path} has no type for the target {name}.", f"See {EXAMPLE}.")
     target = Target(name, str(settings["type"]), settings, project_folder, folder)
+    if not RAW_NAME.fullmatch(target.raw_schema):
+        raise UsageError(
+            f"TOKENMART_RAW_SCHEMA is {target.raw_schema!r}, which is no name for a schema here.",
+            "Take small letters, digits and single underscores, a letter first.",
+        )
+    if not MARTS_NAME.fullmatch(target.marts_schema):
+        raise UsageError(
+            f"The target {name} builds its marts in {target.marts_schema!r}, which is no name for a schema here.",
+            "Take letters, digits and underscores.",
+        )
     if target.marts_schema.lower() == target.raw_schema.lower():
         raise UsageError(
             f"The target {name} builds its marts in {target.marts_schema}, where events are landed.",
@@ -114,6 +134,8 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text())
         json.dumps(content, default=str)
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not UTF-8.", f"See {EXAMPLE}.") from error
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} has no end: an alias in it refers to itself.") from error
     except yaml.YAMLError as error:

@@ -1,5 +1,6 @@
 """BigQuery: parquet files go in by load jobs, which cost nothing."""
 
+import dataclasses
 import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -11,6 +12,7 @@ from dbt_common.exceptions import DbtBaseException
 from google.api_core.exceptions import GoogleAPIError, NotFound
 from google.auth.exceptions import GoogleAuthError
 from google.cloud.bigquery import DEFAULT_RETRY
+from requests.exceptions import ConnectionError as NotReached
 
 from loader.destinations import Warehouse, grouped, in_one_line
 from loader.destinations import credentials as dbt_credentials
@@ -18,7 +20,7 @@ from loader.errors import TokenmartError
 from loader.profile import Target
 
 CONNECT_SECONDS = 20
-ERRORS = (GoogleAPIError, GoogleAuthError, OSError, DbtBaseException)
+ERRORS = (GoogleAPIError, GoogleAuthError, NotReached, DbtBaseException)
 ADVICE = {
     "default credentials": "Log in: gcloud auth application-default login; or name a keyfile in the profile.",
     "reauthentication": "Log in again: gcloud auth application-default login.",
@@ -32,7 +34,7 @@ ADVICE = {
     "connection": "Is BigQuery reachable from here, and is api_endpoint right, where the profile has one?",
     "quota": "Wait, or ask for more quota.",
 }
-# of the raw tables: what models read is chosen by load, and expires by day
+# of the raw tables: what models read is chosen by load
 LAYOUT = {"events": {"loaded_at": {"partition": True}, "_dlt_load_id": {"cluster": True}}}
 
 
@@ -49,12 +51,13 @@ def connect(target: Target) -> Iterator[Warehouse]:
     location = f"{credentials.database}"
     try:
         google_credentials: Any = create_google_credentials(credentials)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         raise TokenmartError(
             f"What the target {target.name} names as the key of a service account is none: {in_one_line(error)}",
             "Check keyfile or keyfile_json in the profile.",
         ) from error
-    client: Any = create_bigquery_client(credentials)
+    # names without a project are looked for in that of the client
+    client: Any = create_bigquery_client(dataclasses.replace(credentials, execution_project=credentials.database))
     # by itself the client would try for ten minutes
     client.query_and_wait("select 1", retry=DEFAULT_RETRY.with_timeout(CONNECT_SECONDS), job_retry=None)
     with closing(client):

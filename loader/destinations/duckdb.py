@@ -15,7 +15,7 @@ from loader.profile import Target
 LOAD_MEMORY = "256MB"  # DuckDB's own default is most of the machine
 LOCK_SECONDS = 10
 ERRORS = (duckdb.Error,)
-ADVICE = {"lock": "Close it in the other program; give a BI tool a copy of the file."}
+ADVICE = {"could not set lock": "Close it in the other program; give a BI tool a copy of the file."}
 
 
 def path(target: Target) -> Path:
@@ -60,7 +60,7 @@ def _opened(target: Target) -> Any:
         try:
             return duckdb.connect(str(file), config=config)
         except duckdb.IOException as error:
-            if "lock" not in str(error):
+            if "Could not set lock" not in str(error):
                 raise TokenmartError(f"{file} cannot be opened: {error}") from error
             if time.monotonic() > deadline:
                 raise TokenmartError(

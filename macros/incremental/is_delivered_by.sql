@@ -4,7 +4,7 @@ sessions, because a total that arrives late changes what the next one added.
 #}
 {% macro is_delivered_by(loads) %}
     {% if not loads %} {% do return("1 = 0") %} {% endif %}
-    {% set is_new = "load_id in ('" ~ loads | join("', '") ~ "')" %}
+    {% set is_new = "load_id in (" ~ literals(loads) ~ ")" %}
     {% set sessions %}
         select coalesce(session_id, '') from {{ ref("stg_usage__events") }} where is_running_total and {{ is_new }}
     {% endset %}

@@ -52,7 +52,9 @@
 ) | join(", ") %}
 {% set batch = this_batch() %}
 {% if is_incremental() %}
-    {% set is_delivered = is_delivered_by(new_loads()) %}
+    {% set loads = new_loads() %}
+    {% do config.get("meta").update(new_loads=loads) %}
+    {% set is_delivered = is_delivered_by(loads) %}
     {% set is_again = (
         "event_id in (select event_id from " ~ ref("stg_usage__events") ~ " where " ~ is_delivered ~ ")"
     ) %}

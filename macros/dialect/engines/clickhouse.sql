@@ -48,6 +48,18 @@
     {% do return(layout) %}
 {% endmacro %}
 
+{# else each server would join its part of the requests with its part of what is joined, and figures would be missing #}
+{% macro clickhouse__prepare_write() %}
+    {% if execute and var("distributed") %}
+        {% set query = "select value from system.settings where name = 'prefer_global_in_and_join'" %}
+        {% if first_column(query) != ["1"] %}
+            {% do exceptions.raise_compiler_error(
+                "distributed needs prefer_global_in_and_join: 1 among the custom_settings of the profile"
+            ) %}
+        {% endif %}
+    {% endif %}
+{% endmacro %}
+
 {# a Distributed table has no rows of its own to delete: each server has a part of them in a table beside it #}
 {% macro clickhouse__stored_rows() -%}
     {%- if not var("distributed") -%} {{ this }}
@@ -58,17 +70,6 @@
                 "identifier": this.identifier ~ adapter.get_clickhouse_local_suffix(),
             }
         ) -%}
-        {{ part }} on cluster {{ adapter.get_clickhouse_cluster_name() }}
+        {{ part ~ " on cluster " ~ adapter.get_clickhouse_cluster_name() }}
     {%- endif -%}
 {%- endmacro %}
-
-{# else each server would join its part of the requests with its part of what is joined, and figures would be missing #}
-{% macro clickhouse__prepare_write() %}
-    {% set name = "prefer_global_in_and_join" %}
-    {% set is_set %} select name from system.settings where name = '{{ name }}' and value = '1' {% endset %}
-    {% if execute and var("distributed") and not first_column(is_set) %}
-        {% do exceptions.raise_compiler_error(
-            "The var distributed needs the profile to say: custom_settings: {" ~ name ~ ": 1, insert_distributed_sync: 1}"
-        ) %}
-    {% endif %}
-{% endmacro %}
