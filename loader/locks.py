@@ -14,8 +14,10 @@ def held(path: Path, *, wait: bool = True) -> Iterator[bool]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("a")
-    except PermissionError as error:
-        raise TokenmartError(f"{path.parent} cannot be written to.", "Let this user write there.") from error
+    except OSError as error:
+        raise TokenmartError(
+            f"{path.parent} cannot be written to: {error.strerror}", "Let this user write there."
+        ) from error
     with file as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))

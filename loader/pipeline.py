@@ -13,8 +13,6 @@ from typing import Any
 
 # dlt reports on its users, and gives Arrow tables no load id, unless it is told
 os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
-# copies in a bucket go with the load
-os.environ["LOAD__TRUNCATE_STAGING_DATASET"] = "true"
 os.environ["NORMALIZE__PARQUET_NORMALIZER__ADD_DLT_LOAD_ID"] = "true"
 os.environ.setdefault("RUNTIME__LOG_LEVEL", "CRITICAL")
 
@@ -161,10 +159,12 @@ def _bucket(warehouse: Warehouse, target: Target) -> Any:
     url = os.environ.get("TOKENMART_STAGING")
     if not url:
         return None
-    if not warehouse.takes_from_buckets:
+    protocol = url.partition(":")[0].lower()
+    if protocol not in warehouse.buckets:
+        taken = ", ".join(f"{name}://" for name in warehouse.buckets) or "no bucket"
         raise UsageError(
-            f"TOKENMART_STAGING names a bucket, and the target {target.name} ({target.type}) takes no files from one.",
-            "Unset it.",
+            f"TOKENMART_STAGING is {url}, and the target {target.name} ({target.type}) takes files from {taken}.",
+            "Name another, or unset it.",
         )
     return dlt.destinations.filesystem(url)
 

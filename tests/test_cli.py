@@ -21,6 +21,8 @@ import loader.load
 from loader import __version__
 from loader.cli import main
 from loader.errors import TokenmartError, UsageError
+from loader.locks import held
+from loader.profile import read_target
 from loader.sample import FORMATS, write_sample
 
 COMMANDS = sorted(main.commands)
@@ -440,6 +442,21 @@ def test_debug_shows_the_traceback_that_is_not_shown_without_it(
     assert "Traceback" not in result.output
     error = invoke("load", str(path), "--debug")
     assert isinstance(error, RuntimeError) and str(error) == "boom [/bold]"
+
+
+def test_a_build_waits_for_another_one_of_the_target(
+    mart: Mart, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(PROJECT)
+    mart.run("load", mart.write("a.jsonl", tokenledger("e")))
+    command = [Path(sys.executable).with_name("tokenmart"), "build", "--project-dir", str(PROJECT)]
+    with held(read_target(PROJECT).working_folder / "build.lock"):
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert process.stderr
+        assert process.stderr.readline() == "Another build of duckdb is under way; this one waits for it.\n"
+        assert process.poll() is None
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode == 0 and said.startswith("Built ")
 
 
 def test_it_is_a_program(mart: Mart, project: Path) -> None:

@@ -375,7 +375,10 @@ def test_a_cost_in_a_text_is_exact_to_the_twelfth_place(amounts: list[Decimal]) 
 
 @pytest.mark.parametrize(
     ("json_", "duration"),
-    [("812.4", 812.4), ("0", 0.0), ("-1", None), ("NaN", None), ('"long"', None), ("null", None)],
+    [
+        *[("812.4", 812.4), ("0", 0.0), ("-1", None), ("NaN", None), ('"long"', None), ("null", None)],
+        *[("1e10", 1e10), ("10000000000.1", None), ("1e300", None), ("Infinity", None)],
+    ],
 )
 def test_a_duration_that_cannot_be_is_unknown(json_: str, duration: float | None) -> None:
     (event,) = landed(with_raw(duration_ms=json_))

@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock
@@ -22,10 +23,13 @@ from dbt.adapters.factory import load_plugin
 from dbt.config.profile import Profile
 from dbt.config.renderer import ProfileRenderer
 from dbt_common.context import set_invocation_context
+from dlt.pipeline.exceptions import PipelineStepFailed
 
 from loader.cli import main
 from loader.destinations import TYPES, advice, connect
-from loader.pipeline import open_pipeline
+from loader.doctor import examine
+from loader.errors import UsageError
+from loader.pipeline import _failure, open_pipeline
 from loader.profile import EXAMPLE, Target, read_target
 
 # ---------------------------------------------------------------- the example and its ways to log in
@@ -414,7 +418,7 @@ def test_clickhouse_is_waited_for_as_long_as_the_profile_says(connections: Conne
     assert seconds.items() <= from_clickhouse(**dlts).items()
 
 
-REPLICATED = "Replicated('/clickhouse/databases/raw_usage', '{shard}', '{replica}')"
+REPLICATED = "Replicated('/clickhouse/databases/raw_usage', 'all', '{shard}_{replica}')"
 CLUSTERS: dict[str, tuple[dict[str, str], str, str]] = {
     "one server": ({}, "merge_tree", ""),
     "a cluster": ({"cluster": "all"}, "replicated_merge_tree", f' on cluster "all" engine = {REPLICATED}'),
@@ -652,6 +656,42 @@ def test_a_missing_package_is_said_with_what_to_install(
     failed, hint = complaint()
     assert failed.startswith(f"Failed: The target own is of type {kind}, whose packages are not installed (")
     assert hint == f"Install them: pip install --editable '.[{kind}]'"
+
+
+def test_a_missing_adapter_is_nothing_that_doctor_finds_fine(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def version(package: str) -> str:
+        if package == "dbt-postgres":
+            raise PackageNotFoundError(package)
+        return "1"
+
+    monkeypatch.setattr("loader.doctor.version", version)
+    found = next(finding for finding in examine(profile_of(folder, "postgres", port=1)) if finding.what == "packages")
+    assert not found.is_fine and "dbt-postgres missing" in found.found
+    assert found.to_do == "pip install --editable '.[postgres]'"
+
+
+def test_names_are_looked_for_in_the_project_of_the_data(connections: Connections) -> None:
+    login = {"method": "oauth-secrets", "token": "a token"}
+    connections.of("bigquery", project="data", dataset="marts", execution_project="jobs", **login)
+    (of_the_loader,) = connections.opened["create_bigquery_client"]
+    (credentials,) = of_the_loader["arguments"]
+    assert (credentials.database, credentials.execution_project) == ("data", "data")
+    (of_dlt,) = connections.opened["google.cloud.bigquery.Client"]
+    assert "data" in (of_dlt.get("project"), *of_dlt["arguments"])
+
+
+def test_what_the_loader_itself_says_is_said_as_it_is() -> None:
+    try:
+        try:
+            try:
+                raise ValueError("deep inside")
+            except ValueError as error:
+                raise UsageError("The format lacks a column.", "Select it.") from error
+        except UsageError as error:
+            raise PipelineStepFailed(MagicMock(), "extract", "1", error, None) from error
+    except PipelineStepFailed as error:
+        said = _failure(Target("own", "duckdb", {}, Path(), Path()), error)
+    assert isinstance(said, UsageError) and (str(said), said.hint) == ("The format lacks a column.", "Select it.")
 
 
 @pytest.mark.parametrize("kind", ["redshift", "Postgres", "postgresql", "__init__", "..cli"])

@@ -735,6 +735,30 @@ def test_a_new_column_wants_the_mart_built_anew(empty: Story, project: Path) -> 
     assert mart.query(longest) == [("2026-01-11", 9), ("2026-01-12", 77)]
 
 
+def test_a_load_that_is_listed_while_requests_are_written_is_left_to_the_next_run(
+    empty: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+
+    mart = empty.mart
+    mart.run("run", mart.write("first.jsonl", BASE[0]))
+    mart.run("load", mart.write("second.jsonl", event("second", "2026-01-12T12:00:00")))
+    add_query, listed = DuckDBConnectionManager.add_query, []
+
+    def with_another(self: Any, sql: str, *arguments: Any, **options: Any) -> Any:
+        done = add_query(self, sql, *arguments, **options)
+        if "create temporary table" in sql and "llm_requests__dbt_tmp" in sql:
+            listed.append(add_query(self, "insert into marts.loads values ('later', 0)"))
+        return done
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DuckDBConnectionManager, "add_query", with_another)
+        mart.run("build")
+    assert len(listed) == 1
+    taken = mart.query("select load_id, max(batch_id) > 0 from marts.loads group by load_id order by load_id")
+    assert [is_taken for _, is_taken in taken] == [True, True, False] and taken[2][0] == "later"
+
+
 def test_days_that_are_not_kept_go_and_stay_away(empty: Story, project: Path) -> None:
     mart, here = empty.mart, ("--project-dir", str(project))
     first, last = event("old", "2026-01-11T12:00:00"), event("young", "2026-01-12T00:00:00")

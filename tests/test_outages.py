@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,11 @@ from typing import Any
 import pytest
 import yaml
 from conftest import as_line, tokenledger
-from targets import OTHERS, RAW, Engine, engine
+from dbt.cli.main import dbtRunner
+from targets import OTHERS, RAW, Engine, engine, statements_sent
 
 from loader import contract
+from loader.build import _disconnect
 
 # the settings that are wrong, and what is said of each
 WRONG: dict[str, list[tuple[str, dict[str, Any], str, str]]] = {
@@ -208,14 +211,74 @@ def test_a_bucket_is_for_those_that_take_files_from_one(engines: dict[str, Engin
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TOKENMART_STAGING", f"file://{tmp_path}/bucket")
         refused = engines["postgres"].run("load", write(tmp_path, 1), code=2)
-        assert "takes no files from one" in refused.output.splitlines()[0]
+        assert "takes files from no bucket" in refused.output.splitlines()[0]
         with engines["clickhouse"].chosen(), open_pipeline(engines["clickhouse"].target) as pipeline:
             assert pipeline.dlt_pipeline.staging.config_params["bucket_url"] == f"file://{tmp_path}/bucket"
         on = engines["clickhouse"]
         on.clear()
-        on.run("load", write(tmp_path, 3))
-    assert list((tmp_path / "bucket").rglob("*"))
-    assert landed(on) == (3, 0)
+        for number in (1, 2):
+            on.run("load", write(tmp_path, 3, f"{number}.jsonl"))
+            # those of the load before have gone
+            assert len(list((tmp_path / "bucket").rglob("events/*.parquet"))) == 1
+    assert landed(on) == (6, 0)
+
+
+@pytest.mark.parametrize(("name", "url"), [("bigquery", "s3://bucket/folder"), ("snowflake", "file:///bucket")])
+def test_a_bucket_is_of_a_kind_that_the_warehouse_reads(
+    name: str, url: str, engines: dict[str, Engine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOKENMART_STAGING", url)
+    refused = engines[name].run("load", write(tmp_path, 1), code=2).output.splitlines()
+    assert url in refused[0] and "takes files from" in refused[0] and "gs://" in refused[0]
+
+
+def test_a_schema_in_which_nothing_may_be_made_is_said_in_words(engines: dict[str, Engine], tmp_path: Path) -> None:
+    on = engines["postgres"]
+    on.clear()
+    on.query("drop role if exists tokenmart_test_guest")
+    on.query("create role tokenmart_test_guest login password 'guest'")
+    try:
+        on.query("create schema {raw}")
+        on.query("grant usage on schema {raw} to tokenmart_test_guest")
+        guest = with_settings(on, tmp_path, user="tokenmart_test_guest", password="guest")
+        lines = guest.run("load", write(tmp_path, 1), code=1).output.splitlines()
+        assert "permission denied for schema" in lines[0] and "create on schema" in lines[1] and len(lines) == 2
+    finally:
+        on.clear()
+        on.query("drop role tokenmart_test_guest")
+
+
+def test_rows_expire_on_clickhouse_as_long_as_the_variable_says(engines: dict[str, Engine], tmp_path: Path) -> None:
+    on = engines["clickhouse"]
+    on.clear()
+    on.run("run", write(tmp_path, 3))
+    ask = "select engine_full from system.tables where database = '{marts}' and name = 'llm_requests'"
+    for days, expected in ((3650, "TTL toDate(occurred_at) + toIntervalDay(3652)"), (7300, "7302"), (None, None)):
+        build_with(on, tmp_path, retention_days=days)
+        ((said,),) = on.query(ask)
+        assert expected in said if expected else "TTL" not in said
+
+
+def test_days_expire_on_bigquery_as_long_as_the_variable_says(engines: dict[str, Engine], tmp_path: Path) -> None:
+    on = engines["bigquery"]
+    on.clear()
+    on.run("run", write(tmp_path, 3))
+    for days, expected in ((3650, "3652"), (7300, "7302"), (None, "null")):
+        with statements_sent("bigquery") as sent:
+            build_with(on, tmp_path, retention_days=days)
+        # the emulator keeps no such option; the conformance test has Google's analyzer read the statement
+        (said,) = [sql for sql in sent if "partition_expiration_days" in sql]
+        assert re.search(rf"llm_requests`\s+set options \(partition_expiration_days = {expected}\)", said)
+
+
+def build_with(on: Engine, folder: Path, **variables: Any) -> None:
+    """Builds the requests with these variables of the project."""
+    places = ["--profiles-dir", str(on.folder), "--target-path", str(folder), "--log-path", str(folder)]
+    arguments = ["--select", "llm_requests", "--log-level", "none", "--vars", json.dumps(variables)]
+    with on.chosen():
+        outcome = dbtRunner().invoke(["run", *arguments, *places])
+    _disconnect()
+    assert outcome.success, outcome.exception or [result.message for result in outcome.result.results]
 
 
 def test_marts_are_not_built_where_events_are_landed(engines: dict[str, Engine], tmp_path: Path) -> None:

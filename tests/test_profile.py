@@ -369,3 +369,19 @@ def test_another_project_is_passed_over(project: Path) -> None:
     other.mkdir()
     (other / "dbt_project.yml").write_text("name: other\n")
     assert find_project(other) == project
+
+
+@pytest.mark.parametrize("name", ["RawUsage", "raw-usage", "raw__usage", "raw_", "1raw", ""])
+def test_a_raw_schema_that_dlt_would_call_otherwise_is_refused(
+    name: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "profiles.yml").write_text("tokenmart: {target: a, outputs: {a: {type: duckdb, schema: marts}}}")
+    monkeypatch.setenv("TOKENMART_RAW_SCHEMA", name)
+    with pytest.raises(UsageError, match="no name for a schema"):
+        read_target(folder)
+
+
+def test_a_schema_of_marts_that_would_need_quotes_is_refused(folder: Path) -> None:
+    (folder / "profiles.yml").write_text("tokenmart: {target: a, outputs: {a: {type: duckdb, schema: my-marts}}}")
+    with pytest.raises(UsageError, match="my-marts"):
+        read_target(folder)

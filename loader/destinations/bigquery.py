@@ -45,9 +45,8 @@ def connect(target: Target) -> Iterator[Warehouse]:
     from dlt.common.configuration.specs.gcp_credentials import GcpDefaultCredentials
 
     credentials = dbt_credentials(target, BigQueryCredentials)
-    if credentials.api_endpoint:
-        # dlt's client takes another endpoint from here alone
-        os.environ["BIGQUERY_EMULATOR_HOST"] = credentials.api_endpoint
+    # dlt's client takes another endpoint from here alone
+    os.environ |= {"BIGQUERY_EMULATOR_HOST": credentials.api_endpoint} if credentials.api_endpoint else {}
     location = f"{credentials.database}"
     try:
         google_credentials: Any = create_google_credentials(credentials)
@@ -85,6 +84,6 @@ def connect(target: Target) -> Iterator[Warehouse]:
             create_schema=lambda schema: client.create_dataset(f"{credentials.database}.{schema}", exists_ok=True),
             dataset=target.raw_schema,
             hints=LAYOUT,
-            takes_from_buckets=True,
+            buckets=("gs", "gcs"),
             version="select 'BigQuery'",
         )

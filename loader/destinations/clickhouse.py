@@ -96,14 +96,14 @@ def connect(target: Target) -> Iterator[Warehouse]:
             tables=listed_tables(query),
             create_schema=lambda schema: query(f"create database if not exists {schema}{place}"),
             dataset="",
-            takes_from_buckets=True,
+            buckets=("s3", "gs", "gcs", "az", "abfss", "file"),
             create_table="create table {} engine = MergeTree order by id as select 1 as id",
         )
 
 
 def _place(target: Target) -> str:
-    """Where the raw schema is created and as what: on a cluster so that what dlt makes in it is made on each server."""
+    """Where the raw schema is created and as what: on a cluster so that each server has a copy of what is landed."""
     cluster, engine = target.settings.get("cluster"), target.settings.get("database_engine")
     if cluster and not engine:
-        engine = f"Replicated('/clickhouse/databases/{target.raw_schema}', '{{shard}}', '{{replica}}')"
+        engine = f"Replicated('/clickhouse/databases/{target.raw_schema}', 'all', '{{shard}}_{{replica}}')"
     return (f' on cluster "{cluster}"' if cluster else "") + (f" engine = {engine}" if engine else "")

@@ -78,5 +78,5 @@ def connect(target: Target) -> Iterator[Warehouse]:
             create_schema=missing_schema(query),
             dataset=target.raw_schema,
             version="select current_version()",
-            takes_from_buckets=True,
+            buckets=("s3", "gs", "gcs", "az", "abfss"),
         )

@@ -7,7 +7,7 @@ moment that an hour begins at, the date that the others begin on.
 {% endmacro %}
 
 {% macro default__local_period(period, utc, time_zone) %}
-    {%- set local = "(" ~ utc ~ " at time zone 'UTC' at time zone '" ~ time_zone ~ "')" -%}
+    {%- set local = "((" ~ utc ~ ") at time zone 'UTC' at time zone '" ~ time_zone ~ "')" -%}
     {%- if period == "hour" -%} date_trunc('hour', {{ local }})
     {%- elif period == "day" -%} cast({{ local }} as date)
     {%- else -%} cast(date_trunc('{{ period }}', {{ local }}) as date)

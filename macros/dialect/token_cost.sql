@@ -2,5 +2,5 @@
 {% macro token_cost(tokens, price) %} {{ adapter.dispatch("token_cost")(tokens, price) }}{% endmacro %}
 
 {% macro default__token_cost(tokens, price) -%}
-    cast({{ tokens }} * {{ price }} * 0.000001 as {{ data_type("money") }})
+    cast(({{ tokens }}) * ({{ price }}) * 0.000001 as {{ data_type("money") }})
 {%- endmacro %}

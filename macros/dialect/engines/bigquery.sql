@@ -11,7 +11,7 @@
     {%- endif -%}
 {% endmacro %}
 
-{% macro bigquery__days_before(day, days) %} date_sub({{ day }}, interval {{ days }} day){% endmacro %}
+{% macro bigquery__days_before(day, days) %} date_sub({{ day }}, interval ({{ days }}) day){% endmacro %}
 
 {# PERCENTILE_CONT is no aggregate in BigQuery: the two neighbours are picked from the sorted values #}
 {% macro bigquery__percentile(column, p) -%}
@@ -26,7 +26,7 @@
 {%- endmacro %}
 
 {% macro bigquery__token_cost(tokens, price) -%}
-    cast({{ tokens }} * {{ price }} * bignumeric '0.000001' as {{ data_type("money") }})
+    cast(({{ tokens }}) * ({{ price }}) * bignumeric '0.000001' as {{ data_type("money") }})
 {%- endmacro %}
 
 {% macro bigquery__json_text(json, key) -%}
@@ -40,11 +40,14 @@
     {% if day and not lookups %}
         {% do layout.update(incremental_strategy="insert_overwrite", partitions=[]) %}
     {% endif %}
-    {% if time and var("retention_days") %}
-        {% do layout.update(partition_expiration_days=var("retention_days") + 2) %}
-    {% endif %}
     {% if keys or lookups %} {% do layout.update(cluster_by=(keys + lookups)[:4]) %} {% endif %}
     {% do return(layout) %}
+{% endmacro %}
+
+{# its days expire two days behind what the runs delete, as long as the var says so #}
+{% macro bigquery__manage_storage(time) %}
+    alter table {{ this }}
+    set options (partition_expiration_days = {{ var("retention_days") + 2 if var("retention_days") else "null" }})
 {% endmacro %}
 
 {# a mart's days are overwritten as partitions, the requests merged into theirs #}

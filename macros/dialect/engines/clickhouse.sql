@@ -16,7 +16,7 @@
 {# a literal with a point is a double to ClickHouse, and a product of decimals keeps the digits of the larger operand #}
 {% macro clickhouse__token_cost(tokens, price) -%}
     {%- set money = data_type("money") -%}
-    cast({{ tokens }} * cast({{ price }} as {{ money }}) * toDecimal32('0.000001', 6) as {{ money }})
+    cast(({{ tokens }}) * cast({{ price }} as {{ money }}) * toDecimal32('0.000001', 6) as {{ money }})
 {%- endmacro %}
 
 {# ClickHouse cuts a quotient off, so it is made with more places than are kept #}
@@ -36,9 +36,6 @@
         "order_by": "(" ~ order | join(", ") ~ ")" if order else "tuple()",
     } %}
     {% if day %} {% do layout.update(partition_by="toYYYYMM(" ~ day ~ ")") %} {% endif %}
-    {% if time and var("retention_days") %}
-        {% do layout.update(ttl=day ~ " + interval " ~ (var("retention_days") + 2) ~ " day") %}
-    {% endif %}
     {% if var("distributed") %}
         {% do layout.update(
             materialized="distributed_incremental" if day or lookups else "distributed_table",
@@ -57,6 +54,20 @@
                 "distributed needs prefer_global_in_and_join: 1 among the custom_settings of the profile"
             ) %}
         {% endif %}
+    {% endif %}
+{% endmacro %}
+
+{# its rows expire two days behind what the runs delete, as long as the var says so #}
+{% macro clickhouse__manage_storage(time) %}
+    {% set expiring %}
+        select name from system.tables
+        where database like '%{{ this.schema }}' and name like '{{ this.identifier }}%' and engine_full like '% TTL %'
+    {% endset %}
+    {% if var("retention_days") %}
+        alter table {{ stored_rows() }}
+        modify ttl toDate({{ time }}) + interval {{ var("retention_days") + 2 }} day
+        settings materialize_ttl_after_modify = 0
+    {% elif first_column(expiring) %} alter table {{ stored_rows() }} remove ttl
     {% endif %}
 {% endmacro %}
 

@@ -3,7 +3,7 @@
     cast(round(cast({{ total }} as numeric(76, 38)) / nullif({{ count }}, 0), 12) as {{ data_type("money") }})
 {%- endmacro %}
 
-{% macro postgres__byte_order(text) %} {{ text }} collate "C"{% endmacro %}
+{% macro postgres__byte_order(text) %}({{ text }}) collate "C"{% endmacro %}
 
 {# of what windows rank it expects one row, whatever there are, and would join it row by row: for hours instead of seconds #}
 {% macro postgres__prepare_write() %}
