@@ -25,10 +25,15 @@ from loader.profile import Target, read_target
 SERVED = ("postgres", "clickhouse", "bigquery", "snowflake")
 # not the real ones: their leniency proves nothing
 EMULATED = ("bigquery", "snowflake")
+
+
+def own(name: str) -> str | None:
+    """The reader's own target for this warehouse, if there is one."""
+    return os.environ.get(f"TOKENMART_TEST_{name.upper()}")
+
+
 # there is no TimescaleDB to be had from a package registry: its tests exist where one is named
-OTHERS = tuple(
-    engine for engine in (*SERVED, "timescale") if engine in SERVED or "TOKENMART_TEST_TIMESCALE" in os.environ
-)
+OTHERS = SERVED + (("timescale",) if own("timescale") else ())
 RAW, MARTS = "tokenmart_test_raw", "tokenmart_test_marts"
 
 
@@ -96,9 +101,8 @@ def engine(name: str, folder: Path) -> Iterator[Engine]:
 @contextmanager
 def _output(name: str, folder: Path) -> Iterator[dict[str, Any]]:
     """The profile's output for a warehouse: the reader's own, or that of a server that is started."""
-    own = os.environ.get(f"TOKENMART_TEST_{name.upper()}")
-    if own:
-        yield dict(read_target(PROJECT, own).settings)
+    if own(name):
+        yield dict(read_target(PROJECT, own(name)).settings)
     elif name == "duckdb":
         yield {
             "type": "duckdb",

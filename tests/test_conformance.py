@@ -29,6 +29,7 @@ Marts = dict[str, Any]
 # what tells of the runs, not of the requests
 OF_THE_RUN = {"batch_id", "load_id", "loaded_at", "first_usage_date", "last_usage_date"}
 FLOAT_TOLERANCE = 1e-9
+PROJECT_ID = "test-project"  # the analyzer's name for the project
 
 
 def models() -> dict[str, list[tuple[str, str]]]:
@@ -139,6 +140,7 @@ class Built:
     summary: dict[str, Any]
     sent: list[str]
     tables: dict[str, dict[str, str]]
+    project: str
 
 
 @pytest.fixture(scope="module", params=OTHERS)
@@ -156,9 +158,10 @@ def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             # the seed is loaded without SQL
             columns = "select column_name, data_type from {marts}.INFORMATION_SCHEMA.COLUMNS"
             tables = {
-                f"test-project.{MARTS}.model_prices": dict(on.query(f"{columns} where table_name = 'model_prices'"))
+                f"{PROJECT_ID}.{MARTS}.model_prices": dict(on.query(f"{columns} where table_name = 'model_prices'"))
             }
-        return Built(name, grown, read(on), glance(on), sent, tables)
+        project = str(on.target.settings.get("project", ""))
+        return Built(name, grown, read(on), glance(on), sent, tables, project)
 
 
 def test_the_marts_are_those_of_duckdb(built: Built, expected: Marts) -> None:
@@ -175,7 +178,8 @@ def test_a_full_refresh_changes_nothing(built: Built, expected: Marts) -> None:
 
 @pytest.mark.parametrize("built", ["bigquery"], indirect=True)
 def test_every_statement_passes_googles_analyzer(built: Built) -> None:
-    told = json.dumps({"tables": built.tables, "statements": built.sent})
+    statements = [sql.replace(built.project, PROJECT_ID) for sql in built.sent]
+    told = json.dumps({"tables": built.tables, "statements": statements})
     analyzer = [
         python_of("bigquery_analyzer"),
         FOLDER / "bigquery_analyzer.py",

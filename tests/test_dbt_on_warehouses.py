@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from conftest import as_line, tokenledger
 from dbt.cli.main import dbtRunner
-from targets import EMULATED, OTHERS, Engine, engine
+from targets import EMULATED, OTHERS, Engine, engine, statements_sent
 
 from loader.build import _disconnect
 
@@ -49,6 +49,37 @@ def test_docs_know_every_column(on: Engine, tmp_path: Path) -> None:
     for name, node in models.items() if on.name not in EMULATED else ():
         found = {column.lower() for column in catalog[name]["columns"]}
         assert found == set(node["columns"]), name
+
+
+@pytest.mark.parametrize("on", ["bigquery"], indirect=True)
+def test_percentiles_may_be_approximate(on: Engine, tmp_path: Path) -> None:
+    log = on.folder / "durations.jsonl"
+    lines = [tokenledger(f"d{number}", "2026-10-02T12:00:00Z", duration_ms=number) for number in range(1, 1002)]
+    log.write_bytes(b"".join(as_line(line) + b"\n" for line in lines))
+    on.run("run", log)
+    ask = "select duration_ms_p50, duration_ms_p95 from {marts}.daily_latency where usage_date = '2026-10-02'"
+    assert on.query(ask) == [(501.0, 951.0)]
+    with statements_sent("bigquery") as sent:
+        dbt(
+            on,
+            tmp_path,
+            "run",
+            "--select",
+            "daily_latency",
+            "--full-refresh",
+            "--vars",
+            "approximate_percentiles: true",
+        )
+    assert any("approx_quantiles" in sql for sql in sent)
+    ((p50, p95),) = on.query(ask)
+    assert abs(p50 - 501) <= 2 and abs(p95 - 951) <= 2
+
+
+@pytest.mark.parametrize("on", ["postgres"], indirect=True)
+def test_texts_are_sorted_by_their_bytes_whatever_the_language(on: Engine, tmp_path: Path) -> None:
+    # the server that is started here sorts so by itself, and its values would prove nothing
+    (found,) = dbt(on, tmp_path, "compile", "--inline", "{{ byte_order('name') }}").results
+    assert found.node.compiled_code.strip() == '(name) collate "C"'
 
 
 # on the others too each passes by itself; there they take minutes, or differ in the last bit of a percentile

@@ -31,6 +31,8 @@ ADVICE = {
 # the ports that ClickHouse listens on unless it is told otherwise, without TLS and with
 HTTP_PORTS, NATIVE_PORTS = (8123, 8443), (9000, 9440)
 
+# of the raw tables: what models read is chosen by load
+LAYOUT = {"events": {"_dlt_load_id": {"primary_key": True}}}
 SECONDS = {"connect_timeout": 10, "send_receive_timeout": 300}
 
 
@@ -96,6 +98,7 @@ def connect(target: Target) -> Iterator[Warehouse]:
             tables=listed_tables(query),
             create_schema=lambda schema: query(f"create database if not exists {schema}{place}"),
             dataset="",
+            hints=LAYOUT,
             buckets=("s3", "gs", "gcs", "az", "abfss", "file"),
             create_table="create table {} engine = MergeTree order by id as select 1 as id",
         )

@@ -31,7 +31,7 @@ SETTINGS = {
     "listen_addresses": HOST,
     "max_wal_senders": "0",
     "synchronous_commit": "off",
-    "timezone": "UTC",
+    "timezone": "America/New_York",  # so that nothing depends on it
     "unix_socket_directories": "",
     "wal_level": "minimal",
 }
