@@ -1,23 +1,30 @@
 -- Of every file in a complete load: lines landed, skipped and rejected are the lines read, and the rows are there.
 with
 
-    complete as (select load_id from {{ source("raw_usage", "_dlt_loads") }} where status = 0),
-
     files as (
         select _dlt_load_id, source_file, lines_read, lines_landed, lines_skipped, lines_rejected
         from {{ source("raw_usage", "loaded_files") }}
-        where _dlt_load_id in (select load_id from complete)
+        where _dlt_load_id in (select load_id from {{ source("raw_usage", "_dlt_loads") }} where status = 0)
     ),
 
     landed as (
-        select _dlt_load_id, source_file, count(*) as lines_landed
+        select _dlt_load_id, source_file, count(*) as found
         from {{ source("raw_usage", "events") }}
+        group by _dlt_load_id, source_file
+    ),
+
+    rejected as (
+        select _dlt_load_id, source_file, count(*) as found
+        from {{ source("raw_usage", "rejected_lines") }}
         group by _dlt_load_id, source_file
     )
 
 select files._dlt_load_id, files.source_file
 from files
 left join landed on files._dlt_load_id = landed._dlt_load_id and files.source_file = landed.source_file
+left join rejected on files._dlt_load_id = rejected._dlt_load_id and files.source_file = rejected.source_file
 where
     files.lines_read <> files.lines_landed + files.lines_skipped + files.lines_rejected
-    or files.lines_landed <> coalesce(landed.lines_landed, 0)
+    or files.lines_skipped < 0
+    or files.lines_landed <> coalesce(landed.found, 0)
+    or files.lines_rejected <> coalesce(rejected.found, 0)

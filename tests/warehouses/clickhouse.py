@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-os.environ["TZ"] = "UTC"  # the engine takes its time zone from here while it is imported
+os.environ["TZ"] = "America/New_York"  # nothing may depend on it; taken while the engine is imported
 import chdb
 from clickhouse_cluster import DELETE, on_one_server
 from clickhouse_native import NativeHandler, code_and_text, header_block
