@@ -50,8 +50,8 @@ def command(example: str, *, has_target: bool = True) -> Callable[[Command], Com
         @functools.wraps(function)
         def run(*args: Any, debug: bool, **options: Any) -> None:
             if not debug:
-                # of libraries, to their developers
-                warnings.simplefilter("ignore")
+                # those of libraries are for their developers; dlt has filters of its own
+                warnings.showwarning = lambda *_, **__: None
             if path := os.environ.get("TOKENMART_DUCKDB_PATH"):
                 # dbt runs in the project's folder, and the path was meant from here
                 os.environ["TOKENMART_DUCKDB_PATH"] = str(Path(path).expanduser().absolute())

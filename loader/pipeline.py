@@ -70,7 +70,8 @@ class Pipeline:
         schema = dlt.Schema(SOURCE)
         for name in contract.TABLES:
             columns = contract.dlt_columns(name, self.warehouse.hints.get(name, {}))
-            schema.update_table(new_table(name, columns=columns))
+            table: Any = {**new_table(name, columns=columns), **self.warehouse.table_hints.get(name, {})}
+            schema.update_table(table)
         source = dlt.source(lambda: dlt.resource(rows, name=SOURCE), schema=schema)()
         self.dlt_pipeline.extract(source, loader_file_format="parquet")
         self.dlt_pipeline.normalize()

@@ -192,6 +192,11 @@ def test_every_statement_passes_googles_analyzer(built: Built) -> None:
     assert [refusal for refusal in json.loads(done.stdout) if not expected.search(refusal["error"])] == []
 
 
+@pytest.mark.parametrize("built", ["bigquery"], indirect=True)
+def test_bigquery_finds_landed_rows_by_their_load(built: Built) -> None:
+    assert any("PARTITION BY DATE(`loaded_at`)\nCLUSTER BY `_dlt_load_id`" in sql for sql in built.sent)
+
+
 @pytest.mark.parametrize("built", ["snowflake"], indirect=True)
 def test_every_statement_has_only_functions_that_snowflake_has(built: Built) -> None:
     assert len(built.sent) > 300

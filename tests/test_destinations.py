@@ -28,7 +28,7 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from loader.cli import main
 from loader.destinations import TYPES, advice, connect
 from loader.doctor import examine
-from loader.errors import UsageError
+from loader.errors import TokenmartError, UsageError
 from loader.pipeline import _failure, open_pipeline
 from loader.profile import EXAMPLE, Target, read_target
 
@@ -656,6 +656,11 @@ def test_a_missing_package_is_said_with_what_to_install(
     failed, hint = complaint()
     assert failed.startswith(f"Failed: The target own is of type {kind}, whose packages are not installed (")
     assert hint == f"Install them: pip install --editable '.[{kind}]'"
+
+
+def test_postgres_is_not_given_a_schema_with_capitals(folder: Path) -> None:
+    with pytest.raises(TokenmartError, match="capitals"), connect(profile_of(folder, "postgres", schema="Marts")):
+        pass
 
 
 def test_a_missing_adapter_is_nothing_that_doctor_finds_fine(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,6 +38,8 @@ class Warehouse:
     """Gives the new tables of the raw schema what makes them fast to read."""
     hints: Mapping[str, Mapping[str, dict[str, Any]]] = field(default_factory=dict)
     """What dlt is to know more of columns, by table and name."""
+    table_hints: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What dlt is to know more of tables, by name."""
     buckets: tuple[str, ...] = ()
     """Protocols of the buckets that it takes files from."""
     version: str = "select version()"

@@ -35,7 +35,8 @@ ADVICE = {
     "quota": "Wait, or ask for more quota.",
 }
 # of the raw tables: what models read is chosen by load
-LAYOUT = {"events": {"loaded_at": {"partition": True}, "_dlt_load_id": {"cluster": True}}}
+LAYOUT = {"events": {"loaded_at": {"partition": True}}}
+CLUSTERS = {"events": {"x-bigquery-cluster-columns": ["_dlt_load_id"]}}
 
 
 @contextmanager
@@ -84,6 +85,7 @@ def connect(target: Target) -> Iterator[Warehouse]:
             create_schema=lambda schema: client.create_dataset(f"{credentials.database}.{schema}", exists_ok=True),
             dataset=target.raw_schema,
             hints=LAYOUT,
+            table_hints=CLUSTERS,
             buckets=("gs", "gcs"),
             version="select 'BigQuery'",
         )

@@ -9,6 +9,7 @@ import psycopg2
 import psycopg2.extensions
 
 from loader.destinations import Query, Warehouse, listed_tables, missing_schema
+from loader.errors import TokenmartError
 from loader.profile import Target
 
 ERRORS = (psycopg2.Error,)
@@ -38,6 +39,9 @@ def connect(target: Target) -> Iterator[Warehouse]:
     import dlt
     from dlt.destinations.impl.postgres.configuration import PostgresCredentials
 
+    if target.marts_schema != target.marts_schema.lower():
+        # dbt quotes names, and here those that are not quoted are in small letters
+        raise TokenmartError(f"The schema {target.marts_schema} of {target.name} has capitals.", "Take small letters.")
     settings = target.settings
     place = {
         "host": str(settings.get("host", "localhost")),
