@@ -86,6 +86,7 @@ def _tokenledger() -> list[str | dict[str, Any]]:
     lines += [
         tokenledger(f"first ms {number}", duration_ms=ms, provider="one") for number, ms in enumerate(DURATIONS[4:5])
     ]
+    lines.append(tokenledger("shorter than its mean", duration_ms=0.0005, model="instant"))
     lines += [tokenledger(f"at {number}", timestamp, duration_ms=7) for number, timestamp in enumerate(TIMES)]
     lines += [tokenledger(f"model {number}", model=model) for number, model in enumerate(MODELS)]
     for number, (inputs, cached, outputs) in enumerate(TOKENS):
