@@ -68,13 +68,15 @@ def build(target: Target, *, full_refresh: bool, on_node: OnNode) -> Build:
         done.models += str(result.node.resource_type) in ("model", "seed")
         if result.status in FAILED:
             done.failures.append(f"{result.node.name}: {_first_lines(result.message)}")
-            done.hint = done.hint or _advice(target, result.message or "")
+            done.hint = done.hint or _advice(target, result.node.name, result.message or "")
         elif result.status == "warn":
             done.warnings.append(f"{result.node.name}: {_first_lines(result.message)}")
     return done
 
 
-def _advice(target: Target, message: str) -> str | None:
+def _advice(target: Target, node: str, message: str) -> str | None:
+    if node.startswith("assert_"):
+        return "If a variable of dbt_project.yml was changed, build everything anew: tokenmart build --full-refresh"
     if "out of sync" in message:
         return "It was built by an older version. Build it anew: tokenmart build --full-refresh"
     return advice(target, message)

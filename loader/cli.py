@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime as dt
+import errno
 import functools
 import json
 import os
@@ -71,6 +72,13 @@ def command(example: str, *, has_target: bool = True) -> Callable[[Command], Com
             except KeyboardInterrupt:
                 complaints.print("Stopped. Nothing of an unfinished load counts; the next one reads it again.")
                 sys.exit(130)
+            except OSError as error:
+                # click ends quietly where nobody reads on
+                if debug or error.errno == errno.EPIPE:
+                    raise
+                what = ": ".join(str(part) for part in (error.filename, error.strerror or error) if part)
+                complaints.print(f"[bold red]Failed:[/] {escape(what)}")
+                sys.exit(FAILED)
             except Exception as error:
                 if debug:
                     raise

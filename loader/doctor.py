@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 from loader import contract
-from loader.destinations import Warehouse, advice, in_one_line, is_new
+from loader.destinations import TYPES, Warehouse, advice, in_one_line, is_new
 from loader.errors import TokenmartError
 from loader.profile import Target, targets_sharing
 
@@ -29,6 +29,9 @@ def examine(target: Target) -> Iterator[Finding]:
         yield Finding(
             "profile", False, f"{', '.join(others)} build into the same schema", "Give each target a schema of its own."
         )
+    if target.type not in TYPES:
+        yield Finding("profile", False, f"no type {target.type}", f"There are {', '.join(TYPES)}.")
+        return
     versions = dict(_versions(target))
     missing = [package for package, found in versions.items() if not found]
     found = ", ".join(f"{package} {version or 'missing'}" for package, version in versions.items())

@@ -148,8 +148,8 @@ def _failure(target: Target, error: BaseException) -> TokenmartError:
     while not isinstance(cause, TokenmartError):
         if not (deeper := cause.__cause__ or cause.__context__):
             return TokenmartError(
-                f"The load into {target.name} failed, and nothing of it counts: {in_one_line(cause)}",
-                advice(target, str(cause)) or "Run it again when the cause is mended.",
+                f"The target {target.name} failed: {in_one_line(cause)}",
+                f"{advice(target, str(cause)) or 'Mend the cause and run it again.'} Nothing of a broken load counts.",
             )
         cause = deeper
     return cause

@@ -35,7 +35,7 @@ class Target:
     @property
     def marts_schema(self) -> str:
         """The schema (dataset, database) that dbt builds the marts in."""
-        return str(self.settings.get("schema") or self.settings.get("dataset") or "marts")
+        return str(self.settings.get("schema") or self.settings.get("dataset") or "")
 
     @property
     def place(self) -> tuple[str, ...]:
@@ -86,6 +86,8 @@ def read_target(project_folder: Path, name: str | None = None) -> Target:
     if not isinstance(settings, dict) or "type" not in settings:
         raise UsageError(f"{path} has no type for the target {name}.", f"See {EXAMPLE}.")
     target = Target(name, str(settings["type"]), settings, project_folder, folder)
+    if not target.marts_schema:
+        raise UsageError(f"{path} has no schema for the marts of the target {name}.", "Give it one: schema: marts")
     if not RAW_NAME.fullmatch(target.raw_schema):
         raise UsageError(
             f"TOKENMART_RAW_SCHEMA is {target.raw_schema!r}, which is no name for a schema here.",

@@ -9,7 +9,10 @@ from loader.destinations import Warehouse
 from loader.errors import TokenmartError
 from loader.profile import Target
 
-NOTHING_LOADED, HOW_TO_BEGIN = "Nothing has been loaded into this target.", "Begin with: tokenmart run examples"
+NOTHING_LOADED, HOW_TO_BEGIN = (
+    "Nothing has been loaded into this target that this login may read.",
+    "Begin with: tokenmart run examples",
+)
 Rows = list[dict[str, Any]]
 
 

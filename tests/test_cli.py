@@ -404,12 +404,14 @@ def test_connections_that_cannot_be_are_told_in_words(
     assert "DBT_PROFILES_DIR" in message(None, 2)
     assert "profiles.example.yml" in message("other: {}", 2)
     assert "profiles.example.yml" in message("[]", 2)
-    assert "type oracle" in message(outputs("type: oracle"), 1)
-    assert "WAREHOUSE_PATH is not set" in message(outputs("type: duckdb, path: \"{{ env_var('WAREHOUSE_PATH') }}\""), 1)
-    assert "in memory" in message(outputs("type: duckdb, path: ':memory:'"), 1)
-    assert "no such folder" in message(outputs("type: duckdb, path: /nowhere/at.duckdb"), 1)
+    assert "type oracle" in message(outputs("schema: marts, type: oracle"), 1)
+    assert "WAREHOUSE_PATH is not set" in message(
+        outputs("schema: marts, type: duckdb, path: \"{{ env_var('WAREHOUSE_PATH') }}\""), 1
+    )
+    assert "in memory" in message(outputs("schema: marts, type: duckdb, path: ':memory:'"), 1)
+    assert "no such folder" in message(outputs("schema: marts, type: duckdb, path: /nowhere/at.duckdb"), 1)
     (mart.folder / "text.duckdb").write_text("this is no database, but a text of some length\n" * 99)
-    assert "text.duckdb" in message(outputs(f"type: duckdb, path: {mart.folder}/text.duckdb"), 1)
+    assert "text.duckdb" in message(outputs(f"schema: marts, type: duckdb, path: {mart.folder}/text.duckdb"), 1)
 
 
 def test_failures_of_dbt_are_told(mart: Mart, project: Path) -> None:
@@ -442,6 +444,12 @@ def test_debug_shows_the_traceback_that_is_not_shown_without_it(
     assert "Traceback" not in result.output
     error = invoke("load", str(path), "--debug")
     assert isinstance(error, RuntimeError) and str(error) == "boom [/bold]"
+
+
+def test_a_file_that_cannot_be_written_is_no_fault_of_the_program(mart: Mart, project: Path) -> None:
+    mart.run("load", mart.write("a.jsonl", "broken", tokenledger("e")), code=3)
+    path = mart.folder / "missing" / "rejects.jsonl"
+    assert mart.run("rejects", "--export", path, code=1).stderr == f"Failed: {path}: No such file or directory\n"
 
 
 def test_a_build_waits_for_another_one_of_the_target(

@@ -53,7 +53,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def write(folder: Path, settings: dict[str, Any], target: Any = "dev", **outputs: dict[str, Any]) -> Path:
     path = folder / "profiles.yml"
-    outputs = {"dev": {"type": "duckdb", **settings}, **outputs}
+    schema = {} if "dataset" in settings else {"schema": "marts"}
+    outputs = {"dev": {"type": "duckdb", **schema, **settings}, **outputs}
     path.write_text(yaml.safe_dump({"tokenmart": {"target": target, "outputs": outputs}}, allow_unicode=True))
     return path
 
@@ -188,14 +189,16 @@ def test_the_target_is_the_one_asked_for_or_the_profiles_own(
     written: str, asked: str | None, name: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TARGET", "dev")
-    path = write(folder, {"path": "dev.duckdb"}, written, prod={"type": "duckdb", "path": "prod.duckdb"})
+    path = write(
+        folder, {"path": "dev.duckdb"}, written, prod={"type": "duckdb", "path": "prod.duckdb", "schema": "marts"}
+    )
     target = read_target(folder, asked)
     assert (target.name, target.settings) == by_dbt(path, asked)
     assert (target.name, target.settings["path"]) == (name, f"{name}.duckdb")
 
 
 def test_a_profile_without_a_target_has_the_target_default(folder: Path) -> None:
-    outputs = {"default": {"type": "duckdb", "path": "a"}}
+    outputs = {"default": {"type": "duckdb", "path": "a", "schema": "marts"}}
     path = folder / "profiles.yml"
     path.write_text(yaml.safe_dump({"tokenmart": {"outputs": outputs}}))
     assert read_target(folder).name == "default"
@@ -212,7 +215,6 @@ def test_what_another_target_misses_does_not_matter(folder: Path) -> None:
         ({"schema": "own"}, "own"),
         ({"dataset": "own"}, "own"),
         ({"schema": "{{ env_var('PORT') }}"}, "5432"),
-        ({}, "marts"),
     ],
 )
 def test_the_marts_are_in_the_schema_or_the_dataset(settings: dict[str, Any], schema: str, folder: Path) -> None:
@@ -230,7 +232,7 @@ def test_a_missing_environment_variable_is_named(folder: Path) -> None:
 
 
 def test_a_missing_target_is_named_with_those_that_there_are(folder: Path) -> None:
-    path = write(folder, {}, prod={"type": "duckdb"})
+    path = write(folder, {}, prod={"type": "duckdb", "schema": "marts"})
     with pytest.raises(UsageError) as raised:
         read_target(folder, "test")
     assert str(raised.value) == f"{path} has no target test."
@@ -293,7 +295,7 @@ def profile_in() -> Callable[[Path, str], Path]:
 
     def make(folder: Path, name: str) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
-        profile = {"tokenmart": {"target": name, "outputs": {name: {"type": "duckdb"}}}}
+        profile = {"tokenmart": {"target": name, "outputs": {name: {"type": "duckdb", "schema": "marts"}}}}
         (folder / "profiles.yml").write_text(yaml.safe_dump(profile))
         return folder
 
@@ -378,6 +380,13 @@ def test_a_raw_schema_that_dlt_would_call_otherwise_is_refused(
     (folder / "profiles.yml").write_text("tokenmart: {target: a, outputs: {a: {type: duckdb, schema: marts}}}")
     monkeypatch.setenv("TOKENMART_RAW_SCHEMA", name)
     with pytest.raises(UsageError, match="no name for a schema"):
+        read_target(folder)
+
+
+def test_a_target_without_a_schema_is_refused(folder: Path) -> None:
+    # dbt would build in another one than the loader reads
+    (folder / "profiles.yml").write_text("tokenmart: {target: a, outputs: {a: {type: duckdb, shema: marts}}}")
+    with pytest.raises(UsageError, match="no schema for the marts"):
         read_target(folder)
 
 
