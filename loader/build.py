@@ -75,10 +75,11 @@ def build(target: Target, *, full_refresh: bool, on_node: OnNode) -> Build:
 
 
 def _advice(target: Target, node: str, message: str) -> str | None:
+    again = f"tokenmart build --full-refresh{target.option}"
     if node.startswith("assert_"):
-        return "If a variable of dbt_project.yml was changed, build everything anew: tokenmart build --full-refresh"
+        return f"If a variable of dbt_project.yml was changed, build everything anew: {again}"
     if "out of sync" in message:
-        return "It was built by an older version. Build it anew: tokenmart build --full-refresh"
+        return f"It was built by an older version. Build it anew: {again}"
     return advice(target, message)
 
 

@@ -197,7 +197,7 @@ def run(target: Target, is_json: bool, max_rejects: int, **reading: Any) -> int:
     else:
         from loader.screen import show_summary
 
-        show_summary(console, summary, location)
+        show_summary(console, summary, location, target)
     return _load_code(loaded, max_rejects)
 
 
@@ -217,7 +217,7 @@ def status(target: Target, loads: int, is_json: bool) -> int:
     if is_json:
         _print_json({**dataclasses.asdict(found), "location": location})
     else:
-        show_status(console, found, location)
+        show_status(console, found, location, target)
     return DONE
 
 
@@ -262,7 +262,8 @@ def rejects(target: Target, reason: str | None, limit: int, export: str | None, 
             _print_json({"file": export, "lines": len(rows)})
         else:
             name = escape(export)
-            console.print(f"{len(rows):,} rejected lines written to {name}. Mend them there: tokenmart load {name}")
+            command = f"tokenmart load {name}{target.option}"
+            console.print(f"{len(rows):,} rejected lines written to {name}. Mend them there: {command}")
     elif is_json:
         _print_json([{**row, "bytes": row["bytes"].decode("utf-8", "replace")} for row in rows])
     else:
@@ -353,7 +354,7 @@ def _load(target: Target, paths: tuple[str, ...], *, is_quiet: bool, **reading: 
 
         loaded = land(found, target, options, tell)
     if not is_quiet:
-        show_load(console, loaded, (dt.datetime.now() - started).total_seconds())
+        show_load(console, loaded, (dt.datetime.now() - started).total_seconds(), target)
     return loaded
 
 
@@ -419,7 +420,7 @@ def _loaded(target: Target) -> Iterator[Any]:
     from loader.destinations import connect, is_new
 
     if is_new(target):
-        raise TokenmartError(report.NOTHING_LOADED, report.HOW_TO_BEGIN)
+        raise report.nothing_loaded(target)
     with connect(target) as warehouse:
         report.check_loaded(warehouse, target)
         yield warehouse
@@ -430,7 +431,7 @@ def _load_code(loaded: Any, max_rejects: int) -> int:
     problems = [file for file in loaded.files if file.problem]
     if problems and len(problems) == len(loaded.files) and not loaded.total("read"):
         return FAILED
-    is_partial = any(file.is_named or file.read for file in problems)
+    is_partial = any(file.is_named or file.read or not file.is_foreign for file in problems)
     return REJECTED if is_partial or loaded.total("rejected") > max_rejects else DONE
 
 

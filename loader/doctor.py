@@ -79,7 +79,7 @@ def _landed(warehouse: Warehouse, target: Target) -> Iterator[Finding]:
     """Whether the raw tables are those of this version."""
     tables = warehouse.tables(target.raw_schema)
     if not contract.TABLES.keys() & tables.keys():
-        yield Finding("landed", True, "nothing yet", "Begin with: tokenmart run examples")
+        yield Finding("landed", True, "nothing yet", f"Begin with: tokenmart run examples{target.option}")
         return
     for name, columns in contract.TABLES.items():
         missing = sorted(columns.keys() - tables.get(name, set()))

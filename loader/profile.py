@@ -31,6 +31,12 @@ class Target:
     settings: dict[str, Any]
     project_folder: Path
     profiles_folder: Path
+    is_named: bool = False
+
+    @property
+    def option(self) -> str:
+        """What a command has to say to mean this target: nothing for the profile's default."""
+        return f" --target {self.name}" if self.is_named else ""
 
     @property
     def marts_schema(self) -> str:
@@ -79,13 +85,14 @@ def read_target(project_folder: Path, name: str | None = None) -> Target:
     outputs = profile.get("outputs") if isinstance(profile, dict) else None
     if not isinstance(profile, dict) or not isinstance(outputs, dict):
         raise UsageError(f"{path} has no profile '{PROFILE}' with outputs.", f"See {EXAMPLE}.")
+    is_named = bool(name)
     name = str(name or _rendered(profile.get("target", "default"), path))
     if name not in outputs:
         raise UsageError(f"{path} has no target {name}.", f"It has {', '.join(outputs)}.")
     settings = _rendered(outputs[name], path)
     if not isinstance(settings, dict) or "type" not in settings:
         raise UsageError(f"{path} has no type for the target {name}.", f"See {EXAMPLE}.")
-    target = Target(name, str(settings["type"]), settings, project_folder, folder)
+    target = Target(name, str(settings["type"]), settings, project_folder, folder, is_named)
     if not target.marts_schema:
         raise UsageError(f"{path} has no schema for the marts of the target {name}.", "Give it one: schema: marts")
     if not RAW_NAME.fullmatch(target.raw_schema):

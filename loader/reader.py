@@ -37,7 +37,7 @@ class FileLoad:
     """What became of one file: landed + skipped + rejected = read.
 
     `is_named` where the user meant this very file; `waiting` bytes are of a last line that has no newline yet;
-    `problem` says why the file was not (wholly) read.
+    `problem` says why the file was not (wholly) read; a foreign one is not of a known format.
     """
 
     name: str
@@ -50,6 +50,7 @@ class FileLoad:
     bytes: int = 0
     waiting: int = 0
     problem: str | None = None
+    is_foreign: bool = False
 
 
 @dataclass
@@ -210,6 +211,7 @@ class Reader:
         except (OSError, EOFError, _UnknownFormatError) as error:
             after = f" after line {source.lines_before + source.done.read}" if source.done.read else ""
             source.done.problem = f"{source.file.name}{after}: {error}"
+            source.done.is_foreign = isinstance(error, _UnknownFormatError)
 
     def _recognised(self, batch: Batch) -> str:
         lines = _texts(batch)

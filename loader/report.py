@@ -9,10 +9,6 @@ from loader.destinations import Warehouse
 from loader.errors import TokenmartError
 from loader.profile import Target
 
-NOTHING_LOADED, HOW_TO_BEGIN = (
-    "Nothing has been loaded into this target that this login may read.",
-    "Begin with: tokenmart run examples",
-)
 Rows = list[dict[str, Any]]
 
 
@@ -42,7 +38,15 @@ class Status:
 def check_loaded(warehouse: Warehouse, target: Target) -> None:
     """Raises TokenmartError if nothing has ever been loaded into the target."""
     if "loaded_files" not in warehouse.tables(target.raw_schema):
-        raise TokenmartError(NOTHING_LOADED, HOW_TO_BEGIN)
+        raise nothing_loaded(target)
+
+
+def nothing_loaded(target: Target) -> TokenmartError:
+    """That there is nothing to build or to report on."""
+    return TokenmartError(
+        "Nothing has been loaded into this target that this login may read.",
+        f"Begin with: tokenmart run examples{target.option}",
+    )
 
 
 def summary(warehouse: Warehouse, target: Target) -> Summary:

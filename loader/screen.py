@@ -14,6 +14,7 @@ from rich.text import Text
 from loader.build import Build
 from loader.doctor import Finding
 from loader.load import Preview
+from loader.profile import Target
 from loader.reader import Load
 from loader.report import Rows, Status, Summary
 
@@ -24,7 +25,7 @@ SHOWN_FILES = 8
 WIDE = 200
 
 
-def show_load(console: Console, load: Load, seconds: float) -> None:
+def show_load(console: Console, load: Load, seconds: float, target: Target) -> None:
     """What was landed, skipped and rejected, and the first place of each reason."""
     read = [file for file in load.files if file.read]
     if read:
@@ -48,7 +49,7 @@ def show_load(console: Console, load: Load, seconds: float) -> None:
         if file.problem:
             console.print(Text.assemble(("  broken off " if file.read else "  left out ", "yellow"), file.problem))
     if load.reasons:
-        console.print("  see them with: tokenmart rejects")
+        console.print(f"  see them with: tokenmart rejects{target.option}")
 
 
 def show_build(console: Console, build: Build) -> None:
@@ -71,7 +72,7 @@ def show_finding(console: Console, finding: Finding) -> None:
         console.print(Text(f"       {finding.to_do}"))
 
 
-def show_summary(console: Console, summary: Summary, location: str) -> None:
+def show_summary(console: Console, summary: Summary, location: str, target: Target) -> None:
     """The marts at a glance."""
     totals = summary.totals
     if not totals["requests"]:
@@ -101,11 +102,12 @@ def show_summary(console: Console, summary: Summary, location: str) -> None:
     console.print(_windows(summary.windows))
     console.print(f"The marts are in [bold]{escape(location)}[/].")
     console.print(
-        "Next: [bold]tokenmart status[/], or dbt docs generate && dbt docs serve for what every column means."
+        f"Next: [bold]tokenmart status{target.option}[/], or dbt docs generate{target.option} && dbt docs serve"
+        " for what every column means."
     )
 
 
-def show_status(console: Console, status: Status, location: str) -> None:
+def show_status(console: Console, status: Status, location: str, target: Target) -> None:
     """The last loads, the rejects and what is pending."""
     console.print(f"[bold]{escape(location)}[/]: {status.events:,} landed rows")
     if status.last_loaded_at:
@@ -124,7 +126,8 @@ def show_status(console: Console, status: Status, location: str) -> None:
             rejects.add_row(escape(row["reason"]), f"{row['lines']:,}", escape(row["first_file"]))
         console.print(rejects)
     if status.pending:
-        console.print(f"[yellow]Loads that are not in the marts yet: {status.pending:,}[/]; tokenmart build")
+        command = f"tokenmart build{target.option}"
+        console.print(f"[yellow]Loads that are not in the marts yet: {status.pending:,}[/]; {command}")
     else:
         console.print("[green]Every load is in the marts.[/]")
     if status.stray:

@@ -452,6 +452,24 @@ def test_a_file_that_cannot_be_written_is_no_fault_of_the_program(mart: Mart, pr
     assert mart.run("rejects", "--export", path, code=1).stderr == f"Failed: {path}: No such file or directory\n"
 
 
+def test_what_to_do_next_names_the_target_that_was_named(mart: Mart, project: Path) -> None:
+    path, target = mart.write("a.jsonl", "broken", tokenledger("e")), ("--target", "duckdb")
+    assert "tokenmart rejects --target duckdb\n" in mart.run("load", path, *target, code=3).stdout
+    assert "tokenmart build --target duckdb\n" in mart.run("status", *target).stdout
+    assert "tokenmart build\n" in mart.run("status").stdout
+
+
+def test_a_file_of_a_folder_that_cannot_be_read_is_worth_an_exit_code(mart: Mart, project: Path) -> None:
+    mart.write("good.jsonl", tokenledger("e"))
+    mart.write("foreign.jsonl", {"a": 1})
+    folder = mart.write("torn.jsonl", tokenledger("f")).parent
+    torn = gzip.compress((folder / "torn.jsonl").read_bytes())[:12]
+    (folder / "torn.jsonl").unlink()
+    mart.run("load", folder, code=0)
+    (folder / "torn.jsonl.gz").write_bytes(torn)
+    assert "torn.jsonl.gz" in mart.run("load", folder, "--again", code=3).stdout
+
+
 def test_a_build_waits_for_another_one_of_the_target(
     mart: Mart, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
