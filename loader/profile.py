@@ -58,7 +58,7 @@ class Target:
     def working_folder(self) -> Path:
         """Where processes that load into the same schemas keep what they work on, whatever they log in with."""
         place = hashlib.sha256(repr((self.place, self.raw_schema)).encode()).hexdigest()[:12]
-        return self.project_folder / ".tokenmart" / f"{self.name}-{place}"
+        return self.project_folder / ".tokenmart" / f"{self.type}-{place}"
 
 
 def find_project(start: Path, *, is_named: bool = False) -> Path:

@@ -444,6 +444,15 @@ def test_what_is_landed_on_a_cluster_is_on_each_of_its_servers(
     client.query.assert_called_once_with(f"create database if not exists raw_usage{place}")
 
 
+@pytest.mark.usefixtures("connections")
+def test_the_schema_of_marts_is_on_a_cluster_what_dbt_would_make(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = MagicMock()
+    monkeypatch.setattr("clickhouse_connect.get_client", lambda **_: client)
+    with connect(Target("own", "clickhouse", {"host": "db.example", "cluster": "all"}, folder, folder)) as warehouse:
+        warehouse.create_schema("marts")
+    client.query.assert_called_once_with('create database if not exists marts on cluster "all"')
+
+
 SNOWFLAKE = {
     "account": "organization-account",
     "user": "loader",

@@ -383,6 +383,14 @@ def test_a_raw_schema_that_dlt_would_call_otherwise_is_refused(
         read_target(folder)
 
 
+def test_targets_of_one_schema_work_in_one_folder_and_others_do_not(folder: Path) -> None:
+    place = {"type": "postgres", "host": "a", "schema": "marts"}
+    outputs = {"one": {**place, "password": "x"}, "twin": {**place, "password": "y"}, "other": {**place, "host": "b"}}
+    (folder / "profiles.yml").write_text(yaml.safe_dump({"tokenmart": {"target": "one", "outputs": outputs}}))
+    one, twin, other = (read_target(folder, name).working_folder for name in outputs)
+    assert one == twin != other
+
+
 def test_a_target_without_a_schema_is_refused(folder: Path) -> None:
     # dbt would build in another one than the loader reads
     (folder / "profiles.yml").write_text("tokenmart: {target: a, outputs: {a: {type: duckdb, shema: marts}}}")

@@ -90,13 +90,12 @@ def connect(target: Target) -> Iterator[Warehouse]:
         # dlt has nothing to add, and is not to strip the password
         credentials.__is_resolved__ = True
         engine = "replicated_merge_tree" if settings.get("cluster") else "merge_tree"
-        place = _place(target)
         yield Warehouse(
             destination=dlt.destinations.clickhouse(credentials, table_engine_type=engine),
             query=query,
             location=location,
             tables=listed_tables(query),
-            create_schema=lambda schema: query(f"create database if not exists {schema}{place}"),
+            create_schema=lambda schema: query(f"create database if not exists {schema}{_place(target, schema)}"),
             dataset="",
             hints=LAYOUT,
             buckets=("s3", "gs", "gcs", "az", "abfss", "file"),
@@ -104,9 +103,10 @@ def connect(target: Target) -> Iterator[Warehouse]:
         )
 
 
-def _place(target: Target) -> str:
-    """Where the raw schema is created and as what: on a cluster so that each server has a copy of what is landed."""
+def _place(target: Target, schema: str) -> str:
+    """Where a schema is created and as what: each server of a cluster has it, and a copy of what is landed."""
     cluster, engine = target.settings.get("cluster"), target.settings.get("database_engine")
-    if cluster and not engine:
-        engine = f"Replicated('/clickhouse/databases/{target.raw_schema}', 'all', '{{shard}}_{{replica}}')"
+    if cluster and not engine and schema == target.raw_schema:
+        # dlt does not make its tables on a cluster: this kind of database does
+        engine = f"Replicated('/clickhouse/databases/{schema}', 'all', '{{shard}}_{{replica}}')"
     return (f' on cluster "{cluster}"' if cluster else "") + (f" engine = {engine}" if engine else "")
