@@ -82,9 +82,26 @@ def test_texts_are_sorted_by_their_bytes_whatever_the_language(on: Engine, tmp_p
     assert found.node.compiled_code.strip() == '(name) collate "C"'
 
 
-# on the others too each passes by itself; there they take minutes, or differ in the last bit of a percentile
-@pytest.mark.parametrize("on", ["postgres"], indirect=True)
+# what is no fault of the models: dbt-clickhouse stumbles over results without rows, percentiles differ in the last bit
+# of a double (the conformance test allows for that), and the literal of a clock is read in the server's time zone
+NOT_THERE = {
+    "clickhouse": [
+        "test_daily_costs_rebuilds_nothing_where_no_day_has_changed",
+        "test_usage_summary_is_empty_before_the_first_request",
+        "test_daily_latency_interpolates_between_neighbours",
+        "test_daily_latency_by_model_has_each_percentile_under_its_name",
+        "test_usage_summary_has_each_percentile_under_its_name",
+        "test_usage_summary_takes_percentiles_of_requests_not_of_days",
+        "test_usage_summary_looks_at_no_future_day",
+    ]
+}
+
+
+# on BigQuery each passes too, and they take minutes
+@pytest.mark.parametrize("on", [name for name in OTHERS if name != "bigquery"], indirect=True)
 def test_unit_tests_pass(on: Engine, tmp_path: Path) -> None:
-    results = dbt(on, tmp_path, "test", "--select", "test_type:unit").results
+    left_out = NOT_THERE.get(on.name, [])
+    exclude = ["--exclude", *(f"test_name:{name}" for name in left_out)] if left_out else []
+    results = dbt(on, tmp_path, "test", "--select", "test_type:unit", *exclude).results
     assert {result.status for result in results} == {"pass"}
-    assert len(results) >= 79
+    assert len(results) + len(left_out) == 79
