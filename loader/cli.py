@@ -247,7 +247,7 @@ def doctor(target: Target, is_json: bool) -> int:
     show_default=True,
     help="How many lines to list; an export has them all.",
 )
-@click.option("--export", type=click.Path(dir_okay=False), help="Write the lines, byte for byte, to this file.")
+@click.option("--export", type=click.Path(dir_okay=False), help="Write the lines, byte for byte, to this new file.")
 @as_json
 def rejects(target: Target, reason: str | None, limit: int, export: str | None, is_json: bool) -> int:
     """List the lines that were rejected, or export them, so that they can be mended and loaded."""
@@ -257,7 +257,9 @@ def rejects(target: Target, reason: str | None, limit: int, export: str | None, 
     with _loaded(target) as warehouse:
         rows = report.rejects(warehouse, target, reason=reason, limit=None if export else limit)
     if export:
-        Path(export).write_bytes(b"".join(row["bytes"] + b"\n" for row in rows))
+        # a file that is there may hold what somebody has mended
+        with Path(export).open("xb") as file:
+            file.writelines(row["bytes"] + b"\n" for row in rows)
         if is_json:
             _print_json({"file": export, "lines": len(rows)})
         else:
