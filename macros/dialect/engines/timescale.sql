@@ -31,12 +31,22 @@ no more than hypertables, 'timescale' where it has columnstore, policies and con
     {%- endif -%}
     {%- if licence == "timescale" -%}
         {%- if var("columnstore_after_days") -%} {{ postgres__timescale_columnstore(time) }} {%- endif -%}
-        {{ postgres__timescale_retention(this) }}
+        {{ postgres__timescale_retention() }}
         {%- if var("live_usage") -%} {{ postgres__timescale_live_usage(time) }} {%- endif -%}
     {%- endif -%}
 {%- endmacro %}
 
-{# A policy keeps the days that it was made with, so it is made anew: the vars may have changed. #}
+{# What the table's policy says of this parameter of policies: the vars may have changed since it was made. #}
+{% macro postgres__timescale_policy(parameter) %}
+    {% set query %}
+        select config ->> '{{ parameter }}' from timescaledb_information.jobs
+        where
+            hypertable_schema = '{{ this.schema }}' and hypertable_name = '{{ this.identifier }}'
+            and config ->> '{{ parameter }}' is not null
+    {% endset %}
+    {% do return(first_column(query) | first | default("", true)) %}
+{% endmacro %}
+
 {% macro postgres__timescale_columnstore(time) -%}
     {%- set is_on -%}
         select 1 from timescaledb_information.hypertables
@@ -49,18 +59,25 @@ no more than hypertables, 'timescale' where it has columnstore, policies and con
         )
         ;
     {%- endif -%}
-    call remove_columnstore_policy('{{ this }}', if_exists => true)
-    ;
-    call add_columnstore_policy('{{ this }}', after => interval '{{ var("columnstore_after_days") }} days')
-    ;
+    {%- set after = var("columnstore_after_days") ~ " days" -%}
+    {%- if postgres__timescale_policy("compress_after") != after -%}
+        call remove_columnstore_policy('{{ this }}', if_exists => true)
+        ;
+        call add_columnstore_policy('{{ this }}', after => interval '{{ after }}')
+        ;
+    {%- endif -%}
 {%- endmacro %}
 
-{# Drops whole pieces of `relation` in between runs, two days behind what the runs delete. #}
-{% macro postgres__timescale_retention(relation) -%}
-    select remove_retention_policy('{{ relation }}', if_exists => true)
-    ;
-    {%- if var("retention_days") -%}
-        select add_retention_policy('{{ relation }}', drop_after => interval '{{ var("retention_days") + 2 }} days')
+{# Drops whole pieces in between runs, two days behind what the runs delete. #}
+{% macro postgres__timescale_retention() -%}
+    {%- set after = (var("retention_days") + 2) ~ " days" if var("retention_days") else "" -%}
+    {%- set before = postgres__timescale_policy("drop_after") -%}
+    {%- if before and before != after -%}
+        select remove_retention_policy('{{ this }}')
+        ;
+    {%- endif -%}
+    {%- if after and before != after -%}
+        select add_retention_policy('{{ this }}', drop_after => interval '{{ after }}')
         ;
     {%- endif -%}
 {%- endmacro %}
@@ -89,16 +106,14 @@ no more than hypertables, 'timescale' where it has columnstore, policies and con
     group by usage_quarter, provider, model
     with no data
     ;
-    select remove_continuous_aggregate_policy('{{ live_usage }}', if_exists => true)
-    ;
-    {# all that is kept is refreshed where it has changed, but never what was dropped: that would be forgotten here too #}
+    {# from the beginning: what has not changed is not refreshed, and what the runs have deleted goes here too #}
     select
         add_continuous_aggregate_policy(
             '{{ live_usage }}',
-            start_offset => {{ "interval '" ~ var("retention_days") ~ " days'" if var("retention_days") else "null" }},
+            start_offset => null,
             end_offset => interval '1 day',
-            schedule_interval => interval '1 hour'
+            schedule_interval => interval '1 hour',
+            if_not_exists => true
         )
     ;
-    {{ postgres__timescale_retention(live_usage) }}
 {%- endmacro %}
