@@ -255,10 +255,20 @@ def test_rows_expire_on_clickhouse_as_long_as_the_variable_says(engines: dict[st
     on.clear()
     on.run("run", write(tmp_path, 3))
     ask = "select engine_full from system.tables where database = '{marts}' and name = 'llm_requests'"
-    for days, expected in ((3650, "TTL toDate(occurred_at) + toIntervalDay(3652)"), (7300, "7302"), (None, None)):
+    # a table of that name elsewhere is another one
+    on.query("drop database if exists other_{marts}")
+    on.query("create database other_{marts}")
+    elsewhere = "other_{marts}.llm_requests (day Date) engine = MergeTree order by day ttl day + interval 1 year"
+    on.query(f"create table {elsewhere}")
+    for days, expected in (
+        (3650, "TTL toDate(occurred_at) + toIntervalDay(3652)"),
+        (7300, "7302"),
+        *[(None, None)] * 2,
+    ):
         build_with(on, tmp_path, retention_days=days)
         ((said,),) = on.query(ask)
         assert expected in said if expected else "TTL" not in said
+    on.query("drop database other_{marts}")
 
 
 def test_days_expire_on_bigquery_as_long_as_the_variable_says(engines: dict[str, Engine], tmp_path: Path) -> None:

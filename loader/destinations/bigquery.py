@@ -46,8 +46,9 @@ def connect(target: Target) -> Iterator[Warehouse]:
     from dlt.common.configuration.specs.gcp_credentials import GcpDefaultCredentials
 
     credentials = dbt_credentials(target, BigQueryCredentials)
-    # dlt's client takes another endpoint from here alone
-    os.environ |= {"BIGQUERY_EMULATOR_HOST": credentials.api_endpoint} if credentials.api_endpoint else {}
+    if credentials.api_endpoint:
+        # dlt's client takes another endpoint from here alone
+        os.environ["BIGQUERY_EMULATOR_HOST"] = credentials.api_endpoint
     location = f"{credentials.database}"
     try:
         google_credentials: Any = create_google_credentials(credentials)

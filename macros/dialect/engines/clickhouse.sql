@@ -59,9 +59,10 @@
 
 {# its rows expire two days behind what the runs delete, as long as the var says so #}
 {% macro clickhouse__manage_storage(time) %}
+    {% set rows = clickhouse__table_of_rows() %}
     {% set expiring %}
         select name from system.tables
-        where database like '%{{ this.schema }}' and name like '{{ this.identifier }}%' and engine_full like '% TTL %'
+        where database = '{{ rows.schema }}' and name = '{{ rows.identifier }}' and engine_full like '% TTL %'
     {% endset %}
     {% if var("retention_days") %}
         alter table {{ stored_rows() }}
@@ -71,16 +72,20 @@
     {% endif %}
 {% endmacro %}
 
-{# a Distributed table has no rows of its own to delete: each server has a part of them in a table beside it #}
-{% macro clickhouse__stored_rows() -%}
-    {%- if not var("distributed") -%} {{ this }}
-    {%- else -%}
-        {%- set part = this.incorporate(
+{# a Distributed table has no rows of its own: each server has a part of them in a table beside it #}
+{% macro clickhouse__table_of_rows() %}
+    {% if not var("distributed") %} {% do return(this) %} {% endif %}
+    {% do return(
+        this.incorporate(
             path={
                 "schema": adapter.get_clickhouse_local_db_prefix() ~ this.schema,
                 "identifier": this.identifier ~ adapter.get_clickhouse_local_suffix(),
             }
-        ) -%}
-        {{ part ~ " on cluster " ~ adapter.get_clickhouse_cluster_name() }}
-    {%- endif -%}
+        )
+    ) %}
+{% endmacro %}
+
+{% macro clickhouse__stored_rows() -%}
+    {%- set place = " on cluster " ~ adapter.get_clickhouse_cluster_name() if var("distributed") else "" -%}
+    {{ clickhouse__table_of_rows() ~ place }}
 {%- endmacro %}
