@@ -1,25 +1,33 @@
 # make run   sets everything up, loads examples/, builds and tests the marts on an embedded DuckDB, and shows them
 # make test  sets everything up and runs every test and check
+# make check runs the quick ones, in a minute or two
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 
-.PHONY: run test setup bench examples prices constraints clean
+.PHONY: run test check lint setup bench examples prices constraints clean
 .DEFAULT_GOAL := run
 
 run: setup profiles.yml
 	@$(BIN)/tokenmart run examples
 	@echo "make run: done"
 
-test: $(VENV)/.installed-to-test
+test: lint
+	@echo "Running the tests..."
+	@$(BIN)/pytest
+	@echo "make test: every check and test passed"
+
+# the checks and the tests that need no server, to work with: a minute or two
+QUICK := lines formats contract identity positions profile readme model_prices cli
+check: lint
+	@$(BIN)/pytest $(QUICK:%=tests/test_%.py)
+
+lint: $(VENV)/.installed-to-test
 	@echo "Checking the code..."
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/sqlfmt --check --dialect clickhouse --line-length 120 models macros tests loader
-	@echo "Running the tests..."
-	@$(BIN)/pytest
-	@echo "make test: every check and test passed"
 
 setup: $(VENV)/.installed
 
