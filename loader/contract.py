@@ -88,7 +88,19 @@ TABLES: dict[str, dict[str, Kind]] = {
         "lines_landed": "bigint",
         "lines_skipped": "bigint",
         "lines_rejected": "bigint",
+        "is_sample": "boolean",
         "loaded_at": "timestamp",
+    },
+    # written after each build by the loader's own insert, not by a load
+    "builds": {
+        "started_at": "timestamp",
+        "finished_at": "timestamp",
+        "version": "text",
+        "target": "text",
+        "is_successful": "boolean",
+        "failures": "bigint",
+        "warnings": "bigint",
+        "messages": "json",
     },
 }
 CONTENT_COLUMNS = ("request_preview", "response_preview")

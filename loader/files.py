@@ -2,19 +2,21 @@
 
 import glob
 import gzip
+import os
+import re
+import stat
 import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
-import fsspec
 import pyarrow as pa
 
-from loader.errors import UsageError
+from loader.errors import TokenmartError, UsageError
 from loader.lines import Readable
 
 SUFFIXES = (".jsonl", ".ndjson", ".log")
@@ -22,33 +24,54 @@ GZIP, ZSTANDARD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 PIECE_BYTES = 16 << 10
 PACKED_SUFFIXES = (".gz", ".zst", ".zstd")
 STANDARD_INPUT = "-"
+STANDARD_INPUTS = (STANDARD_INPUT, "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
+SAMPLE_MARK = ".sample"
+"""A hidden file of this name says that the files in and below its folder are samples."""
+CHANGED_KEYS = ("ETag", "etag", "mtime", "LastModified", "last_modified", "updated", "created")
+BAD_PORT = re.compile(r"[a-zA-Z][\w+.-]*://(?:[^/@]*@)?[^/:\[\]]*:(?!\d+(?:/|$)|:)([^/]*)")
 
 
 @dataclass(frozen=True)
 class InputFile:
-    """A file to read: `name` is what the user called it, `url` is where fsspec finds it, `size` its bytes on disk.
+    """A file to read: `name` is what the user called it, `url` is where it is found, `size` its bytes on disk.
 
-    `is_named` where the user meant this very file, and did not just name its folder or a glob.
+    `is_named` where the user meant this very file, and did not just name its folder or a glob. A stream (standard
+    input, a pipe, a device) can be read once. `changed` is the file's modification time or version, None if unknown.
+    `problem` says why it is not to be read at all.
     """
 
     name: str
     url: str
     size: int
     is_named: bool = True
+    is_stream: bool = False
+    is_fifo: bool = False
+    is_sample: bool = False
+    changed: str | None = None
+    problem: str | None = None
 
-    @property
-    def is_standard_input(self) -> bool:
-        return self.url == STANDARD_INPUT
+    @contextmanager
+    def open_packed(self) -> Iterator[Any]:
+        """A stream of its bytes as they are stored."""
+        if self.url == STANDARD_INPUT:
+            yield sys.stdin.buffer if hasattr(sys.stdin.buffer, "peek") else BufferedReader(sys.stdin.buffer)
+        elif "://" in self.url:
+            import fsspec
+
+            with fsspec.open(self.url, "rb") as file:
+                yield file
+        else:
+            with Path(self.url).open("rb") as file:
+                yield file
 
     @contextmanager
     def open(self) -> Iterator[tuple[Readable, bool]]:
         """A stream of its bytes, and whether they are unpacked on the way, as their first ones say."""
         with ExitStack() as stack:
-            if self.is_standard_input:
-                raw: Any = sys.stdin.buffer if hasattr(sys.stdin.buffer, "peek") else BufferedReader(sys.stdin.buffer)
+            raw = stack.enter_context(self.open_packed())
+            if self.is_stream:
                 head = raw.peek(4)[:4]
             else:
-                raw = stack.enter_context(fsspec.open(self.url, "rb"))
                 head = raw.read(4)
                 raw.seek(0)
             if head.startswith(GZIP):
@@ -84,56 +107,190 @@ class _Careful:
         return b"".join(pieces)
 
 
-def find(paths: Iterable[str]) -> list[InputFile]:
+def find(paths: Iterable[str], *, follow_links: bool = False) -> list[InputFile]:
     """The files that `paths` (files, folders, globs, fsspec URLs, '-') name, each once, in the order of their names.
 
-    A folder stands for the .jsonl, .ndjson and .log files in and below it, packed ones included. Raises UsageError for
-    a path that leads nowhere and for a folder without such files.
+    A folder stands for the .jsonl, .ndjson and .log files in and below it, packed ones included. A symbolic link below
+    a folder or glob that leads out of it comes with a `problem`, unless `follow_links`. Raises UsageError for a path
+    that leads nowhere and for a folder without such files.
     """
     found: dict[str, InputFile] = {}
     for path in paths:
-        if path == STANDARD_INPUT:
-            files = [InputFile("standard input", STANDARD_INPUT, 0)]
-        elif "://" in path:
+        if path in STANDARD_INPUTS:
+            files = [InputFile("standard input", STANDARD_INPUT, 0, is_stream=True)]
+        elif "://" in path and not os.path.lexists(path) and not path.startswith("file://"):
             files = _remote(path)
         else:
-            files = _local(path)
+            files = _local(path.removeprefix("file://"), follow_links)
         for file in sorted(files, key=lambda file: file.name):
             found.setdefault(file.url, file)
-    return list(found.values())
+    names: set[str] = set()
+    samples: dict[str, bool] = {}
+    files = []
+    for file in found.values():
+        name, number = file.name, 2
+        # lines are counted by file name: two files of one load never share one
+        while name in names:
+            name, number = f"{file.name} ({number})", number + 1
+        names.add(name)
+        is_sample = not file.is_stream and file.url[0] == "/" and _is_sample(os.path.dirname(file.url), samples)  # noqa: PTH120
+        files.append(replace(file, name=name, is_sample=is_sample) if is_sample or name != file.name else file)
+    return files
 
 
-def _local(path: str) -> list[InputFile]:
-    here = Path(path).expanduser()
-    is_named = here.is_file()
+def is_packed(head: bytes) -> bool:
+    """Whether a file that begins with these bytes is packed by gzip or zstd."""
+    return head.startswith((GZIP, ZSTANDARD))
+
+
+def _is_sample(folder: str, known: dict[str, bool]) -> bool:
+    if folder not in known:
+        parent = os.path.dirname(folder)  # noqa: PTH120 - once for every folder of 5,000 files
+        known[folder] = (Path(folder) / SAMPLE_MARK).exists() or (parent != folder and _is_sample(parent, known))
+    return known[folder]
+
+
+def _local(path: str, follow_links: bool) -> list[InputFile]:
+    here = Path(path)
+    if not os.path.lexists(here):
+        try:
+            here = here.expanduser()
+        except RuntimeError:
+            # it begins with a tilde, and there is no such user
+            here = Path(path)
     if here.is_dir():
-        files = sorted(file for file in here.rglob("*") if _is_log(file.name) and file.is_file())
+        files = list(_below(str(here), follow_links))
         if not files:
-            raise UsageError(f"{path}: no {', '.join(SUFFIXES)} file in this folder.", "Name the files themselves.")
+            raise UsageError(
+                f"{_shown(path)}: no {', '.join(SUFFIXES)} file in this folder.", "Name the files themselves."
+            )
     elif here.exists():
-        files = [here]
+        return [_named(here)]
     else:
-        # not Path.glob: the pattern may be absolute
-        files = [Path(name) for name in glob.glob(str(here), recursive=True) if Path(name).is_file()]  # noqa: PTH207
+        files = _matching(here, follow_links)
         if not files:
-            raise UsageError(f"{path}: no such file.", "Check the path; quote a glob that the shell should not expand.")
-    return [InputFile(str(file), str(file.resolve()), file.stat().st_size, is_named) for file in files]
+            raise UsageError(
+                f"{_shown(path)}: no such file.", "Check the path; quote a glob that the shell should not expand."
+            )
+    return files
+
+
+def _named(path: Path) -> InputFile:
+    """A file that the user named, or a stream: what is not a regular file can only be read once."""
+    found = path.stat()
+    if stat.S_ISREG(found.st_mode):
+        return _regular(str(path), os.path.realpath(path), found, is_named=True)
+    is_fifo = stat.S_ISFIFO(found.st_mode) and not str(path).startswith(("/dev/fd/", "/proc/"))
+    return InputFile(_shown(str(path)), str(path.absolute()), 0, is_stream=True, is_fifo=is_fifo)
+
+
+def _regular(name: str, real: str, found: os.stat_result, *, is_named: bool = False) -> InputFile:
+    return InputFile(_shown(name), real, found.st_size, is_named, changed=str(found.st_mtime_ns))
+
+
+def _below(folder: str, follow_links: bool) -> Iterator[InputFile]:
+    """The logs in and below a folder. No folder is read twice, whatever links lead to it."""
+    top = os.path.realpath(folder)
+    waiting, seen = [(folder, top)], set()
+    while waiting:
+        named, real = waiting.pop()
+        if real in seen:
+            continue
+        seen.add(real)
+        try:
+            entries = list(os.scandir(real))
+        except OSError as error:
+            yield InputFile(_shown(named), real, 0, is_named=True, problem=f"{_shown(named)}: {error.strerror}")
+            continue
+        for entry in entries:
+            name, place = os.path.join(named, entry.name), entry.path  # noqa: PTH118
+            if entry.is_symlink():
+                place = os.path.realpath(place)
+                if not (Path(place).is_dir() or (_is_log(entry.name) and Path(place).is_file())):
+                    continue
+                if not follow_links and not _is_within(place, top):
+                    yield _left_out(name)
+                elif not Path(place).is_dir():
+                    yield _regular(name, place, os.stat(place))  # noqa: PTH116
+                elif not _is_within(place, top):
+                    waiting.append((name, place))
+            elif entry.is_dir():
+                waiting.append((name, place))
+            elif _is_log(entry.name) and entry.is_file():
+                yield _regular(name, place, entry.stat())
+
+
+def _matching(pattern: Path, follow_links: bool) -> list[InputFile]:
+    """The files that match a glob. A `**` of it enters no linked folder."""
+    literal = len(pattern.parts)
+    literal = next((i for i, part in enumerate(pattern.parts) if glob.has_magic(part)), literal)
+    root, rest = Path(*pattern.parts[:literal]), pattern.parts[literal:]
+    if not rest:
+        return []
+    if "**" in rest:
+        found: Iterable[Path] = root.glob("/".join([*rest, "*"] if rest[-1] == "**" else rest))
+        if not any(part.startswith(".") for part in rest):
+            # as a shell does it
+            found = (path for path in found if not any(part[0] == "." for part in path.relative_to(root).parts))
+    else:
+        found = map(Path, glob.glob(str(pattern)))  # noqa: PTH207 - which leaves out hidden files
+    top = os.path.realpath(root)
+    files = []
+    for path in found:
+        if path.is_file():
+            real = os.path.realpath(path)
+            is_out = not follow_links and not _is_within(real, top)
+            files.append(_left_out(str(path)) if is_out else _regular(str(path), real, path.stat()))
+    return files
+
+
+def _left_out(name: str) -> InputFile:
+    problem = f"{_shown(name)}: a symbolic link leads out of the folder; --follow-links reads it"
+    return InputFile(_shown(name), name, 0, is_named=False, problem=problem)
+
+
+def _is_within(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip("/") + "/")
+
+
+def _shown(name: str) -> str:
+    r"""A file's name as text: bytes that are not UTF-8 become \xe9."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _remote(path: str) -> list[InputFile]:
+    if port := BAD_PORT.match(path):
+        raise UsageError(f"{path}: the port '{port[1]}' is not a number.", "Check the URL.")
+    import fsspec
+
     try:
         filesystem, inner = fsspec.url_to_fs(path)
-        names = filesystem.glob(inner) if glob.has_magic(inner) else [inner]
-        if names == [inner] and filesystem.isdir(inner):
-            names = [name for name in filesystem.find(inner) if _is_log(name)]
-        files = [name for name in names if filesystem.isfile(name)]
+        if glob.has_magic(inner):
+            found = filesystem.glob(inner, detail=True)
+        elif filesystem.isdir(inner):
+            found = {name: info for name, info in filesystem.find(inner, detail=True).items() if _is_log(name)}
+        else:
+            found = {inner: filesystem.info(inner)} if filesystem.isfile(inner) else {}
     except (ImportError, OSError, ValueError) as error:
-        raise UsageError(f"{path}: {error}") from error
+        raise UsageError(f"{path}: {error}", "Check the URL.") from error
+    except Exception as error:
+        raise TokenmartError(
+            f"{path}: {type(error).__name__}: {error}", "Check the URL and your rights to it."
+        ) from error
+    files = [(name, info) for name, info in found.items() if info.get("type") != "directory"]
     if not files:
         raise UsageError(f"{path}: nothing there to read.", "Check the bucket, the path and your rights to it.")
-    urls = [filesystem.unstrip_protocol(name) for name in files]
-    is_named = files == [inner]
-    return [InputFile(url, url, filesystem.size(name) or 0, is_named) for url, name in zip(urls, files, strict=True)]
+    is_named = [name for name, _ in files] == [inner]
+    return [
+        InputFile(
+            url := filesystem.unstrip_protocol(name),
+            url,
+            info.get("size") or 0,
+            is_named,
+            changed=next((str(info[key]) for key in CHANGED_KEYS if info.get(key)), None),
+        )
+        for name, info in files
+    ]
 
 
 def _is_log(name: str) -> bool:

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Callable, Iterator
+from functools import cached_property
 
 import duckdb
 import pyarrow as pa
@@ -41,8 +42,13 @@ class Identities:
         self.latest: dict[int, dt.datetime] = {}
         self._earlier = earlier
         self._counted: set[int] = set()
-        self._connection = duckdb.connect(config={"memory_limit": "128MB"})
-        self._connection.execute(_SEEN)
+
+    @cached_property
+    def _connection(self) -> duckdb.DuckDBPyConnection:
+        # where no line needs an id it is never opened
+        connection = duckdb.connect(config={"memory_limit": "128MB"})
+        connection.execute(_SEEN)
+        return connection
 
     def begin(self, file: int, latest: dt.datetime | None) -> None:
         """Says up to which time former loads gave ids to lines of a file; None where they gave none."""

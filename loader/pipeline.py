@@ -53,15 +53,16 @@ class Pipeline:
     def run(self, tables: Iterator[tuple[str, pa.Table]], known: Mapping[str, Position]) -> str | None:
         """Loads (name of a raw table, rows for it) in one package; returns its load id, or None for no tables.
 
-        The positions that `known` holds at the end of `tables` become known with the load, or not at all.
+        The positions that `known` holds at the end of `tables` become known with the load, or not at all. Where there
+        are no tables, positions that say more than before are kept all the same.
         """
 
         first = next(tables, None)
-        if first is None:
+        if first is None and dict(known) == self.known:
             return None
 
         def rows() -> Iterator[Any]:
-            for name, table in chain([first], tables):
+            for name, table in chain([first] if first else [], tables):
                 yield dlt.mark.with_table_name(table.cast(_as_contracted(table.schema)), name)
             dlt.current.source_state()["files"] = dict(known)
             # what parsing took is given back before the warehouse takes its share
@@ -86,7 +87,8 @@ class Pipeline:
             retry=tenacity.retry_if_exception_type(PipelineStepFailed) & tenacity.retry_if_exception(retry_load()),
             reraise=True,
         )
-        return next(iter(patience(self.dlt_pipeline.load).loads_ids), None)
+        load_id = next(iter(patience(self.dlt_pipeline.load).loads_ids), None)
+        return load_id if first else None
 
 
 @contextmanager

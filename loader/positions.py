@@ -1,8 +1,8 @@
 """Remembers how far each file was read, in a form that survives renaming, rotation and another machine."""
 
 import hashlib
-from collections.abc import Mapping, MutableMapping
-from typing import TypedDict
+from collections.abc import Callable, Mapping, MutableMapping
+from typing import NotRequired, TypedDict
 
 from loader.files import InputFile
 from loader.lines import READ_BYTES, TAIL_BYTES, Readable
@@ -16,7 +16,8 @@ class Position(TypedDict):
 
     `head` is a digest of the first bytes (a power of two of them), `tail` one of the TAIL_BYTES before the offset: a
     file that has both begins with what was read, whatever its name. `latest` is the latest time (ISO 8601) of a line
-    whose id was made from its content, NULL if there was none.
+    whose id was made from its content, NULL if there was none. `packed` says of a packed file that was read to its end
+    which one it was: see `packed_digest`.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Position(TypedDict):
     head: str
     tail: str
     latest: str | None
+    packed: NotRequired[str]
 
 
 def remember(known: MutableMapping[str, Position], position: Position, before: Position | None) -> None:
@@ -38,7 +40,17 @@ def remember(known: MutableMapping[str, Position], position: Position, before: P
 
 
 def _key(position: Position) -> str:
-    return f"{position['head']}-{position['offset']}-{position['tail']}"
+    return "-".join(
+        [position["head"], str(position["offset"]), position["tail"], *filter(None, [position.get("packed")])]
+    )
+
+
+def packed_digest(file: InputFile, head: bytes) -> str | None:
+    """What says of a packed file, by its size, its modification time and its first bytes, that it is unchanged.
+
+    None where the time is unknown.
+    """
+    return digest(f"{file.size} {file.changed} ".encode() + head) if file.changed else None
 
 
 def head_digest(head: bytes) -> str:
@@ -56,19 +68,29 @@ class Positions:
 
     def __init__(self, positions: Mapping[str, Position]) -> None:
         self._by_head: dict[str, list[Position]] = {}
+        self._by_packed: dict[str, Position] = {}
+        powers = set()
         for known in positions.values():
             self._by_head.setdefault(known["head"], []).append(known)
+            powers.add(min(known["offset"], HEAD_BYTES).bit_length() - 1)
+            if packed := known.get("packed"):
+                self._by_packed[packed] = known
+        self._powers = sorted(power for power in powers if power >= 0)
 
-    def find(self, file: InputFile, head: bytes) -> tuple[Position | None, bytes]:
+    def unchanged(self, packed: str | None) -> Position | None:
+        """The position of the packed file of that `packed_digest`."""
+        return self._by_packed.get(packed) if packed else None
+
+    def find(self, head: bytes, read: Callable[[int, int], bytes]) -> tuple[Position | None, bytes]:
         """The furthest position that a file with these first bytes has behind it, and the bytes before it.
 
-        None, and no bytes, for a file that is new.
+        `read` gives at most so many bytes of the file from an offset on. None, and no bytes, for a file that is new.
         """
-        digests = [digest(head[: 1 << power]) for power in range(len(head).bit_length())]
+        digests = [digest(head[: 1 << power]) for power in self._powers if 1 << power <= len(head)]
         candidates = [known for name in digests for known in self._by_head.get(name, ())]
         for known in sorted(candidates, key=lambda known: -known["offset"]):
             offset = known["offset"]
-            tail = read(file, max(0, offset - TAIL_BYTES), min(offset, TAIL_BYTES))
+            tail = read(max(0, offset - TAIL_BYTES), min(offset, TAIL_BYTES))
             if digest(tail) == known["tail"]:
                 return known, tail
         return None, b""

@@ -2,16 +2,18 @@
 
 import datetime as dt
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from loader import contract, positions
 from loader.ahead import ahead
-from loader.files import InputFile
+from loader.files import InputFile, is_packed
 from loader.formats import Parser
 from loader.identity import Identities
 from loader.lines import BATCH_BYTES, TAIL_BYTES, Batch, batches
@@ -51,6 +53,7 @@ class FileLoad:
     waiting: int = 0
     problem: str | None = None
     is_foreign: bool = False
+    is_sample: bool = False
 
 
 @dataclass
@@ -72,7 +75,8 @@ class _Source:
     """A file while it is read: where this load began and how far it has come, in bytes and lines.
 
     `head` is its first bytes, `tail` those before `end` and `tail_before` those before `start`, `before` the position
-    that former loads left.
+    that former loads left, `packed` the digest that says of a packed file which one it is. One that is unchanged has
+    nothing new: it is not opened again.
     """
 
     file: InputFile
@@ -85,6 +89,8 @@ class _Source:
     start: int = 0
     end: int = 0
     lines_before: int = 0
+    packed: str | None = None
+    is_unchanged: bool = False
 
 
 Progress = Callable[[int, int], None]
@@ -99,12 +105,18 @@ class Reader:
         self.done = Load()
         self._options = options
         self._progress = progress
-        self._parser = Parser(time_zone=options.time_zone, keep_content=options.keep_content)
         if options.format:
             self._parser.format(options.format)
+        elif options.time_zone != "UTC":
+            self._parser  # noqa: B018 - which refuses an unknown one
         self._identities = Identities(lambda number: _batches_before(self._sources[number]))
         self._sources: list[_Source] = []
         self._loaded_at = pa.scalar(dt.datetime.now(dt.UTC), pa.timestamp("us", "UTC"))
+
+    @cached_property
+    def _parser(self) -> Parser:
+        # where nothing is new it is never started
+        return Parser(time_zone=self._options.time_zone, keep_content=self._options.keep_content)
 
     def tables(self, files: Sequence[InputFile], known: dict[str, Position]) -> Iterator[tuple[str, pa.Table]]:
         """Yields (name of a raw table, rows for it), and at the end moves the positions in `known` on."""
@@ -130,7 +142,7 @@ class Reader:
             yield "loaded_files", self._files(read)
         for number in read:
             source = self._sources[number]
-            if not source.file.is_standard_input:
+            if not source.file.is_stream:
                 latest = self._identities.latest.get(number)
                 position = Position(
                     name=source.file.name,
@@ -141,11 +153,11 @@ class Reader:
                     tail=positions.digest(source.tail),
                     latest=latest.isoformat() if latest else None,
                 )
-                positions.remember(known, position, source.before)
+                positions.remember(known, _with_packed(position, source), source.before)
         for source in self._sources:
             # one without news may have had the position that an equal file has just moved on
             if source.before and source.end == source.start:
-                positions.remember(known, source.before, None)
+                positions.remember(known, _with_packed(source.before, source), source.before)
 
     def preview(self, file: InputFile, known: dict[str, Position], rows: int) -> tuple[FileLoad, int, Parsed | None]:
         """What became of the first new lines of a file if it was loaded: at most `rows` events and rejected lines.
@@ -163,16 +175,16 @@ class Reader:
 
     def _begin(self, file: InputFile, known: Positions) -> _Source:
         """Finds out what was read of a file before, and makes it the next of `_sources`."""
-        done = FileLoad(file.name, file.is_named)
+        done = FileLoad(file.name, file.is_named, problem=file.problem, is_sample=file.is_sample)
+        # what is left out by a rule is no failure
+        done.is_foreign = file.problem is not None and not file.is_named
         self.done.files.append(done)
         source = _Source(file, done, self._options.format)
         self._sources.append(source)
         before, tail = None, b""
         try:
-            if not file.is_standard_input:
-                source.head = positions.read(file, 0, positions.HEAD_BYTES)
-            if source.head and not self._options.again:
-                before, tail = known.find(file, source.head)
+            if not file.is_stream and not done.problem:
+                before, tail = self._read_before(source, known)
         except (OSError, EOFError) as error:
             done.problem = f"{file.name}: {error}"
         # another format than last time reads other things in the same lines
@@ -180,13 +192,46 @@ class Reader:
             source.before, source.tail_before, source.format = before, tail, before["format"]
             source.start = source.end = before["offset"]
             source.lines_before = before["lines"]
+        else:
+            source.is_unchanged = False
         latest = source.before["latest"] if source.before else None
         self._identities.begin(len(self._sources) - 1, dt.datetime.fromisoformat(latest) if latest else None)
         return source
 
+    def _read_before(self, source: _Source, known: Positions) -> tuple[Position | None, bytes]:
+        """How far a file was read before, and the bytes before that; fills in what `source` is to know of it."""
+        file = source.file
+        with file.open_packed() as raw:
+            head = raw.read(positions.HEAD_BYTES)
+            if is_packed(head):
+                source.packed = positions.packed_digest(file, head)
+                if not self._options.again and (before := known.unchanged(source.packed)):
+                    source.is_unchanged = True
+                    return before, b""
+                source.head = positions.read(file, 0, positions.HEAD_BYTES)
+
+                def read(offset: int, size: int) -> bytes:
+                    return positions.read(file, offset, size)
+            else:
+                source.head = head
+
+                def read(offset: int, size: int) -> bytes:
+                    raw.seek(offset)
+                    return bytes(raw.read(size))
+
+            if not source.head or self._options.again:
+                return None, b""
+            before, tail = known.find(source.head, read)
+            if before and not source.packed:
+                source.is_unchanged = raw.seek(0, os.SEEK_END) == before["offset"]
+            return before, tail
+
     def _batches(self, source: _Source) -> Iterator[Batch]:
         """The new lines of a file; what keeps it from being read (on) becomes its `problem`."""
         if source.done.problem:
+            return
+        if source.is_unchanged:
+            self._progress(source.file.size, 0)
             return
         self._progress(source.start, 0)
         try:
@@ -194,7 +239,7 @@ class Reader:
                 stream, is_packed = stack.enter_context(source.file.open())
                 positions.skip(stream, source.start)
                 # nobody adds to a packed file or to a stream that has ended
-                final = self._options.final or is_packed or source.file.is_standard_input
+                final = self._options.final or is_packed or source.file.is_stream
                 found = batches(stream, offset=source.start, line=source.lines_before, final=final)
                 for batch in stack.enter_context(ahead(found)):
                     if source.format is None:
@@ -287,10 +332,18 @@ class Reader:
                     "lines_landed": source.done.landed,
                     "lines_skipped": source.done.skipped,
                     "lines_rejected": source.done.rejected,
+                    "is_sample": source.file.is_sample,
                     "loaded_at": self._loaded_at.as_py(),
                 }
             )
         return pa.Table.from_pylist(rows)
+
+
+def _with_packed(position: Position, source: _Source) -> Position:
+    """The position of a file, with what says that it is unchanged if it is packed and was read to its end."""
+    if not source.packed or source.done.problem or position.get("packed") == source.packed:
+        return position
+    return {**position, "name": source.file.name, "packed": source.packed}
 
 
 class _UnknownFormatError(Exception):

@@ -62,12 +62,12 @@ def write_corpus(folder: Path) -> list[Path]:
     for name, lines in {"tokenledger": _tokenledger(), "tokenmeter": _tokenmeter(), "ctm": _ctm()}.items():
         (hard / f"{name}.jsonl").write_bytes(b"".join(as_line(line) + b"\n" for line in lines))
     (hard / "claude_code.jsonl").write_bytes(b"".join(as_line(line) + b"\n" for line in _claude_code()))
-    return sorted(path for path in folder.rglob("*") if path.is_file())
+    return sorted(path for path in folder.rglob("[!.]*") if path.is_file())
 
 
 def write_halves(folder: Path, into: Path) -> None:
     """Writes the first half of the lines of every file below `folder`, under the same names below `into`."""
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+    for path in sorted(path for path in folder.rglob("[!.]*") if path.is_file()):
         lines = path.read_bytes().splitlines(keepends=True)
         half = into / path.relative_to(folder)
         half.parent.mkdir(parents=True, exist_ok=True)

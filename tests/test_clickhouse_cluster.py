@@ -56,7 +56,7 @@ def build(on: Engine, *more: str, **variables: object) -> str:
 def test_distributed_tables_hold_the_same_marts(cluster: Engine, tmp_path: Path) -> None:
     logs = tmp_path / "logs"
     shutil.copytree(PROJECT / "examples", logs)
-    files = sorted(path for path in logs.rglob("*.*") if path.is_file())
+    files = sorted(path for path in logs.rglob("*.jsonl") if path.is_file())
     with engine("duckdb", tmp_path / "duckdb") as embedded:
         embedded.run("run", *files)
         expected = read(embedded)

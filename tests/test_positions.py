@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 
 from loader import lines, reader
 from loader.errors import UsageError
-from loader.files import find
+from loader.files import SAMPLE_MARK, InputFile, find
 from loader.positions import HEAD_BYTES, TAIL_BYTES
 from loader.reader import Options, Reader
 
@@ -554,3 +555,160 @@ def test_files_in_buckets_are_read_on_too() -> None:
         assert [file.landed for file in used.done.files] == expected
         if expected == [0, 0]:
             fsspec.filesystem("memory").pipe("/logs/a.jsonl", some(1, 3))
+
+
+# ---------------------------------------------------------------- names, links and streams
+
+
+def test_a_name_that_is_not_utf_8_is_read_under_one_that_shows_its_bytes(loads: Loads) -> None:
+    with open(os.fsencode(loads.folder) + b"/caf\xe9.jsonl", "wb") as file:  # noqa: PTH123 - a name of bytes
+        file.write(some(1, 2))
+    assert loads.load("") == {r"caf\xe9.jsonl": [1, 2]}
+    loads.write(r"caf\xe9.jsonl", some(5, 5))
+    assert loads.load("") == {r"caf\xe9.jsonl (2)": [5]} and not loads.problems
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("name", ["~tilde.jsonl", "~root.jsonl", "a::b.jsonl", "memory::x.jsonl", "c:d?.log"])
+def test_a_file_of_a_name_that_means_something_elsewhere_is_that_file(name: str) -> None:
+    Path(name).write_bytes(some(1, 1))
+    (file,) = find([name])
+    assert file.name == name
+    with file.open() as (stream, _):
+        assert stream.read(99) == some(1, 1)
+
+
+def test_a_tilde_of_no_user_is_no_such_file() -> None:
+    with pytest.raises(UsageError, match="no such file"):
+        find(["~nobody-of-this-name/a.jsonl"])
+
+
+@pytest.mark.parametrize("path", ["http://host:abc/a.jsonl", "http://user:secret@host:8o/", "sftp://host:/a"])
+def test_a_port_that_is_no_number_is_refused(path: str) -> None:
+    with pytest.raises(UsageError, match="is not a number"):
+        find([path])
+
+
+def test_a_pipe_is_read_as_a_stream(loads: Loads) -> None:
+    reading, writing = os.pipe()
+    os.write(writing, some(1, 3)[:-1])
+    os.close(writing)
+    used = Reader(Options(format="ctm"), lambda _bytes, _lines: None)
+    list(used.tables(find([f"/dev/fd/{reading}"]), loads.known))
+    os.close(reading)
+    assert [file.landed for file in used.done.files] == [3] and loads.known == {}
+    assert find(["/dev/stdin", "-"]) == find(["-"])
+
+
+def test_a_fifo_in_a_folder_is_not_opened(loads: Loads) -> None:
+    loads.write("a.jsonl", some(1, 1))
+    os.mkfifo(loads.folder / "b.jsonl")
+    assert loads.load("") == loads.load("*", again=True) == {"a.jsonl": [1]}
+    assert [(file.is_stream, file.is_fifo) for file in find([str(loads.folder / "b.jsonl")])] == [(True, True)]
+
+
+@pytest.fixture
+def linked(tmp_path: Path) -> Path:
+    """A folder with links out of it (a file, a folder), within it, and to itself."""
+    outside, inside = tmp_path / "outside", tmp_path / "inside"
+    for path in (outside / "secret.jsonl", outside / "deep/er.jsonl", inside / "own.jsonl"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(path.name.encode())
+    (inside / "file.jsonl").symlink_to(outside / "secret.jsonl")
+    (inside / "deep").symlink_to(outside / "deep")
+    (inside / "same.jsonl").symlink_to("own.jsonl")
+    (inside / "round").symlink_to(inside)
+    (outside / "deep/back").symlink_to(inside)
+    return inside
+
+
+@pytest.mark.parametrize(
+    ("path", "left_out"),
+    [("", ["deep", "file.jsonl"]), ("**/*.jsonl", ["file.jsonl"]), ("*/*", ["deep/er.jsonl", "round/file.jsonl"])],
+)
+def test_a_link_that_leads_out_of_the_folder_is_left_out(path: str, left_out: list[str], linked: Path) -> None:
+    files = find([str(linked / path)])
+    assert [Path(file.name).relative_to(linked).as_posix() for file in files if file.problem] == left_out
+    assert {Path(file.url).name for file in files if not file.problem} == {"own.jsonl"}
+    used = Reader(Options(format="ctm"), lambda _bytes, _lines: None)
+    list(used.tables(files, {}))
+    assert {file.name: file.is_foreign for file in used.done.files if file.problem} == dict.fromkeys(
+        [str(linked / name) for name in left_out], True
+    )
+
+
+def test_links_are_followed_if_that_is_asked_for_or_if_they_are_named(linked: Path) -> None:
+    followed = find([str(linked)], follow_links=True)
+    assert sorted(Path(file.url).name for file in followed) == ["er.jsonl", "own.jsonl", "secret.jsonl"]
+    assert not any(file.problem for file in followed)
+    for name in ("file.jsonl", "deep"):
+        assert [file.problem for file in find([str(linked / name)]) if "back" not in file.name] == [None]
+
+
+# ---------------------------------------------------------------- nothing new
+
+
+@pytest.mark.parametrize("suffix", PACKED)
+def test_a_packed_file_without_news_is_not_unpacked(suffix: str, loads: Loads, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = []
+    open_file = InputFile.open
+
+    def counted(file: InputFile) -> Any:
+        opened.append(Path(file.name).name)
+        return open_file(file)
+
+    monkeypatch.setattr(InputFile, "open", counted)
+    for name in ("a", "same"):
+        loads.write(f"{name}.jsonl.{suffix}", PACKED[suffix](some(1, 3)))
+    os.utime(loads.folder / f"same.jsonl.{suffix}", (7, 7))
+    loads.write("plain.jsonl", some(4, 5))
+    loads.load()
+    opened.clear()
+    known = dict(loads.known)
+    assert loads.load() == {} and opened == [] and loads.known == known
+    loads.rename(f"a.jsonl.{suffix}", "renamed")
+    assert loads.load() == {} and opened == []
+    # a position of version 0.1: it is unpacked once
+    loads.known = {
+        key: {name: value for name, value in position.items() if name != "packed"}
+        for key, position in loads.known.items()
+    }
+    assert loads.load() == {} and opened
+    opened.clear()
+    assert loads.load() == {} and opened == []
+    # of another time it may have become another
+    os.utime(loads.folder / "renamed", (8, 8))
+    assert loads.load() == {} and "renamed" in opened
+    opened.clear()
+    assert loads.load() == {} and opened == []
+    # in another format its lines say other things
+    loads.load(format="tokenmeter")
+    assert "renamed" in opened
+
+
+def test_a_packed_file_of_the_same_size_and_time_with_another_beginning_is_read(loads: Loads) -> None:
+    loads.write("a.jsonl.gz", gzip.compress(some(1, 2), mtime=0))
+    os.utime(loads.folder / "a.jsonl.gz", (7, 7))
+    loads.load()
+    size = (loads.folder / "a.jsonl.gz").stat().st_size
+    loads.write("a.jsonl.gz", gzip.compress(some(5, 6), mtime=0))
+    os.utime(loads.folder / "a.jsonl.gz", (7, 7))
+    assert (loads.folder / "a.jsonl.gz").stat().st_size == size
+    assert loads.load() == {"a.jsonl.gz": [5, 6]}
+
+
+# ---------------------------------------------------------------- samples
+
+
+def test_files_below_a_marked_folder_are_samples(tmp_path: Path) -> None:
+    for name in ("examples/ctm/a.jsonl", "own/a.jsonl"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_bytes(some(1, 1))
+    (tmp_path / "examples" / SAMPLE_MARK).touch()
+    (tmp_path / "own/link.jsonl").symlink_to(tmp_path / "examples/ctm/a.jsonl")
+    found = find([str(tmp_path / "own"), str(tmp_path / "examples"), "-"], follow_links=True)
+    assert [(Path(file.name).name, file.is_sample) for file in found] == [
+        ("a.jsonl", False),
+        ("link.jsonl", True),
+        ("standard input", False),
+    ]

@@ -49,7 +49,7 @@ Lines = list[dict[str, Any]]
 def written(folder: Path, format_: str, *, events: int = 600, days: int = 20, seed: int = 1) -> dict[str, bytes]:
     """The bytes of a sample's files by their path below `folder`."""
     paths = sample.write_sample(folder, events=events, days=days, seed=seed, formats=[format_])
-    assert sorted(paths) == paths == sorted(path for path in folder.rglob("*") if path.is_file())
+    assert sorted(paths) == paths == sorted(path for path in folder.rglob("[!.]*") if path.is_file())
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
 
@@ -316,4 +316,12 @@ def test_what_cannot_be_meant_is_refused_before_anything_is_written(tmp_path: Pa
     sample.write_sample(tmp_path, events=1, days=1, seed=1)
     with pytest.raises(UsageError, match="tokenledger is not empty"):
         sample.write_sample(tmp_path, events=1, days=1, seed=1, formats=["ctm", "tokenledger"])
-    assert [path.name for path in tmp_path.iterdir()] == ["tokenledger"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".sample", "tokenledger"]
+
+
+def test_a_sample_marks_its_files_and_no_others(tmp_path: Path) -> None:
+    sample.write_sample(tmp_path / "new", events=1, days=1, seed=1)
+    assert [path.name for path in sorted((tmp_path / "new").iterdir())] == [".sample", "tokenledger"]
+    (tmp_path / "own.jsonl").touch()
+    sample.write_sample(tmp_path, events=1, days=1, seed=1)
+    assert not (tmp_path / ".sample").exists() and (tmp_path / "tokenledger/.sample").exists()

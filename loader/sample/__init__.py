@@ -9,6 +9,7 @@ from pathlib import Path
 import duckdb
 
 from loader.errors import UsageError
+from loader.files import SAMPLE_MARK
 
 FORMATS = ("tokenledger", "claude_code", "tokenmeter", "ctm")
 LAST_DATE = datetime.date(2026, 10, 31)
@@ -28,7 +29,8 @@ def write_sample(
 
     A request may take several lines; each point of ctm counts as one. Lines stand in the order of writing,
     which for some of tokenledger's is days after their timestamp. The same arguments give the same bytes, on
-    any machine and at any time; memory hardly grows with `events`. Returns the files written, in path order.
+    any machine and at any time; memory hardly grows with `events`. Returns the files written, in path order. A hidden
+    file marks them as samples for the loader.
 
     Raises UsageError for an unknown format, for less than one event or one day, and where the folder of a
     format is not empty: two samples in one folder would be counted together.
@@ -40,6 +42,11 @@ def write_sample(
             raise UsageError(f"{folder / name} is not empty.", "Give another folder, or remove its files.")
     if events < 1 or days < 1:
         raise UsageError("A sample needs at least one event and one day.")
+    # files that were in the folder before are not marked
+    is_ours = not folder.exists() or (folder / SAMPLE_MARK).exists() or not any(folder.iterdir())
+    for marked in [folder] if is_ours else [folder / name for name in formats]:
+        marked.mkdir(parents=True, exist_ok=True)
+        (marked / SAMPLE_MARK).write_text("The files in and below this folder are samples.\n")
     starts_on = end - datetime.timedelta(days=days - 1)
     written: list[Path] = []
     for name in sorted(set(formats)):
