@@ -1,6 +1,7 @@
 """Asks the warehouse what it holds: the summary of the marts, the state of the loads, the rejected lines."""
 
 import base64
+import datetime as dt
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -14,12 +15,16 @@ Rows = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class Summary:
-    """The marts at a glance: totals over everything, by model (dearest first), by day and by window."""
+    """The marts at a glance: totals over everything, by model (most expensive first), by day, by window and by month.
+
+    The months are the last one that has requests, up to its last day, and the whole one before it.
+    """
 
     totals: dict[str, Any]
     models: Rows
     days: Rows
     windows: Rows
+    months: Rows
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,31 @@ def summary(warehouse: Warehouse, target: Target) -> Summary:
             "timeouts",
         )[0]
     )
+    days = _rows(
+        warehouse,
+        f"select costs.usage_date, costs.requests, costs.cost_usd, latency.duration_ms_p95"
+        f" from {marts}.daily_costs as costs left join {marts}.daily_latency as latency"
+        " on costs.usage_date = latency.usage_date order by costs.usage_date",
+        "usage_date",
+        "requests",
+        "cost_usd",
+        "duration_ms_p95",
+    )
+    windows = _rows(
+        warehouse,
+        "select window_days, last_date, requests, cost_usd, error_rate, duration_ms_p95, active_users,"
+        f" projection_days, projected_month_cost_usd from {marts}.usage_summary where period = 'current'"
+        " order by window_days",
+        "window_days",
+        "last_date",
+        "requests",
+        "cost_usd",
+        "error_rate",
+        "duration_ms_p95",
+        "active_users",
+        "projection_days",
+        "projected_month_cost_usd",
+    )
     return Summary(
         totals=totals,
         models=_rows(
@@ -80,30 +110,29 @@ def summary(warehouse: Warehouse, target: Target) -> Summary:
             "model",
             *names,
         ),
-        days=_rows(
-            warehouse,
-            f"select costs.usage_date, costs.requests, costs.cost_usd, latency.duration_ms_p95"
-            f" from {marts}.daily_costs as costs left join {marts}.daily_latency as latency"
-            " on costs.usage_date = latency.usage_date order by costs.usage_date",
-            "usage_date",
-            "requests",
-            "cost_usd",
-            "duration_ms_p95",
-        ),
-        windows=_rows(
-            warehouse,
-            "select window_days, last_date, requests, cost_usd, error_rate, duration_ms_p95, active_users,"
-            f" projected_month_cost_usd from {marts}.usage_summary where period = 'current' order by window_days",
-            "window_days",
-            "last_date",
-            "requests",
-            "cost_usd",
-            "error_rate",
-            "duration_ms_p95",
-            "active_users",
-            "projected_month_cost_usd",
-        ),
+        days=days,
+        windows=windows,
+        months=_months(days, windows[0]["last_date"]) if windows else [],
     )
+
+
+def _months(days: Rows, last: dt.date) -> Rows:
+    """The cost of the month of `last` up to that day and of the whole month before, from the first day of history."""
+    months = []
+    first = last.replace(day=1)
+    for begin, end in ((first, last), ((first - dt.timedelta(days=1)).replace(day=1), first - dt.timedelta(days=1))):
+        within = [day for day in days if begin <= day["usage_date"] <= end]
+        costs = [day["cost_usd"] for day in within if day["cost_usd"] is not None]
+        if within:
+            months.append(
+                {
+                    "first_date": max(begin, days[0]["usage_date"]),
+                    "last_date": end,
+                    "requests": sum(day["requests"] for day in within),
+                    "cost_usd": sum(costs, Decimal(0)) if costs else None,
+                }
+            )
+    return months
 
 
 def status(warehouse: Warehouse, target: Target, *, loads: int) -> Status:

@@ -100,6 +100,7 @@ def show_summary(console: Console, summary: Summary, location: str, target: Targ
     console.print(_models(summary.models))
     console.print(_days(summary.days))
     console.print(_windows(summary.windows))
+    console.print(_months(summary.months))
     console.print(f"The marts are in [bold]{escape(location)}[/].")
     console.print(
         f"Next: [bold]tokenmart status{target.option}[/], or dbt docs generate{target.option} && dbt docs serve"
@@ -216,6 +217,7 @@ def _windows(windows: Rows) -> Table:
         ">requests",
         ">cost",
         ">30 days at this pace",
+        ">complete days",
         ">users",
         ">errors",
         ">p95",
@@ -227,10 +229,19 @@ def _windows(windows: Rows) -> Table:
             f"{row['requests']:,}",
             _usd(row["cost_usd"]),
             _usd(row["projected_month_cost_usd"]),
+            str(row["projection_days"]),
             f"{row['active_users']:,}",
             rate,
             _ms(row["duration_ms_p95"]),
         )
+    return table
+
+
+def _months(months: Rows) -> Table:
+    table = _table("Month to date, and the month before", "month", "from", "to", ">requests", ">cost")
+    for row in months:
+        dates = (f"{row['first_date']:%Y-%m}", str(row["first_date"]), str(row["last_date"]))
+        table.add_row(*dates, f"{row['requests']:,}", _usd(row["cost_usd"]))
     return table
 
 

@@ -1,21 +1,22 @@
 -- Of every file in a complete load: lines landed, skipped and rejected are the lines read, and the rows are there.
+-- No model depends on that: a failure is reported, and stops none.
 with
 
     files as (
         select _dlt_load_id, source_file, lines_read, lines_landed, lines_skipped, lines_rejected
-        from {{ source("raw_usage", "loaded_files") }}
-        where _dlt_load_id in (select load_id from {{ source("raw_usage", "_dlt_loads") }} where status = 0)
+        from {{ without_dependency("loaded_files") }}
+        where _dlt_load_id in (select load_id from {{ without_dependency("_dlt_loads") }} where status = 0)
     ),
 
     landed as (
         select _dlt_load_id, source_file, count(*) as found
-        from {{ source("raw_usage", "events") }}
+        from {{ without_dependency("events") }}
         group by _dlt_load_id, source_file
     ),
 
     rejected as (
         select _dlt_load_id, source_file, count(*) as found
-        from {{ source("raw_usage", "rejected_lines") }}
+        from {{ without_dependency("rejected_lines") }}
         group by _dlt_load_id, source_file
     )
 

@@ -1,6 +1,8 @@
--- No part of a token count exceeds its whole, and no count is negative.
+-- No part of a token count exceeds its whole, and no count is negative: a log that says so is reported, and stops
+-- nothing.
+{{ config(severity="warn") }}
 select event_id
-from {{ ref("llm_requests") }}
+from {{ ref("tokenmart", "llm_requests") }}
 where
     input_tokens < coalesce(cache_read_tokens, 0) + coalesce(cache_write_tokens, 0)
     or coalesce(cache_write_tokens, 0) < cache_write_1h_tokens

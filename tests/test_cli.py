@@ -145,7 +145,8 @@ def test_run_gives_the_figures_of_a_recount(mart: Mart, tmp_path: Path) -> None:
         first = dt.date(2026, 1, 31) - dt.timedelta(days=days - 1)
         group = [request for request in requests if request["at"].date() >= first]
         cost = total(group, "cost")
-        month = (cost * 30 / days).quantize(Decimal("1e-12"), ROUND_HALF_UP)
+        existing = min(days, 12)
+        month = (cost * 30 / existing).quantize(Decimal("1e-12"), ROUND_HALF_UP)
         errors = sum(request["status"] == "error" for request in group)
         assert row == {
             "window_days": days,
@@ -155,8 +156,17 @@ def test_run_gives_the_figures_of_a_recount(mart: Mart, tmp_path: Path) -> None:
             "error_rate": pytest.approx(errors / len(group), rel=1e-9),
             "duration_ms_p95": pytest.approx(durations(group)[4], rel=1e-9),
             "active_users": len({request["user"] for request in group} - {None}),
-            "projected_month_cost_usd": f"{month:.12f}",
+            "projection_days": existing,
+            "projected_month_cost_usd": f"{month:.12f}" if existing >= 3 else None,
         }
+    assert found["summary"]["months"] == [
+        {
+            "first_date": "2026-01-20",
+            "last_date": "2026-01-31",
+            "requests": 1000,
+            "cost_usd": f"{total(requests, 'cost'):.12f}",
+        }
+    ]
 
     # and to people: the same figures, once more, with nothing new
     output = mart.run("run", tmp_path / "logs").output

@@ -108,7 +108,7 @@ def of_ctm(lines: Iterable[dict[str, Any]]) -> list[Event]:
 
 
 def requests_of(events: Iterable[Event]) -> list[Event]:
-    """One event a request, the fullest, priced; of a running total what it adds to the highest before it."""
+    """One event a request, the fullest, priced; of a running total what its parts add to the highest before them."""
 
     def fullness(event: Event) -> tuple[Any, ...]:
         known = [-1 if event[name] is None else event[name] for name in ("output", "input", "reported", "ms")]
@@ -121,10 +121,14 @@ def requests_of(events: Iterable[Event]) -> list[Event]:
     requests = [dict(event) for event in fullest.values()]
     reached: dict[tuple[str, str], Any] = {}
     for request in sorted(requests, key=lambda request: (request["at"], request["id"])):
-        for name in ("input", "cached", "output", "reported") if request.get("is_total") else ():
+        if not request.get("is_total"):
+            continue
+        request["input"] -= request["cached"]
+        for name in ("input", "cached", "output", "reported"):
             before = reached.get((request["session"], name), 0)
             reached[request["session"], name] = max(before, request[name])
             request[name] = max(request[name] - before, 0 * request[name])
+        request["input"] += request["cached"]
     for request in requests:
         request["computed"] = computed_cost(request)
         request["cost"] = request["computed"] if request["reported"] is None else request["reported"]
@@ -658,6 +662,21 @@ def test_running_totals_delivered_again_change_no_row(empty: Story) -> None:
     after = empty.everything()
     assert len(after.pop("loads")) == len(before.pop("loads")) + 2
     assert after == before
+
+
+def test_a_running_total_that_falls_in_one_column_stops_no_mart(empty: Story) -> None:
+    empty.deliver(
+        point("r1", "2026-01-30T23:00:00", 100, 10, 0, 500),
+        point("r1", "2026-01-30T23:00:10", 50, 20, 40, 600),
+        name="totals.jsonl",
+    )
+    empty.deliver(event("good", "2026-01-30T12:00:00"))
+    for options in ([], ["--full-refresh"]):
+        empty.build(*options)
+        assert empty.mart.query(
+            "select sum(input_tokens), sum(cache_read_tokens), sum(output_tokens), sum(cost_usd)"
+            " from marts.llm_requests where is_running_total"
+        ) == [(140, 40, 20, Decimal("0.0006"))]
 
 
 def test_a_running_total_more_writes_itself_alone(empty: Story) -> None:

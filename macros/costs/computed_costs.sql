@@ -6,6 +6,8 @@ provider's own prices, then among those of the vendors, and there by the order o
 {% macro computed_costs(requests) %}
     {%- set provider, model = "coalesce(lower(" ~ requests ~ ".provider), '')", "lower(" ~ requests ~ ".model)" -%}
     {%- set utc_date = "cast(" ~ requests ~ ".occurred_at as " ~ data_type("date") ~ ")" -%}
+    prices as (select * from {{ ref("tokenmart", "model_prices") }}),
+
     model_days as (
         select distinct {{ provider }} as provider, {{ model }} as model, {{ utc_date }} as utc_date
         from {{ requests }}
@@ -29,7 +31,7 @@ provider's own prices, then among those of the vendors, and there by the order o
                     prices.model_pattern
             ) as position
         from model_names
-        cross join {{ ref("model_prices") }} as prices
+        cross join prices
         where
             model_names.model like prices.model_pattern and (prices.provider = model_names.provider or prices.is_vendor)
     ),

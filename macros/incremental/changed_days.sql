@@ -10,7 +10,7 @@ holds (meta: requests_column in its properties; all requests by default).
     {% set query %}
         select usage_date
         from (
-            select usage_date, {{ requests }} as requests, batch_id from {{ ref('request_days') }} where {{ requests }} > 0
+            select usage_date, {{ requests }} as requests, batch_id from {{ ref('tokenmart', 'request_days') }} where {{ requests }} > 0
             union all
             select usage_date, cast(sum({{ requests }}) as {{ data_type('count') }}) as requests, max(batch_id) as batch_id
             from {{ this }}

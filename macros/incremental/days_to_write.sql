@@ -1,6 +1,8 @@
 {# The days of delivered events, and of the requests in {{ this }} that they are seen again of. #}
 {% macro days_to_write(is_delivered, is_again) %}
-    {% set days = days_of("select distinct usage_date from " ~ ref("stg_usage__events") ~ " where " ~ is_delivered) %}
+    {% set days = days_of(
+        "select distinct usage_date from " ~ ref("tokenmart", "stg_usage__events") ~ " where " ~ is_delivered
+    ) %}
     {% set near = (
         " and " ~ in_days(days_around(days, var("late_data_days")))
         if var("late_data_days") is not none

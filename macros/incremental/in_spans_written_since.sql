@@ -4,7 +4,7 @@
     {%- if execute -%}
         {%- set written = run_query(
             "select distinct first_usage_date, last_usage_date from "
-            ~ ref("llm_requests")
+            ~ ref("tokenmart", "llm_requests")
             ~ " where batch_id > "
             ~ batch
         ) -%}

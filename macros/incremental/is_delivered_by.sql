@@ -6,7 +6,7 @@ sessions, because a total that arrives late changes what the next one added.
     {% if not loads %} {% do return("1 = 0") %} {% endif %}
     {% set is_new = "load_id in (" ~ literals(loads) ~ ")" %}
     {% set sessions %}
-        select coalesce(session_id, '') from {{ ref("stg_usage__events") }} where is_running_total and {{ is_new }}
+        select coalesce(session_id, '') from {{ ref("tokenmart", "stg_usage__events") }} where is_running_total and {{ is_new }}
     {% endset %}
     {% if first_column(sessions ~ " limit 1") %}
         {% do return(

@@ -3,11 +3,11 @@ Post-hook of llm_requests: the loads that it has read are in it now. Their ids w
 run may have listed more since; a table that was made anew has read all that are listed.
 #}
 {% macro mark_loads_taken() %}
-    {%- if execute and not invocation_args_dict.get("empty") -%}
+    {%- if is_written() and not invocation_args_dict.get("empty") -%}
         {%- set loads = config.get("meta").get("new_loads") -%}
-        insert into {{ ref('loads') }} (load_id, batch_id)
+        insert into {{ ref('tokenmart', 'loads') }} (load_id, batch_id)
         select load_id, {{ this_batch() }}
-        from {{ ref('loads') }}
+        from {{ ref('tokenmart', 'loads') }}
         {% if loads is not none %} where load_id in ({{ literals(loads) }}) {% endif %}
         group by load_id
         having max(batch_id) = 0

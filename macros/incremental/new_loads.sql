@@ -3,7 +3,7 @@
     {% do return(
         first_column(
             "select load_id from "
-            ~ ref("loads")
+            ~ ref("tokenmart", "loads")
             ~ " group by load_id having max(batch_id) = 0 order by load_id"
         )
     ) %}

@@ -2,7 +2,7 @@
 {% macro this_batch() %}
     {% set now = (run_started_at.timestamp() * 1000000) | int %}
     {% set last = (
-        (first_column("select max(batch_id) from " ~ ref("loads"))[0] or 0) | int
+        (first_column("select max(batch_id) from " ~ ref("tokenmart", "loads"))[0] or 0) | int
         if execute and is_incremental()
         else 0
     ) %}

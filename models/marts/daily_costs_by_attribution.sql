@@ -1,10 +1,10 @@
 {{ table_layout(day="usage_date", keys=["team", "project"]) }}
 
--- depends_on: {{ ref('request_days') }}
+-- depends_on: {{ ref('tokenmart', 'request_days') }}
 {% set dimensions = ["organization_id", "team", "project", "cost_center", "app_name", "environment", "feature"] %}
 with
 
-    requests as (select * from {{ ref("llm_requests") }} {{ where_days_changed() }}),
+    requests as (select * from {{ ref("tokenmart", "llm_requests") }} {{ where_days_changed() }}),
 
     attributed as (select requests.*, {{ attributed(dimensions, "requests") }} from requests)
 

@@ -1,9 +1,9 @@
 {{ table_layout(day="usage_date", keys=["provider", "model"]) }}
 
--- depends_on: {{ ref('request_days') }}
+-- depends_on: {{ ref('tokenmart', 'request_days') }}
 with
 
-    requests as (select * from {{ ref("llm_requests") }} {{ where_days_changed() }}),
+    requests as (select * from {{ ref("tokenmart", "llm_requests") }} {{ where_days_changed() }}),
 
     attributed as (select requests.*, {{ attributed(["provider", "model"], "requests") }} from requests)
 

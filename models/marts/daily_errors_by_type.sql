@@ -1,13 +1,13 @@
 {{ table_layout(day="usage_date", keys=["provider", "model"]) }}
 
--- depends_on: {{ ref('request_days') }}
+-- depends_on: {{ ref('tokenmart', 'request_days') }}
 {% set dimensions = ["provider", "model", "error_type", "error_message"] %}
 with
 
     requests as (
         -- the newest batch of the day, not of its failures: the day is compared with request_days by it
         select *, max(batch_id) over (partition by usage_date) as day_batch_id
-        from {{ ref("llm_requests") }} {{ where_days_changed() }}
+        from {{ ref("tokenmart", "llm_requests") }} {{ where_days_changed() }}
     ),
 
     failures as (

@@ -1,7 +1,7 @@
 {{ table_layout(day="usage_date") }}
 
--- depends_on: {{ ref('request_days') }}
-with llm_requests as (select * from {{ ref("llm_requests") }} {{ where_days_changed() }})
+-- depends_on: {{ ref('tokenmart', 'request_days') }}
+with llm_requests as (select * from {{ ref("tokenmart", "llm_requests") }} {{ where_days_changed() }})
 
 select
     llm_requests.usage_date,

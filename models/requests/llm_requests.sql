@@ -1,6 +1,6 @@
 {{ table_layout(day="usage_date", time="occurred_at", keys=["user_id", "model"], lookups=["event_id", "batch_id"]) }}
 
--- depends_on: {{ ref('loads') }}
+-- depends_on: {{ ref('tokenmart', 'loads') }}
 {% set measures = [
     "output_tokens",
     "input_tokens",
@@ -56,7 +56,11 @@
     {% do config.get("meta").update(new_loads=loads) %}
     {% set is_delivered = is_delivered_by(loads) %}
     {% set is_again = (
-        "event_id in (select event_id from " ~ ref("stg_usage__events") ~ " where " ~ is_delivered ~ ")"
+        "event_id in (select event_id from "
+        ~ ref("tokenmart", "stg_usage__events")
+        ~ " where "
+        ~ is_delivered
+        ~ ")"
     ) %}
     {% set days = days_to_write(is_delivered, is_again) if is_delivered != "1 = 0" else [] %}
     {% do write_bounds(days, time="occurred_at") %}
@@ -70,7 +74,7 @@ with
             usage_date as first_usage_date,
             usage_date as last_usage_date,
             cast({{ batch }} as {{ data_type("count") }}) as batch_id
-        from {{ ref("stg_usage__events") }}
+        from {{ ref("tokenmart", "stg_usage__events") }}
         {% if is_incremental() %}
             where
                 {{ is_delivered }} {% if first_kept_day() %} and usage_date >= date '{{ first_kept_day() }}' {% endif %}

@@ -10,7 +10,7 @@ with
 
     counted as (
         select usage_date, 1 as requests, case when status <> 'success' then 1 else 0 end as failed_requests, batch_id
-        from {{ ref("llm_requests") }}
+        from {{ ref("tokenmart", "llm_requests") }}
         {% if is_incremental() %}
             where {{ is_written }}
             union all

@@ -2,11 +2,11 @@ with
 
     events as (
         select *, {{ utc_timestamp("occurred_at") }} as occurred_at_utc
-        from {{ source("raw_usage", "events") }}
-        where _dlt_load_id in (select load_id from {{ source("raw_usage", "_dlt_loads") }} where status = 0)
+        from {{ source("tokenmart", "events") }}
+        where _dlt_load_id in (select load_id from {{ source("tokenmart", "_dlt_loads") }} where status = 0)
     ),
 
-    running_totals as (select * from {{ ref("stg_usage__running_totals") }})
+    running_totals as (select * from {{ ref("tokenmart", "stg_usage__running_totals") }})
 
 select
     cast(events.event_id as {{ data_type("key") }}) as event_id,

@@ -2,7 +2,7 @@
 
 with
 
-    requests as (select * from {{ ref("llm_requests") }}),
+    requests as (select * from {{ ref("tokenmart", "llm_requests") }}),
 
     attributed as (select requests.*, {{ attributed(["session_id"], "requests", "key") }} from requests)
 

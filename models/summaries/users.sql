@@ -1,6 +1,6 @@
 {{ table_layout(keys=["user_id"]) }}
 
-with daily as (select * from {{ ref("daily_costs_by_user") }})
+with daily as (select * from {{ ref("tokenmart", "daily_costs_by_user") }})
 
 select
     daily.user_id,

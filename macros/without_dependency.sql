@@ -1,0 +1,15 @@
+{#
+A model or source of this project by its name, for a test that compares with it: a test that refs two models is selected
+as soon as one of them is, and fails where the other is missing, disabled or not built in this run. Under `dbt --empty` it
+is empty, as every ref is.
+#}
+{% macro without_dependency(name) %}
+    {% if not execute %} {% do return(name) %} {% endif %}
+    {% set node = graph.nodes.get("model.tokenmart." ~ name) or graph.sources.get(
+        "source.tokenmart.tokenmart." ~ name
+    ) %}
+    {% if invocation_args_dict.get("empty") %}
+        {% do return("(select * from " ~ node.relation_name ~ " where 1 = 0) as " ~ name) %}
+    {% endif %}
+    {% do return(node.relation_name) %}
+{% endmacro %}

@@ -1,0 +1,62 @@
+{#
+On each day that the newest run has written, these columns of the model add up to what llm_requests has; and the model
+has no day without requests. All days are those of the newest run after a full refresh.
+#}
+{% test adds_up_by_day(model, columns=none) %}
+    {% set counts = columns or ["requests", "priced_requests", "unpriced_requests", "unmetered_requests"] %}
+    {% set sums = [] if columns else token_columns() + cost_columns() %}
+    with
+
+        model as (select * from {{ model }}),
+
+        request_days as (select * from {{ without_dependency("request_days") }}),
+
+        llm_requests as (select * from {{ without_dependency("llm_requests") }}),
+
+        newest as (select max(batch_id) as batch_id from request_days),
+
+        days as (
+            select request_days.usage_date
+            from request_days
+            inner join newest on request_days.batch_id = newest.batch_id
+            where request_days.requests > 0
+        ),
+
+        requests as (select * from llm_requests where usage_date in (select usage_date from days)),
+
+        expected as (
+            select
+                requests.usage_date,
+                {{ cost_measures("requests") }},
+                {{ count_of_status("requests", "error") }} as errors,
+                {{ count_of_status("requests", "timeout") }} as timeouts,
+                sum(case when requests.status <> 'success' then 1 else 0 end) as failed_requests,
+                count(requests.duration_ms) as duration_ms_requests,
+                count(requests.time_to_first_token_ms) as time_to_first_token_ms_requests
+            from requests
+            group by requests.usage_date
+        ),
+
+        found as (
+            select
+                model.usage_date {% for column in counts + sums %}, sum(model.{{ column }}) as {{ column }} {% endfor %}
+            from model
+            where usage_date in (select usage_date from days)
+            group by model.usage_date
+        )
+
+    select expected.usage_date
+    from expected
+    left join found on expected.usage_date = found.usage_date
+    where
+        {% for column in counts %}
+            coalesce(found.{{ column }}, 0) <> expected.{{ column }} {{ 'or' if sums or not loop.last }}
+        {% endfor %}
+        {% for column in sums %}
+            found.{{ column }} is distinct from expected.{{ column }} {{ 'or' if not loop.last }}
+        {% endfor %}
+    union all
+    select model.usage_date
+    from model
+    where model.usage_date not in (select usage_date from request_days where requests > 0)
+{% endtest %}

@@ -1,0 +1,16 @@
+{# p50 <= p90 <= p95 <= p99 <= max, wherever they are measured. The mean is made of whole microseconds. #}
+{% test percentiles_are_ordered(model) %}
+    with model as (select * from {{ model }})
+
+    {% for column in ["duration_ms", "time_to_first_token_ms"] %}
+        select '{{ column }}' as measure, {{ column }}_p50, {{ column }}_max
+        from model
+        where
+            {{ column }}_p50 > {{ column }}_p90
+            or {{ column }}_p90 > {{ column }}_p95
+            or {{ column }}_p95 > {{ column }}_p99
+            or {{ column }}_p99 > {{ column }}_max
+            or {{ column }}_avg > {{ column }}_max * 1.000000001 + 0.000501
+            {{ 'union all' if not loop.last }}
+    {% endfor %}
+{% endtest %}
