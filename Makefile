@@ -1,4 +1,4 @@
-# make run   sets everything up, loads examples/, builds and tests the marts on an embedded DuckDB, and shows them
+# make run   sets everything up, loads examples/, builds and tests the marts on a DuckDB file of their own, and shows them
 # make test  sets everything up and runs every test and check
 # make check runs the quick ones, in a minute or two
 PYTHON ?= python3
@@ -9,9 +9,12 @@ export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 .PHONY: run test check lint setup bench examples prices constraints clean
 .DEFAULT_GOAL := run
 
+# the samples go to demo.duckdb, whatever the profile has become
+DEMO := .tokenmart/demo
 run: setup profiles.yml
-	@$(BIN)/tokenmart run examples
-	@echo "make run: done"
+	@mkdir -p $(DEMO) && cp profiles.example.yml $(DEMO)/profiles.yml
+	@DBT_PROFILES_DIR=$(DEMO) TOKENMART_DUCKDB_PATH=demo.duckdb $(BIN)/tokenmart run examples
+	@echo "make run: done. These are samples, in demo.duckdb. Your own logs: .venv/bin/tokenmart run PATH"
 
 test: lint
 	@echo "Running the tests..."

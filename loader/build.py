@@ -1,29 +1,55 @@
 """Runs dbt for a target, in this process, and says how it went."""
 
 import contextlib
+import datetime as dt
 import io
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from loader.destinations import advice
+from loader import __version__
+from loader.destinations import advice, connect
 from loader.errors import TokenmartError
 from loader.profile import Target
 
 BUILT = {"success", "pass"}
 FAILED = {"error", "fail", "runtime error"}
+ROW_LENGTH = 200
+LOAD_ID_COLUMNS, EVENT_ID_COLUMNS = ("_dlt_load_id", "load_id"), ("event_id", "request_id")
 
 
 @dataclass
 class Build:
-    """What dbt did: how many nodes came out how, and for those that failed or warned a line that says why."""
+    """What dbt did: how many models (and seeds) and data tests came out how, and a line for each failure and warning.
+
+    `unrecorded` says why the build could not be written to the table of builds.
+    """
 
     models: int = 0
+    models_failed: int = 0
+    models_skipped: int = 0
     tests: int = 0
+    tests_failed: int = 0
+    tests_skipped: int = 0
     seconds: float = 0.0
     failures: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     hint: str | None = None
+    location: str | None = None
+    unrecorded: str | None = None
+
+    @property
+    def outcome(self) -> str:
+        """How many models and tests came out how, in words."""
+        models = [f"{self.models} models and seeds"]
+        models += [f"{self.models_failed} failed"] if self.models_failed else []
+        models += [f"{self.models_skipped} skipped"] if self.models_skipped else []
+        tests = [f"{self.tests} tests passed"]
+        tests += [f"{self.tests_failed} failed"] if self.tests_failed else []
+        tests += [f"{len(self.warnings)} warned"] if self.warnings else []
+        tests += [f"{self.tests_skipped} skipped"] if self.tests_skipped else []
+        return f"{', '.join(models)}; {', '.join(tests)}"
 
 
 OnNode = Callable[[str, int, int], None]
@@ -31,7 +57,9 @@ OnNode = Callable[[str, int, int], None]
 
 
 def build(target: Target, *, full_refresh: bool, on_node: OnNode) -> Build:
-    """Builds seeds, models and data tests of the project. Raises TokenmartError where dbt cannot even begin.
+    """Builds seeds, models and data tests of the project, and records that in the table of builds.
+
+    Raises TokenmartError where dbt cannot even begin.
 
     Unit tests are left out: they test the project, not the data, and `make test` runs them.
     """
@@ -56,31 +84,104 @@ def build(target: Target, *, full_refresh: bool, on_node: OnNode) -> Build:
     ]
     arguments += ["--project-dir", str(target.project_folder), "--profiles-dir", str(target.profiles_folder)]
     arguments += ["--full-refresh"] if full_refresh else []
+    started_at = dt.datetime.now(dt.UTC)
     with contextlib.chdir(target.project_folder), contextlib.redirect_stdout(io.StringIO()):
         outcome = dbtRunner(callbacks=[tell]).invoke(arguments)
+        results = outcome.result.results if isinstance(outcome.result, RunExecutionResult) else []
+        rows = {result.node.unique_id: _row(result) for result in results if _has_rows(result)}
     _disconnect()
     if not isinstance(outcome.result, RunExecutionResult):
-        reason = str(outcome.exception) if outcome.exception else "\n".join(problems)
-        raise TokenmartError(f"dbt could not begin: {reason.strip()}", "Try dbt debug in the project's folder.")
+        reason = " ".join((str(outcome.exception) if outcome.exception else "\n".join(problems)).split())
+        _record(target, started_at, Build(failures=[f"dbt could not begin: {reason}"]))
+        raise TokenmartError(f"dbt could not begin: {reason}", "Try dbt debug in the project's folder.")
     done = Build(seconds=outcome.result.elapsed_time)
-    for result in outcome.result.results:
-        done.tests += str(result.node.resource_type) == "test"
-        done.models += str(result.node.resource_type) in ("model", "seed")
+    for result in results:
+        _count(done, str(result.node.resource_type), str(result.status))
+        name, row = result.node.name, rows.get(result.node.unique_id)
+        message = f"{name}: {_first_lines(result.message)}"
+        if row:
+            message += "; such as " + ", ".join(f"{column}={value}" for column, value in row.items())[:ROW_LENGTH]
         if result.status in FAILED:
-            done.failures.append(f"{result.node.name}: {_first_lines(result.message)}")
-            done.hint = done.hint or _advice(target, result.node.name, result.message or "")
+            done.failures.append(message)
+            done.hint = done.hint or _advice(target, name, result.message or "", row or {})
         elif result.status == "warn":
-            done.warnings.append(f"{result.node.name}: {_first_lines(result.message)}")
+            done.warnings.append(message)
+    _record(target, started_at, done)
     return done
 
 
-def _advice(target: Target, node: str, message: str) -> str | None:
+def _count(done: Build, kind: str, status: str) -> None:
+    what = "tests" if kind == "test" else "models" if kind in ("model", "seed") else None
+    suffix = "" if status in BUILT else "_failed" if status in FAILED else "_skipped" if status == "skipped" else None
+    if what and suffix is not None:
+        setattr(done, what + suffix, getattr(done, what + suffix) + 1)
+
+
+def _has_rows(result: Any) -> bool:
+    return str(result.node.resource_type) == "test" and str(result.status) in ("fail", "warn")
+
+
+def _row(result: Any) -> dict[str, Any] | None:
+    """One of the rows that a data test found; None where it cannot be had."""
+    from dbt.adapters.factory import FACTORY
+
+    adapter: Any
+    for adapter in FACTORY.adapters.values():
+        # what a test says of its rows is a help: without it the failure stands
+        with contextlib.suppress(Exception), adapter.connection_named("tokenmart_row"):
+            _, table = adapter.execute(f"select * from ({result.node.compiled_code}\n) as found limit 1", fetch=True)
+            for values in table.rows:
+                return {name.lower(): value for name, value in zip(table.column_names, values, strict=True)}
+    return None
+
+
+def _advice(target: Target, node: str, message: str, row: dict[str, Any]) -> str | None:
     again = f"tokenmart build --full-refresh{target.option}"
-    if node.startswith("assert_"):
-        return f"If a variable of dbt_project.yml was changed, build everything anew: {again}"
+    for column in LOAD_ID_COLUMNS:
+        if load_id := row.get(column):
+            return f"The row came with this load; to take it out: tokenmart undo {load_id}{target.option}"
+    for column in EVENT_ID_COLUMNS:
+        if event_id := row.get(column):
+            with contextlib.suppress(TokenmartError), connect(target) as warehouse:
+                query = (
+                    f"select _dlt_load_id from {target.raw_schema}.events where event_id ="
+                    f" {warehouse.literal(str(event_id))} order by loaded_at desc limit 1"
+                )
+                for (load_id,) in warehouse.query(query):
+                    return f"The row came with load {load_id}; to take it out: tokenmart undo {load_id}{target.option}"
+    if row or node.startswith("assert_"):
+        return f"To build everything again from the landed events: {again}"
     if "out of sync" in message:
-        return f"It was built by an older version. Build it anew: {again}"
+        return f"It was built by an older version. To build it again: {again}"
     return advice(target, message)
+
+
+def _record(target: Target, started_at: dt.datetime, done: Build) -> None:
+    """Writes what became of a build where `tokenmart status` finds it."""
+    try:
+        with connect(target) as warehouse:
+            done.location = warehouse.location
+
+            def time(moment: dt.datetime) -> str:
+                return warehouse.timestamp.format(moment.isoformat(sep=" ", timespec="microseconds"))
+
+            values = {
+                "started_at": time(started_at),
+                "finished_at": time(dt.datetime.now(dt.UTC)),
+                "version": warehouse.literal(__version__),
+                "target": warehouse.literal(target.name),
+                "is_successful": str(not done.failures).lower(),
+                "failures": str(len(done.failures)),
+                "warnings": str(len(done.warnings)),
+                "messages": warehouse.literal(json.dumps({"failures": done.failures, "warnings": done.warnings})),
+                # a build is part of no load
+                "_dlt_load_id": "''",
+            }
+            warehouse.query(
+                f"insert into {target.raw_schema}.builds ({', '.join(values)}) values ({', '.join(values.values())})"
+            )
+    except TokenmartError as error:
+        done.unrecorded = str(error)
 
 
 def _disconnect() -> None:

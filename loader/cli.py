@@ -4,35 +4,58 @@ import dataclasses
 import datetime as dt
 import errno
 import functools
-import json
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from decimal import Decimal
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import click
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from loader import __version__
-from loader.errors import TokenmartError
+from loader.errors import TokenmartError, UsageError
 from loader.profile import Target, find_project, read_target, targets_sharing
+from loader.screen import Screen, print_json
 
 DONE, FAILED, REJECTED = 0, 1, 3
-console = Console(highlight=False, soft_wrap=True)
-complaints = Console(stderr=True, highlight=False, soft_wrap=True)
+console = Screen()
+complaints = Screen(stderr=True)
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class Commands(click.Group):
+    """The commands. Each is listed with its whole first sentence; --json answers a wrong call in JSON too."""
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """As click does it, without cutting a sentence."""
+        rows = [(name, command.get_short_help_str(limit=1000)) for name, command in sorted(self.commands.items())]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+    def main(self, args: Sequence[str] | None = None, *others: Any, **options: Any) -> Any:
+        """Runs a command and exits with its code."""
+        arguments = list(sys.argv[1:] if args is None else args)
+        call: Any = functools.partial(super().main, arguments, *others, **{**options, "standalone_mode": False})
+        if not options.get("standalone_mode", True):
+            return call()
+        try:
+            sys.exit(call() or DONE)
+        except click.ClickException as error:
+            usage = error.ctx.get_usage() if isinstance(error, click.UsageError) and error.ctx else None
+            hint = f"{error.ctx.command_path} --help says more." if usage and error.ctx else None  # type: ignore[attr-defined]
+            _fail(error.format_message(), hint, error.exit_code, is_json="--json" in arguments)
+        except click.Abort:
+            _fail("Stopped.", None, FAILED, is_json="--json" in arguments)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="tokenmart")
 def main() -> None:
-    """What do our LLM calls cost, how fast are they, how often do they fail, and who is it?
+    """What do our LLM calls cost, how fast are they, how often do they fail, and who makes them?
 
     Loads LLM usage logs into the warehouse that dbt's profile names, and builds the marts there.
 
@@ -44,12 +67,25 @@ def main() -> None:
     """
 
 
+def _fail(message: str, hint: str | None, code: int, *, is_json: bool, prefix: str = "Failed:") -> NoReturn:
+    """Says what went wrong, in one line, and what to do about it, in another."""
+    message = " ".join(message.split())
+    if is_json:
+        print_json({"error": message, "hint": hint, "exit_code": code})
+    else:
+        complaints.print(f"[bold red]{prefix}[/] {escape(message)}")
+        if hint:
+            complaints.print(escape(" ".join(hint.split())))
+    sys.exit(code)
+
+
 def command(example: str, *, has_target: bool = True) -> Callable[[Command], Command]:
     """A subcommand with the options that all have, an example in its help, and errors said for people."""
 
     def decorate(function: Command) -> Command:
         @functools.wraps(function)
         def run(*args: Any, debug: bool, **options: Any) -> None:
+            is_json = bool(options.get("is_json"))
             if not debug:
                 # those of libraries are for their developers; dlt has filters of its own
                 warnings.showwarning = lambda *_, **__: None
@@ -65,26 +101,26 @@ def command(example: str, *, has_target: bool = True) -> Callable[[Command], Com
             except TokenmartError as error:
                 if debug:
                     raise
-                complaints.print(f"[bold red]Failed:[/] {escape(str(error))}")
-                if error.hint:
-                    complaints.print(escape(error.hint))
-                sys.exit(error.exit_code)
+                _fail(str(error), error.hint, error.exit_code, is_json=is_json)
             except KeyboardInterrupt:
-                complaints.print("Stopped. Nothing of an unfinished load counts; the next one reads it again.")
-                sys.exit(130)
+                unfinished = "Nothing of an unfinished load counts; the next one reads it again."
+                _fail(unfinished, None, 130, is_json=is_json, prefix="Stopped.")
+            except click.ClickException:
+                raise
             except OSError as error:
                 # click ends quietly where nobody reads on
                 if debug or error.errno == errno.EPIPE:
                     raise
                 what = ": ".join(str(part) for part in (error.filename, error.strerror or error) if part)
-                complaints.print(f"[bold red]Failed:[/] {escape(what)}")
-                sys.exit(FAILED)
+                _fail(what, None, FAILED, is_json=is_json)
+            except (click.Abort, click.exceptions.Exit):
+                raise
             except Exception as error:
                 if debug:
                     raise
-                complaints.print(f"[bold red]Failed unexpectedly:[/] {escape(f'{type(error).__name__}: {error}')}")
-                complaints.print("The same command with --debug shows where. Please report that.")
-                sys.exit(FAILED)
+                hint = "The same command with --debug shows where. Please report that."
+                what = f"{type(error).__name__}: {error}"
+                _fail(what, hint, FAILED, is_json=is_json, prefix="Failed unexpectedly:")
             sys.exit(code or DONE)
 
         run.__doc__ = f"{function.__doc__}\n\n    \b\n    Example:\n      {example}\n    "
@@ -121,6 +157,7 @@ def reading(function: Command) -> Command:
                 show_default=True,
                 help="Time zone of timestamps that name none.",
             ),
+            click.option("--follow-links", is_flag=True, help="Read symbolic links that lead out of a named folder."),
             click.option(
                 "--keep-content",
                 is_flag=True,
@@ -150,7 +187,7 @@ def reading(function: Command) -> Command:
 @click.option("--dry-run", is_flag=True, help="Say what would be read, and how the first rows would land.")
 @as_json
 def load(target: Target, dry_run: bool, is_json: bool, max_rejects: int, **reading: Any) -> int:
-    """Land the new lines of files, folders, globs or '-' (standard input).
+    """Load the new lines of files, folders, globs or '-' (standard input).
 
     Reads .jsonl, .ndjson and .log, also packed by gzip or zstd. Of a file that was read before only the new whole lines
     are read, whatever it is called now.
@@ -159,7 +196,7 @@ def load(target: Target, dry_run: bool, is_json: bool, max_rejects: int, **readi
         return _preview(target, is_json=is_json, **reading)
     loaded = _load(target, is_quiet=is_json, **reading)
     if is_json:
-        _print_json(loaded)
+        print_json({**dataclasses.asdict(loaded), **_place(target, loaded.location)})
     return _load_code(loaded, max_rejects)
 
 
@@ -167,11 +204,15 @@ def load(target: Target, dry_run: bool, is_json: bool, max_rejects: int, **readi
 @click.option("--full-refresh", is_flag=True, help="Rebuild everything from the landed events.")
 @as_json
 def build(target: Target, full_refresh: bool, is_json: bool) -> int:
-    """Build and test the marts with dbt: what has changed, or everything."""
-    _tell_of_sharing(target)
+    """Build and test the marts with dbt.
+
+    Builds what has changed, or everything with --full-refresh.
+    """
+    _report_sharing(target)
     built = _build(target, full_refresh, is_quiet=is_json)
     if is_json:
-        _print_json(built)
+        reason = _reason(built) if built.failures else {}
+        print_json({**dataclasses.asdict(built), **_place(target, built.location), **reason})
     return FAILED if built.failures else DONE
 
 
@@ -180,25 +221,61 @@ def build(target: Target, full_refresh: bool, is_json: bool) -> int:
 @as_json
 def run(target: Target, is_json: bool, max_rejects: int, **reading: Any) -> int:
     """Load, build, and print a summary of the marts."""
-    from loader import report
-    from loader.destinations import connect
-
     loaded = _load(target, is_quiet=is_json, **reading)
+    answer: dict[str, Any] = {"load": loaded, **_place(target, loaded.location)}
     if not any(file.format for file in loaded.files) and _load_code(loaded, max_rejects) == FAILED:
+        if is_json:
+            problems = [file.problem for file in loaded.files if file.problem]
+            print_json({**answer, "error": problems[0], "hint": None, "exit_code": FAILED})
         return FAILED
-    built = _build(target, False, is_quiet=is_json)
-    if built.failures:
-        return FAILED
-    with connect(target) as warehouse:
-        summary = report.summary(warehouse, target)
-        location = warehouse.location
+    try:
+        built = answer["build"] = _build(target, False, is_quiet=is_json)
+        answer["summary"] = _summary(target, is_quiet=is_json, has_failed=bool(built.failures))
+    except TokenmartError as error:
+        if not is_json:
+            raise
+        print_json({**answer, "error": str(error), "hint": error.hint, "exit_code": error.exit_code})
+        return error.exit_code
     if is_json:
-        _print_json({"load": loaded, "build": built, "summary": summary, "location": location})
-    else:
-        from loader.screen import show_summary
+        print_json({**answer, **(_reason(built) if built.failures else {})})
+    return FAILED if built.failures else _load_code(loaded, max_rejects)
 
-        show_summary(console, summary, location, target)
-    return _load_code(loaded, max_rejects)
+
+@command("tokenmart undo 1763712000.123456 --yes")
+@click.argument("load_ids", nargs=-1)
+@click.option("--samples", is_flag=True, help="Delete the rows of sample files, whichever load they came with.")
+@click.option("--no-build", is_flag=True, help="Leave the marts as they are; the next full refresh rebuilds them.")
+@click.option("--yes", is_flag=True, help="Do not ask before deleting.")
+@as_json
+def undo(target: Target, load_ids: tuple[str, ...], samples: bool, no_build: bool, yes: bool, is_json: bool) -> int:
+    """Delete what some loads have landed, and rebuild the marts.
+
+    Name loads by their ids, which tokenmart status lists. Read positions stay: to load the same files again, use
+    load --again.
+    """
+    from loader.screen import show_undone
+    from loader.undo import delete, find
+
+    if samples == bool(load_ids):
+        raise UsageError("Name the loads to undo, or --samples.", f"See: tokenmart status{target.option}")
+    if is_json and not yes:
+        raise UsageError("With --json nothing is asked.", "Add --yes.")
+    with _loaded(target) as warehouse:
+        undone = find(warehouse, target, load_ids, samples=samples)
+    if not yes:
+        show_undone(console, undone, target, is_done=False)
+        click.confirm("Delete them?", abort=True, err=True)
+    with _loaded(target) as warehouse:
+        delete(warehouse, target, undone)
+    if not is_json:
+        show_undone(console, undone, target, is_done=True)
+    built = None if no_build else _build(target, True, is_quiet=is_json)
+    if is_json:
+        figures = {name: getattr(undone, name) for name in ("load_ids", "files", "events", "rejected")}
+        print_json({"undone": figures, "build": built, **_place(target, undone.location)})
+    elif no_build:
+        console.print(f"The marts still hold them, until: tokenmart build --full-refresh{target.option}")
+    return FAILED if built and built.failures else DONE
 
 
 @command("tokenmart status --json")
@@ -207,7 +284,10 @@ def run(target: Target, is_json: bool, max_rejects: int, **reading: Any) -> int:
 )
 @as_json
 def status(target: Target, loads: int, is_json: bool) -> int:
-    """Say what was loaded when, what was rejected and why, how fresh it is and what is still to be done."""
+    """Show the last loads, the last build, and what was rejected.
+
+    Also how fresh the data is, which samples the target holds, and what is still to be done.
+    """
     from loader import report
     from loader.screen import show_status
 
@@ -215,7 +295,7 @@ def status(target: Target, loads: int, is_json: bool) -> int:
         found = report.status(warehouse, target, loads=loads)
         location = warehouse.location
     if is_json:
-        _print_json({**dataclasses.asdict(found), "location": location})
+        print_json({**dataclasses.asdict(found), "location": location})
     else:
         show_status(console, found, location, target)
     return DONE
@@ -224,7 +304,7 @@ def status(target: Target, loads: int, is_json: bool) -> int:
 @command("tokenmart doctor --target duckdb")
 @as_json
 def doctor(target: Target, is_json: bool) -> int:
-    """Look a target over: packages, connection, rights, versions and schemas; and say what to do."""
+    """Check a target: packages, connection, rights and schemas."""
     from loader.doctor import examine
     from loader.screen import show_finding
 
@@ -234,11 +314,11 @@ def doctor(target: Target, is_json: bool) -> int:
         if not is_json:
             show_finding(console, finding)
     if is_json:
-        _print_json(findings)
+        print_json(findings)
     return DONE if all(finding.is_fine for finding in findings) else FAILED
 
 
-@command("tokenmart rejects --export mended.jsonl")
+@command("tokenmart rejects --export rejects.jsonl")
 @click.option("--reason", help="Only lines rejected for this reason.")
 @click.option(
     "--limit",
@@ -250,7 +330,10 @@ def doctor(target: Target, is_json: bool) -> int:
 @click.option("--export", type=click.Path(dir_okay=False), help="Write the lines, byte for byte, to this new file.")
 @as_json
 def rejects(target: Target, reason: str | None, limit: int, export: str | None, is_json: bool) -> int:
-    """List the lines that were rejected, or export them, so that they can be mended and loaded."""
+    """List or export the rejected lines.
+
+    Lines that were exported and corrected can be loaded as any file.
+    """
     from loader import report
     from loader.screen import show_rejects
 
@@ -261,13 +344,13 @@ def rejects(target: Target, reason: str | None, limit: int, export: str | None, 
         with Path(export).open("xb") as file:
             file.writelines(row["bytes"] + b"\n" for row in rows)
         if is_json:
-            _print_json({"file": export, "lines": len(rows)})
+            print_json({"file": export, "lines": len(rows)})
         else:
             name = escape(export)
             command = f"tokenmart load {name}{target.option}"
-            console.print(f"{len(rows):,} rejected lines written to {name}. Mend them there: {command}")
+            console.print(f"{len(rows):,} rejected lines written to {name}. Correct them there, then: {command}")
     elif is_json:
-        _print_json([{**row, "bytes": row["bytes"].decode("utf-8", "replace")} for row in rows])
+        print_json([{**row, "bytes": row["bytes"].decode("utf-8", "replace")} for row in rows])
     else:
         show_rejects(console, rows)
     return DONE
@@ -277,14 +360,14 @@ def rejects(target: Target, reason: str | None, limit: int, export: str | None, 
 @click.argument("paths", nargs=-1)
 @as_json
 def formats(paths: tuple[str, ...], is_json: bool) -> int:
-    """List the input formats, or say which one a file is, and why."""
+    """List the input formats, or say which one a file is."""
     from loader import files, formats
     from loader.reader import head, unrecognised
 
     if not paths:
         described = {name: formats.description(name) for name in formats.names()}
         if is_json:
-            _print_json(described)
+            print_json(described)
         for name, text in described.items() if not is_json else ():
             console.print(f"[bold]{name}[/]  {escape(text)}")
         return DONE
@@ -292,14 +375,20 @@ def formats(paths: tuple[str, ...], is_json: bool) -> int:
     answers = []
     for file in files.find(paths):
         try:
+            if file.problem:
+                raise ValueError(file.problem)
             lines = head(file)
             found, counts = parser.recognise(lines)
-            why = unrecognised(lines) if found is None else f"{counts[found]} of its first {len(lines)} lines are"
+            why = (
+                unrecognised(lines, may_quote=file.is_named)
+                if found is None
+                else f"{counts[found]} of its first {len(lines)} lines are"
+            )
         except (ValueError, OSError, EOFError) as error:
             found, why = None, str(error)
         answers.append({"file": file.name, "format": found, "why": why})
     if is_json:
-        _print_json(answers)
+        print_json(answers)
     for answer in answers if not is_json else ():
         console.print(
             f"[bold]{escape(str(answer['file']))}[/]: {answer['format'] or 'unknown'} ({escape(str(answer['why']))})"
@@ -321,7 +410,10 @@ def formats(paths: tuple[str, ...], is_json: bool) -> int:
     help="May be repeated.",
 )
 def sample(folder: str, events: int, days: int, seed: int, format_names: tuple[str, ...]) -> int:
-    """Write realistic events: several providers, caches, errors, timeouts, late and repeated ones, an unknown model."""
+    """Write realistic sample events.
+
+    They have several providers, caches, errors, timeouts, late and repeated events, and an unknown model.
+    """
     from loader.sample import write_sample
 
     written = write_sample(Path(folder), events=events, days=days, seed=seed, formats=format_names)
@@ -332,15 +424,14 @@ def sample(folder: str, events: int, days: int, seed: int, format_names: tuple[s
     return DONE
 
 
-def _load(target: Target, paths: tuple[str, ...], *, is_quiet: bool, **reading: Any) -> Any:
-    from loader import files
+def _load(target: Target, paths: tuple[str, ...], *, follow_links: bool, is_quiet: bool, **reading: Any) -> Any:
     from loader.load import load as land
     from loader.reader import Options
     from loader.screen import show_load
 
-    found = files.find(paths)
+    found = _found(paths, follow_links)
     options = Options(**reading)
-    _tell_of_sharing(target)
+    _report_sharing(target)
     started = dt.datetime.now()
     with _progress(is_quiet) as progress:
         # the sizes of packed files and of standard input say little: then the bar only moves
@@ -360,7 +451,52 @@ def _load(target: Target, paths: tuple[str, ...], *, is_quiet: bool, **reading: 
     return loaded
 
 
-def _tell_of_sharing(target: Target) -> None:
+def _found(paths: tuple[str, ...], follow_links: bool) -> Any:
+    """The files that the paths name; says which of them wait for a writer."""
+    from loader import files
+
+    found = files.find(paths, follow_links=follow_links)
+    for file in found:
+        if file.is_fifo:
+            complaints.print(f"{escape(file.name)} is a FIFO: reading waits for its writer.")
+    return found
+
+
+def _place(target: Target, location: str | None) -> dict[str, Any]:
+    """The target and the place that a command wrote to, for JSON."""
+    return {
+        "target": {"name": target.name, "type": target.type},
+        "location": location,
+        "raw_schema": target.raw_schema,
+        "marts_schema": target.marts_schema,
+    }
+
+
+def _reason(built: Any) -> dict[str, Any]:
+    """Why a build has failed, for JSON."""
+    return {"error": f"The build failed: {built.outcome}", "hint": built.hint, "exit_code": FAILED}
+
+
+def _summary(target: Target, *, is_quiet: bool, has_failed: bool) -> Any:
+    """Shows the summary of the marts that exist; None where a failed build has left too few of them."""
+    from loader import report
+    from loader.destinations import connect
+    from loader.screen import show_summary
+
+    try:
+        with connect(target) as warehouse:
+            summary = report.summary(warehouse, target)
+            location = warehouse.location
+    except TokenmartError:
+        if has_failed:
+            return None
+        raise
+    if not is_quiet:
+        show_summary(console, summary, location, target)
+    return summary
+
+
+def _report_sharing(target: Target) -> None:
     if others := targets_sharing(target):
         complaints.print(
             f"The targets {target.name} and {', '.join(others)} are one schema: what one builds is the other's too."
@@ -368,15 +504,14 @@ def _tell_of_sharing(target: Target) -> None:
         )
 
 
-def _preview(target: Target, paths: tuple[str, ...], is_json: bool, **reading: Any) -> int:
-    from loader import files
+def _preview(target: Target, paths: tuple[str, ...], follow_links: bool, is_json: bool, **reading: Any) -> int:
     from loader.load import preview
     from loader.reader import Options
     from loader.screen import show_preview
 
-    found = preview(files.find(paths), target, Options(**reading), rows=3)
+    found = preview(_found(paths, follow_links), target, Options(**reading), rows=3)
     if is_json:
-        _print_json(found)
+        print_json(found)
     else:
         show_preview(console, found)
     return FAILED if all(file.problem for file in found) else DONE
@@ -396,7 +531,7 @@ def _build(target: Target, full_refresh: bool, *, is_quiet: bool) -> Any:
 
         built = run_dbt(target, full_refresh=full_refresh, on_node=tell)
     if not is_quiet:
-        show_build(console, built)
+        show_build(console, built, target)
     return built
 
 
@@ -450,12 +585,3 @@ def _progress(is_quiet: bool, text: str = "") -> Progress:
         ]
     )
     return Progress(*columns, console=complaints, transient=True, disable=is_quiet or not complaints.is_terminal)
-
-
-def _print_json(value: Any) -> None:
-    def plain(item: Any) -> Any:
-        if dataclasses.is_dataclass(item) and not isinstance(item, type):
-            return dataclasses.asdict(item)
-        return str(item) if isinstance(item, Decimal) else item.isoformat() if hasattr(item, "isoformat") else str(item)
-
-    click.echo(json.dumps(value, default=plain, indent=2))

@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
+from loader import report
 from loader.ahead import ahead
 from loader.destinations import is_new
 from loader.files import InputFile
@@ -44,6 +45,9 @@ def load(files: Sequence[InputFile], target: Target, options: Options, progress:
             known.update(pipeline.known)
             tables = stack.enter_context(ahead(reader.tables(files, known)))
         reader.done.load_id = pipeline.run(tables, known)
+        reader.done.location = pipeline.warehouse.location
+        if not all(file.is_sample for file in files):
+            reader.done.samples = report.samples(pipeline.warehouse, target)
     return reader.done
 
 

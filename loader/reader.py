@@ -58,9 +58,14 @@ class FileLoad:
 
 @dataclass
 class Load:
-    """What a load did. `reasons` counts rejected lines, `places` holds the first file and line of each reason."""
+    """What a load did. `reasons` counts rejected lines, `places` holds the first file and line of each reason.
+
+    `location` is the warehouse that it landed in; `samples` are the sample events there, if it loaded other files.
+    """
 
     load_id: str | None = None
+    location: str | None = None
+    samples: int = 0
     files: list[FileLoad] = field(default_factory=list)
     reasons: dict[str, int] = field(default_factory=dict)
     places: dict[str, str] = field(default_factory=dict)
@@ -243,7 +248,7 @@ class Reader:
                 found = batches(stream, offset=source.start, line=source.lines_before, final=final)
                 for batch in stack.enter_context(ahead(found)):
                     if source.format is None:
-                        source.format = self._recognised(batch)
+                        source.format = self._recognised(batch, source.file)
                     source.done.format = self._parser.format(source.format).name
                     source.done.read += len(batch.lines)
                     source.done.bytes += batch.end - batch.start
@@ -258,14 +263,14 @@ class Reader:
             source.done.problem = f"{source.file.name}{after}: {error}"
             source.done.is_foreign = isinstance(error, _UnknownFormatError)
 
-    def _recognised(self, batch: Batch) -> str:
+    def _recognised(self, batch: Batch, file: InputFile) -> str:
         lines = _texts(batch)
         try:
             name, _ = self._parser.recognise(lines)
         except ValueError as error:
             raise _UnknownFormatError(str(error)) from error
         if name is None:
-            raise _UnknownFormatError(unrecognised(lines))
+            raise _UnknownFormatError(unrecognised(lines, may_quote=file.is_named))
         return name
 
     def _parsed(self, waiting: Sequence[tuple[int, Batch]]) -> Iterator[tuple[str, pa.Table]]:
@@ -356,18 +361,22 @@ def head(file: InputFile) -> list[str]:
         return next((_texts(batch) for batch in batches(stream, final=True)), [])
 
 
-def unrecognised(lines: Sequence[str]) -> str:
-    """Why no format knows these first lines of a file, with the line to look at."""
+def unrecognised(lines: Sequence[str], *, may_quote: bool) -> str:
+    """Why no format knows these first lines of a file, with the line to look at.
+
+    What stands in the line is quoted only where it may be: a file that was come across may hold secrets.
+    """
     number, line = next(((i, line) for i, line in enumerate(lines, 1) if line.strip()), (0, ""))
     if not number:
         return "empty"
+    quoted = f": line {number} begins with {line[:40]!r}" if may_quote else f" (line {number})"
     try:
         value = json.loads(line)
     except (ValueError, RecursionError):
-        return f"not JSON Lines: line {number} begins with {line[:40]!r}"
+        return f"not JSON Lines{quoted}"
     if not isinstance(value, dict):
-        return f"not JSON Lines of objects: line {number} begins with {line[:40]!r}"
-    keys = ", ".join(list(value)[:8])
+        return f"not JSON Lines of objects{quoted}"
+    keys = ", ".join(key[:40] for key in list(value)[:8])
     return f"no known format: line {number} has the keys {keys}. Name one with --format, or write one (see the README)"
 
 

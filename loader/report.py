@@ -2,6 +2,7 @@
 
 import base64
 import datetime as dt
+import json
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -29,7 +30,10 @@ class Summary:
 
 @dataclass(frozen=True)
 class Status:
-    """Where the loads stand. `pending` are complete loads that the marts have not taken; `stray` rows are of none."""
+    """Where the loads stand. `pending` are complete loads that the marts have not taken; `stray` rows are of none.
+
+    `samples` counts landed rows of samples. `last_build` is the newest row of `builds`, None if there is none.
+    """
 
     events: int
     newest_event_at: Any
@@ -38,6 +42,8 @@ class Status:
     rejects: Rows
     pending: int
     stray: int
+    samples: int
+    last_build: dict[str, Any] | None
 
 
 def check_loaded(warehouse: Warehouse, target: Target) -> None:
@@ -169,14 +175,38 @@ def status(warehouse: Warehouse, target: Target, *, loads: int) -> Status:
             warehouse.query(f"select count(*) from {raw}.{table} where _dlt_load_id not in {complete}")[0][0]
             for table in ("events", "rejected_lines")
         ),
+        samples=samples(warehouse, target),
+        last_build=_last_build(warehouse, target),
     )
+
+
+def samples(warehouse: Warehouse, target: Target) -> int:
+    """How many landed rows of complete loads are samples."""
+    raw = target.raw_schema
+    if "is_sample" not in warehouse.tables(raw).get("loaded_files", set()):
+        return 0
+    query = (
+        f"select sum(lines_landed) from {raw}.loaded_files where is_sample"
+        f" and _dlt_load_id in (select load_id from {raw}._dlt_loads where status = 0)"
+    )
+    return int(warehouse.query(query)[0][0] or 0)
+
+
+def _last_build(warehouse: Warehouse, target: Target) -> dict[str, Any] | None:
+    names = ("started_at", "finished_at", "version", "target", "is_successful", "failures", "warnings", "messages")
+    if "builds" not in warehouse.tables(target.raw_schema):
+        return None
+    query = f"select {', '.join(names)} from {target.raw_schema}.builds order by finished_at desc limit 1"
+    for build in _rows(warehouse, query, *names):
+        return {**build, "messages": json.loads(build["messages"])}
+    return None
 
 
 def rejects(warehouse: Warehouse, target: Target, *, reason: str | None, limit: int | None) -> Rows:
     """The rejected lines of complete loads, newest load first; `bytes` is the line as it was read."""
     check_loaded(warehouse, target)
     raw = target.raw_schema
-    condition = "and reason = '" + reason.replace("'", "''") + "'" if reason else ""
+    condition = f"and reason = {warehouse.literal(reason)}" if reason else ""
     rows = _rows(
         warehouse,
         "select source_file, source_line, source_offset, source_format, reason, loaded_at, line, line_base64"

@@ -1,32 +1,95 @@
 """Shows loads, builds and marts to a person, in a terminal of any width."""
 
-import datetime as dt
-from collections.abc import Sequence
-from decimal import Decimal
-from typing import Any
+from __future__ import annotations
 
-from rich.console import Console, Group
+import datetime as dt
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, is_dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.markup import escape
 from rich.panel import Panel
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from loader.build import Build
-from loader.doctor import Finding
-from loader.load import Preview
-from loader.profile import Target
-from loader.reader import Load
-from loader.report import Rows, Status, Summary
+if TYPE_CHECKING:
+    # none of which a terminal needs
+    from loader.build import Build
+    from loader.doctor import Finding
+    from loader.load import Preview
+    from loader.profile import Target
+    from loader.reader import Load
+    from loader.report import Rows, Status, Summary
+    from loader.undo import Undone
 
 BARS = "▁▂▃▄▅▆▇█"
 SHOWN_MODELS = 12
 SHOWN_DAYS = 14
 SHOWN_FILES = 8
 WIDE = 200
+NARROW = 60
+NAME_WIDTH = 16
+
+_HIDDEN = (
+    *((0x00, 0x1F), (0x7F, 0x9F), (0xAD, 0xAD), (0x61C, 0x61C), (0x180E, 0x180E), (0x200B, 0x200F), (0x2028, 0x202E)),
+    *((0x2060, 0x206F), (0xD800, 0xDFFF), (0xFEFF, 0xFEFF), (0xFFF9, 0xFFFB), (0xE0000, 0xE007F)),
+)
+_VISIBLE = {
+    code: f"\\x{code:02x}"
+    if code < 256
+    else f"\\x{code - 0xDC00:02x}"
+    if 0xDC80 <= code <= 0xDCFF
+    else f"\\u{code:04x}"
+    for first, last in _HIDDEN
+    for code in range(first, last + 1)
+}
+_VISIBLE_BUT_LINES = {code: text for code, text in _VISIBLE.items() if code != 0x0A}
+
+
+def visible(text: str) -> str:
+    r"""A text without characters that move the cursor, change what stands elsewhere, or cannot be seen: `\x1b`."""
+    return text.translate(_VISIBLE)
+
+
+class Screen(Console):
+    """The one way to the terminal: whatever is printed, data cannot send it a control character or begin a line.
+
+    On a terminal long lines break between words; a file or a pipe gets them whole.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(highlight=False, emoji=False, **options)
+        self.soft_wrap = not (self.is_terminal or "width" in options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """As rich does it, with every character visible. Each line that is printed is a text of its own."""
+        return super().render_str(visible(text), **options)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        """As rich does it; what did not come as a string is made visible here."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(segment.text.translate(_VISIBLE_BUT_LINES), segment.style)
+
+
+def print_json(value: Any) -> None:
+    """Prints a value, dataclasses and decimals included, as JSON in ASCII."""
+
+    def plain(item: Any) -> Any:
+        if is_dataclass(item) and not isinstance(item, type):
+            return asdict(item)
+        return str(item) if isinstance(item, Decimal) else item.isoformat() if hasattr(item, "isoformat") else str(item)
+
+    click.echo(json.dumps(value, default=plain, indent=2))
 
 
 def show_load(console: Console, load: Load, seconds: float, target: Target) -> None:
-    """What was landed, skipped and rejected, and the first place of each reason."""
+    """What was landed, skipped and rejected where, and the first place of each reason."""
     read = [file for file in load.files if file.read]
     if read:
         formats = ", ".join(sorted({str(file.format) for file in read}))
@@ -38,38 +101,61 @@ def show_load(console: Console, load: Load, seconds: float, target: Target) -> N
     elif not any(file.problem for file in load.files):
         console.print(f"Nothing new in {len(load.files):,} files.")
     for reason, count in sorted(load.reasons.items(), key=lambda item: -item[1]):
-        console.print(Text.assemble(("  rejected ", "yellow"), f"{count:,}: {reason}, first at {load.places[reason]}"))
+        console.print(f"[yellow]  rejected [/]{count:,}: {escape(reason)}, first at {escape(load.places[reason])}")
     waiting = [file.name for file in load.files if file.waiting]
     if waiting:
         more = f" and {len(waiting) - 1:,} more" if len(waiting) > 1 else ""
         console.print(
             f"  waiting for the end of the last line of {escape(waiting[0])}{more}; --final reads it as it is"
         )
-    for file in load.files:
-        if file.problem:
-            console.print(Text.assemble(("  broken off " if file.read else "  left out ", "yellow"), file.problem))
+    problems = [file for file in load.files if file.problem]
+    # files that the user named, or that broke off, before those that a folder happens to hold
+    problems.sort(key=lambda file: file.is_foreign and not file.is_named)
+    for file in problems[:SHOWN_FILES]:
+        console.print(f"[yellow]  {'broken off' if file.read else 'left out'} [/]{escape(str(file.problem))}")
+    if len(problems) > SHOWN_FILES:
+        console.print(f"  and {len(problems) - SHOWN_FILES:,} more files left out; --json lists them all")
     if load.reasons:
         console.print(f"  see them with: tokenmart rejects{target.option}")
+    if load.location:
+        console.print(f"  target {_place(target, load.location)}, schema {target.raw_schema}")
+    if load.samples:
+        console.print(_samples(load.samples, target))
 
 
-def show_build(console: Console, build: Build) -> None:
-    """Whether dbt built everything, and what failed."""
+def show_build(console: Console, build: Build, target: Target) -> None:
+    """What dbt built and where, what failed, and what to do about it."""
     for failure in build.failures:
-        console.print(Text.assemble(("  failed ", "red"), failure))
+        console.print(f"[red]  failed [/]{escape(failure)}")
     if build.hint:
-        console.print(Text(f"  {build.hint}"))
+        console.print(f"  {escape(build.hint)}")
     for warning in build.warnings:
-        console.print(Text.assemble(("  warned ", "yellow"), warning))
-    verdict = "[bold red]Not built[/]" if build.failures else "[bold green]Built[/]"
-    console.print(f"{verdict} {build.models} models and seeds, {build.tests} tests, in {build.seconds:.1f} s")
+        console.print(f"[yellow]  warning [/]{escape(warning)}")
+    if build.unrecorded:
+        console.print(f"[yellow]  not recorded for tokenmart status: [/]{escape(build.unrecorded)}")
+    verdict = "[bold red]Built with failures:[/]" if build.failures else "[bold green]Built[/]"
+    console.print(f"{verdict} {build.outcome}, in {build.seconds:.1f} s")
+    if build.location:
+        console.print(f"  target {_place(target, build.location)}, schema {target.marts_schema}")
+
+
+def _place(target: Target, location: str) -> str:
+    return f"{escape(target.name)} ({escape(target.type)}): {escape(location)}"
+
+
+def _samples(events: int, target: Target) -> str:
+    return (
+        f"[yellow]The target also holds {events:,} sample events;[/] remove them with:"
+        f" tokenmart undo --samples{target.option}"
+    )
 
 
 def show_finding(console: Console, finding: Finding) -> None:
     """One line of what was looked at, and one of what to do."""
-    mark = Text(" ok  ", "green") if finding.is_fine else Text("wrong", "bold red")
-    console.print(Text.assemble(mark, "  ", (finding.what, "bold"), ": ", finding.found))
+    mark = "[green] ok  [/]" if finding.is_fine else "[bold red]wrong[/]"
+    console.print(f"{mark}  [bold]{escape(finding.what)}[/]: {escape(finding.found)}")
     if finding.to_do:
-        console.print(Text(f"       {finding.to_do}"))
+        console.print(f"       {escape(finding.to_do)}")
 
 
 def show_summary(console: Console, summary: Summary, location: str, target: Target) -> None:
@@ -88,19 +174,13 @@ def show_summary(console: Console, summary: Summary, location: str, target: Targ
     ]
     if totals["unpriced_requests"]:
         lines.append(f"[yellow]{totals['unpriced_requests']:,} requests have no price[/] and are missing in the cost")
-    spark = Table.grid(padding=(0, 2))
-    spark.add_row("cost", sparkline([day["cost_usd"] for day in days]), f"up to {_usd(_most(days, 'cost_usd'))} a day")
-    spark.add_row("requests", sparkline([day["requests"] for day in days]), f"up to {_most(days, 'requests'):,} a day")
-    spark.add_row(
-        "p95",
-        sparkline([day["duration_ms_p95"] for day in days]),
-        f"up to {_ms(_most(days, 'duration_ms_p95'))}",
+    console.print(
+        Panel(Group(*lines, "", _sparklines(console, days)), title="Tokenmart", title_align="left"), soft_wrap=False
     )
-    console.print(Panel(Group(*map(Text.from_markup, lines), Text(), spark), title="Tokenmart", title_align="left"))
-    console.print(_models(summary.models))
-    console.print(_days(summary.days))
-    console.print(_windows(summary.windows))
-    console.print(_months(summary.months))
+    _print_models(console, summary.models)
+    _print_days(console, summary.days)
+    _print_windows(console, summary.windows)
+    _print_months(console, summary.months)
     console.print(f"The marts are in [bold]{escape(location)}[/].")
     console.print(
         f"Next: [bold]tokenmart status{target.option}[/], or dbt docs generate{target.option} && dbt docs serve"
@@ -109,26 +189,49 @@ def show_summary(console: Console, summary: Summary, location: str, target: Targ
 
 
 def show_status(console: Console, status: Status, location: str, target: Target) -> None:
-    """The last loads, the rejects and what is pending."""
+    """The last loads and the last build, the rejects and what is pending."""
     console.print(f"[bold]{escape(location)}[/]: {status.events:,} landed rows")
     if status.last_loaded_at:
         console.print(
             f"last loaded {status.last_loaded_at:%Y-%m-%d %H:%M} UTC,"
             f" newest request {status.newest_event_at:%Y-%m-%d %H:%M} UTC"
         )
-    loads = _table("Last loads", "load", "at (UTC)", ">files", ">read", ">landed", ">skipped", ">rejected")
-    for row in status.loads:
-        counts = [f"{row[name]:,}" for name in ("files", "read", "landed", "skipped", "rejected")]
-        loads.add_row(row["load_id"], f"{row['loaded_at']:%Y-%m-%d %H:%M:%S}", *counts)
-    console.print(loads)
+    if status.samples:
+        console.print(_samples(status.samples, target))
+    _print_table(
+        console,
+        "Last loads",
+        ("load", ">landed", ">rejected?", "at (UTC)?", ">skipped?", ">read?", ">files?"),
+        [
+            (
+                row["load_id"],
+                *(f"{row[name]:,}" for name in ("landed", "rejected")),
+                f"{row['loaded_at']:%Y-%m-%d %H:%M:%S}",
+                *(f"{row[name]:,}" for name in ("skipped", "read", "files")),
+            )
+            for row in status.loads
+        ],
+    )
     if status.rejects:
-        rejects = _table("Rejected lines", "reason", ">lines", "such as in")
-        for row in status.rejects:
-            rejects.add_row(escape(row["reason"]), f"{row['lines']:,}", escape(row["first_file"]))
-        console.print(rejects)
+        _print_table(
+            console,
+            "Rejected lines",
+            ("reason", ">lines", "such as in~"),
+            [(escape(row["reason"]), f"{row['lines']:,}", escape(row["first_file"])) for row in status.rejects],
+        )
+    if build := status.last_build:
+        verdict = "succeeded" if build["is_successful"] else f"[bold red]failed[/] ({build['failures']:,} failures)"
+        warned = f" with [yellow]{build['warnings']:,} warnings[/]" if build["warnings"] else ""
+        console.print(f"Last build {build['finished_at']:%Y-%m-%d %H:%M} UTC: {verdict}{warned}")
+        for kind, colour in (("failures", "red"), ("warnings", "yellow")):
+            for message in build["messages"].get(kind, ()):
+                console.print(f"[{colour}]  {kind.removesuffix('s')} [/]{escape(message)}")
+    command = f"tokenmart build{target.option}"
     if status.pending:
-        command = f"tokenmart build{target.option}"
-        console.print(f"[yellow]Loads that are not in the marts yet: {status.pending:,}[/]; {command}")
+        console.print(
+            f"[yellow]The marts are older than the last load. Loads that are not in them yet: {status.pending:,}[/];"
+            f" {command}"
+        )
     else:
         console.print("[green]Every load is in the marts.[/]")
     if status.stray:
@@ -138,8 +241,8 @@ def show_status(console: Console, status: Status, location: str, target: Target)
 def show_rejects(console: Console, rows: Rows) -> None:
     """One rejected line a row: where it is, why, and how it begins."""
     for row in rows:
-        console.print(Text.assemble((f"{row['file']}:{row['line']}", "bold"), "  ", (row["reason"], "yellow")))
-        console.print(Text("    " + row["bytes"][:WIDE].decode("utf-8", "backslashreplace")))
+        console.print(f"[bold]{escape(row['file'])}:{row['line']}[/]  [yellow]{escape(row['reason'])}[/]")
+        console.print("    " + escape(row["bytes"][:WIDE].decode("utf-8", "backslashreplace")))
     console.print(f"{len(rows):,} rejected lines" if rows else "No line was rejected.")
 
 
@@ -147,21 +250,54 @@ def show_preview(console: Console, files: Sequence[Preview]) -> None:
     """What a load would read, and the first rows as they would land."""
     for file in files:
         known = f", read before up to byte {file.first_offset:,}" if file.first_offset else ""
-        console.print(Text.assemble((file.name, "bold"), f": {file.format or 'unknown'}, {file.bytes:,} bytes{known}"))
+        console.print(f"[bold]{escape(file.name)}[/]: {file.format or 'unknown'}, {file.bytes:,} bytes{known}")
         if file.problem:
-            console.print(Text.assemble(("  would be left out: ", "yellow"), file.problem))
+            console.print(f"[yellow]  would be left out: [/]{escape(file.problem)}")
         elif not file.events and not file.rejected:
             console.print("  nothing new" if file.first_offset else "  no request in its first lines")
         for event in file.events:
             shown = ", ".join(f"{name}={value}" for name, value in event.items() if value is not None)
-            console.print(Text.assemble(("  would land ", "green"), shown))
+            console.print(f"[green]  would land [/]{escape(shown)}")
         for row in file.rejected:
-            console.print(
-                Text.assemble(("  would be rejected ", "yellow"), f"{row['reason']}: {str(row['line'])[:80]}")
-            )
+            console.print(f"[yellow]  would be rejected [/]{escape(row['reason'])}: {escape(str(row['line'])[:80])}")
 
 
-def sparkline(values: Sequence[Any], width: int = 60) -> str:
+def show_undone(console: Console, undone: Undone, target: Target, *, is_done: bool) -> None:
+    """What an undo takes out, or has taken out."""
+    verb = "Deleted" if is_done else "This deletes"
+    console.print(
+        f"{verb} {undone.events:,} events and {undone.rejected:,} rejected lines of {undone.files:,} files"
+        f" in {len(undone.load_ids):,} loads from {_place(target, undone.location)}, schema {target.raw_schema}"
+    )
+    for name in undone.names[:SHOWN_FILES]:
+        console.print(f"  {escape(name)}")
+    if len(undone.names) > SHOWN_FILES:
+        console.print(f"  and {len(undone.names) - SHOWN_FILES:,} more")
+    if is_done:
+        console.print("Loading these files again needs: tokenmart load --again")
+
+
+def _sparklines(console: Console, days: Rows) -> Table:
+    """A row of bars for each measure, as wide as the screen allows."""
+    is_narrow = console.width < NARROW
+    most = {name: _most(days, name) for name in ("cost_usd", "requests", "duration_ms_p95")}
+    peaks = [_usd(most["cost_usd"]), f"{most['requests']:,}", _ms(most["duration_ms_p95"])]
+    if not is_narrow:
+        peaks = [f"up to {peaks[0]} a day", f"up to {peaks[1]} a day", f"up to {peaks[2]}"]
+    # the panel's frame, the longest label, and two columns between the three parts
+    width = max(console.width - 4 - len("requests") - 4 - max(map(len, peaks)), 1)
+    size = -(-len(days) // width)
+    spark = Table.grid(padding=(0, 2))
+    for _ in range(3):
+        spark.add_column(no_wrap=True)
+    for label, name, peak in zip(("cost", "requests", "p95"), most, peaks, strict=True):
+        spark.add_row(label, sparkline([day[name] for day in days], width), peak)
+    if size > 1:
+        spark.add_row("", f"a bar: {size} days", "")
+    return spark
+
+
+def sparkline(values: Sequence[Any], width: int) -> str:
     """The values as a row of bars; more than `width` of them are averaged in groups. Unknown is a blank."""
     known = [None if value is None else float(value) for value in values]
     size = -(-len(known) // width) or 1
@@ -172,91 +308,118 @@ def sparkline(values: Sequence[Any], width: int = 60) -> str:
 
 
 def _without_gaps(days: Rows) -> Rows:
-    """Every day from the first to the last one; those without requests know nothing but that."""
+    """Every day from the first to the last one; those without requests have no figures."""
     known = {day["usage_date"]: day for day in days}
     first, last = days[0]["usage_date"], days[-1]["usage_date"]
-    nothing = {"requests": 0, "cost_usd": None, "duration_ms_p95": None}
+    nothing = {"requests": None, "cost_usd": None, "duration_ms_p95": None}
     every = (first + dt.timedelta(number) for number in range((last - first).days + 1))
     return [known.get(date, {"usage_date": date, **nothing}) for date in every]
 
 
-def _models(models: Rows) -> Table:
-    table = _table("By model", "provider and model", ">requests", ">tokens in", ">out", ">cost")
+def _print_models(console: Console, models: Rows) -> None:
+    rows = []
     for row in models[:SHOWN_MODELS]:
         name = f"[dim]{escape(row['provider'])}/[/]{escape(row['model'])}"
         cost = _usd(row["cost_usd"]) if row["cost_usd"] is not None else "[yellow]no price[/]"
-        table.add_row(name, f"{row['requests']:,}", _count(row["input_tokens"]), _count(row["output_tokens"]), cost)
-    if len(models) > SHOWN_MODELS:
-        table.caption = f"and {len(models) - SHOWN_MODELS} more in daily_costs_by_model"
-    return table
+        tokens = [_count(row[name]) for name in ("input_tokens", "output_tokens")]
+        rows.append((name, f"{row['requests']:,}", cost, *tokens))
+    more = f"and {len(models) - SHOWN_MODELS} more in daily_costs_by_model" if len(models) > SHOWN_MODELS else None
+    columns = ("provider and model", ">requests", ">cost", ">tokens in?", ">out?")
+    _print_table(console, "By model", columns, rows, more)
 
 
-def _days(days: Rows) -> Table:
-    table = _table("By day", "day", ">requests", ">cost", ">p95", "")
+def _print_days(console: Console, days: Rows) -> None:
     shown = days[-SHOWN_DAYS:]
     most = max((float(row["cost_usd"] or 0) for row in shown), default=0.0)
+    rows = []
     for row in shown:
         share = float(row["cost_usd"] or 0) / most if most else 0.0
         bar = f"[cyan]{'█' * round(share * 24)}[/]"
-        table.add_row(
-            str(row["usage_date"]),
-            f"{row['requests']:,}",
-            _usd(row["cost_usd"]),
-            _ms(row["duration_ms_p95"]),
-            bar,
+        figures = (f"{row['requests']:,}", _usd(row["cost_usd"]), _ms(row["duration_ms_p95"]))
+        rows.append((str(row["usage_date"]), *figures, bar))
+    more = f"the last {SHOWN_DAYS} of {len(days)} days in daily_costs" if len(days) > SHOWN_DAYS else None
+    _print_table(console, "By day", ("day", ">requests", ">cost", ">p95?", "?"), rows, more)
+
+
+def _print_windows(console: Console, windows: Rows) -> None:
+    rows = []
+    for row in windows:
+        rate = f"{row['error_rate']:.2%}" if row["error_rate"] is not None else "-"
+        rows.append(
+            (
+                str(row["window_days"]),
+                f"{row['requests']:,}",
+                _usd(row["cost_usd"]),
+                _usd(row["projected_month_cost_usd"]),
+                str(row["projection_days"]),
+                rate,
+                _ms(row["duration_ms_p95"]),
+                f"{row['active_users']:,}",
+            )
         )
-    if len(days) > SHOWN_DAYS:
-        table.caption = f"the last {SHOWN_DAYS} of {len(days)} days in daily_costs"
-    return table
-
-
-def _windows(windows: Rows) -> Table:
-    table = _table(
-        "Up to the last day",
+    columns = (
         ">days",
         ">requests",
         ">cost",
-        ">30 days at this pace",
-        ">complete days",
-        ">users",
-        ">errors",
-        ">p95",
+        ">30 days at this pace?",
+        ">complete days?",
+        ">errors?",
+        ">p95?",
+        ">users?",
     )
-    for row in windows:
-        rate = f"{row['error_rate']:.2%}" if row["error_rate"] is not None else "-"
-        table.add_row(
-            str(row["window_days"]),
+    _print_table(console, "Up to the last day", columns, rows)
+
+
+def _print_months(console: Console, months: Rows) -> None:
+    rows = [
+        (
+            f"{row['first_date']:%Y-%m}",
             f"{row['requests']:,}",
             _usd(row["cost_usd"]),
-            _usd(row["projected_month_cost_usd"]),
-            str(row["projection_days"]),
-            f"{row['active_users']:,}",
-            rate,
-            _ms(row["duration_ms_p95"]),
+            str(row["first_date"]),
+            str(row["last_date"]),
         )
-    return table
+        for row in months
+    ]
+    columns = ("month", ">requests", ">cost", "from?", "to?")
+    _print_table(console, "Month to date, and the month before", columns, rows)
 
 
-def _months(months: Rows) -> Table:
-    table = _table("Month to date, and the month before", "month", "from", "to", ">requests", ">cost")
-    for row in months:
-        dates = (f"{row['first_date']:%Y-%m}", str(row["first_date"]), str(row["last_date"]))
-        table.add_row(*dates, f"{row['requests']:,}", _usd(row["cost_usd"]))
-    return table
+def _print_table(
+    console: Console, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], caption: str | None = None
+) -> None:
+    """Prints rows of markup under `columns`: `>` aligns to the right, `~` may break into lines as the first one may.
 
-
-def _table(title: str, *columns: str) -> Table:
+    Of those with a `?` as many are left out, last ones first, as the screen is too narrow for.
+    """
+    widths = [
+        max(cell_len(Text.from_markup(cell).plain) for cell in (column.strip(">?~"), *(row[i] for row in rows)))
+        for i, column in enumerate(columns)
+    ]
+    least = [min(width, NAME_WIDTH) if i == 0 or "~" in columns[i] else width for i, width in enumerate(widths)]
+    kept = list(range(len(columns)))
+    for i in reversed(range(len(columns))):
+        if columns[i].endswith("?") and sum(least[i] + 2 for i in kept) - 2 > console.width:
+            kept.remove(i)
     table = Table(
         title=title,
         title_justify="left",
         title_style="bold",
         box=None,
         pad_edge=False,
+        caption=caption,
         caption_justify="left",
     )
-    for column in columns:
-        table.add_column(column.lstrip(">"), justify="right" if column.startswith(">") else "left", overflow="fold")
-    return table
+    for i in kept:
+        table.add_column(
+            columns[i].strip(">?~"),
+            justify="right" if columns[i].startswith(">") else "left",
+            overflow="fold",
+            no_wrap=not (i == 0 or "~" in columns[i]),
+        )
+    for row in rows:
+        table.add_row(*(row[i] for i in kept))
+    console.print(table, soft_wrap=False)
 
 
 def _most(rows: Rows, name: str) -> Any:

@@ -54,7 +54,7 @@ def failure(mart: Mart, *arguments: str | Path, code: int = 1) -> str:
 
 
 def test_the_commands_are_these() -> None:
-    assert COMMANDS == ["build", "doctor", "formats", "load", "rejects", "run", "sample", "status"]
+    assert COMMANDS == ["build", "doctor", "formats", "load", "rejects", "run", "sample", "status", "undo"]
     assert __version__ in CliRunner().invoke(main, ["--version"]).output
 
 
@@ -249,7 +249,9 @@ def test_every_command_answers_in_json(mart: Mart) -> None:
     assert mart.json("formats", path) == [
         {"file": str(path), "format": "tokenledger", "why": "2 of its first 4 lines are"}
     ]
-    assert set(mart.json("run", path)) == {"load", "build", "summary", "location"}
+    assert set(mart.json("run", path)) == {
+        *("load", "build", "summary", "target", "location", "raw_schema", "marts_schema")
+    }
 
 
 def test_an_export_answers_in_json_too(mart: Mart, project: Path) -> None:
@@ -429,7 +431,7 @@ def test_failures_of_dbt_are_told(mart: Mart, project: Path) -> None:
     (project / "models").mkdir()
     (project / "models" / "broken.sql").write_text("select {{ nothing_like_that() }} as a")
     output = mart.run("build", code=1).output
-    assert "failed broken" in output and "nothing_like_that" in output and "Not built" in output
+    assert "failed broken" in output and "nothing_like_that" in output and "Built with failures" in output
     (project / "models" / "broken.sql").write_text("select {{ ")
     output = mart.run("build", code=1).output
     assert "dbt could not begin" in output and "broken.sql" in output and "Traceback" not in output

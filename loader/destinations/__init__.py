@@ -44,6 +44,10 @@ class Warehouse:
     """Protocols of the buckets that it takes files from."""
     version: str = "select version()"
     """Asks for the server's version."""
+    literal: Callable[[str], str] = lambda text: "'" + text.replace("'", "''") + "'"
+    """A text as SQL."""
+    timestamp: str = "'{}'"
+    """A time (ISO 8601 with its offset) as SQL that can be inserted."""
     create_table: str = "create table {} as select 1 as id"
     """Makes a table of one row, to see whether one may."""
 
@@ -121,6 +125,11 @@ def missing_schema(query: Query) -> Callable[[str], object]:
             query(f"create schema {schema}")
 
     return create
+
+
+def escaped_literal(text: str) -> str:
+    """`Warehouse.literal` for those in which a backslash escapes."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n") + "'"
 
 
 def _module(target: Target) -> Any:

@@ -14,7 +14,7 @@ from google.auth.exceptions import GoogleAuthError
 from google.cloud.bigquery import DEFAULT_RETRY
 from requests.exceptions import ConnectionError as NotReached
 
-from loader.destinations import Warehouse, grouped, in_one_line
+from loader.destinations import Warehouse, escaped_literal, grouped, in_one_line
 from loader.destinations import credentials as dbt_credentials
 from loader.errors import TokenmartError
 from loader.profile import Target
@@ -85,6 +85,7 @@ def connect(target: Target) -> Iterator[Warehouse]:
             tables=tables,
             create_schema=lambda schema: client.create_dataset(f"{credentials.database}.{schema}", exists_ok=True),
             dataset=target.raw_schema,
+            literal=escaped_literal,
             hints=LAYOUT,
             table_hints=CLUSTERS,
             buckets=("gs", "gcs"),

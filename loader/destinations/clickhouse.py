@@ -10,7 +10,7 @@ import clickhouse_connect
 import clickhouse_driver  # noqa: F401 - dlt needs it
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from loader.destinations import Warehouse, listed_tables
+from loader.destinations import Warehouse, escaped_literal, listed_tables
 from loader.profile import Target
 
 # what they log of an error, the error says too
@@ -97,6 +97,8 @@ def connect(target: Target) -> Iterator[Warehouse]:
             tables=listed_tables(query),
             create_schema=lambda schema: query(f"create database if not exists {schema}{_place(target, schema)}"),
             dataset="",
+            literal=escaped_literal,
+            timestamp="parseDateTime64BestEffort('{}', 6, 'UTC')",
             hints=LAYOUT,
             buckets=("s3", "gs", "gcs", "az", "abfss", "file"),
             create_table="create table {} engine = MergeTree order by id as select 1 as id",

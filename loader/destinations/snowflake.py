@@ -8,7 +8,7 @@ import snowflake.connector
 from dbt.adapters.snowflake.connections import SnowflakeCredentials
 from dbt_common.exceptions import DbtBaseException
 
-from loader.destinations import Warehouse, in_one_line, listed_tables, missing_schema
+from loader.destinations import Warehouse, escaped_literal, in_one_line, listed_tables, missing_schema
 from loader.destinations import credentials as dbt_credentials
 from loader.errors import TokenmartError
 from loader.profile import Target
@@ -77,6 +77,7 @@ def connect(target: Target) -> Iterator[Warehouse]:
             tables=listed_tables(query),
             create_schema=missing_schema(query),
             dataset=target.raw_schema,
+            literal=escaped_literal,
             version="select current_version()",
             buckets=("s3", "gs", "gcs", "az", "abfss"),
         )

@@ -1,0 +1,87 @@
+"""Takes loads, or the samples of all loads, out of the raw tables again."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from loader import contract
+from loader.destinations import Warehouse
+from loader.errors import UsageError
+from loader.profile import Target
+
+FILES_PER_STATEMENT = 500
+LANDED_TABLES = [name for name, columns in contract.TABLES.items() if "source_file" in columns]
+"""The raw tables with rows of files; loaded_files, which says what there is to undo, comes last."""
+LANDED_TABLES.sort(key=lambda name: name == "loaded_files")
+
+
+@dataclass(frozen=True)
+class Undone:
+    """What an undo takes out: whole loads (`files` is None for them), or some files of a load."""
+
+    load_ids: list[str]
+    names: list[str]
+    events: int
+    rejected: int
+    location: str
+    parts: list[tuple[str, list[str] | None]]
+
+    @property
+    def files(self) -> int:
+        """The number of files."""
+        return len(self.names)
+
+
+def find(warehouse: Warehouse, target: Target, load_ids: Sequence[str], *, samples: bool) -> Undone:
+    """What the loads of these ids, or the sample files of all loads, have landed.
+
+    Raises UsageError for an id of no load, and where there are no samples.
+    """
+    raw = target.raw_schema
+    has_samples = "is_sample" in warehouse.tables(raw).get("loaded_files", set())
+    is_sample = "coalesce(is_sample, false)" if has_samples else "false"
+    rows = warehouse.query(
+        f"select _dlt_load_id, source_file, sum(lines_landed), sum(lines_rejected), max(case when {is_sample} then 1"
+        f" else 0 end) from {raw}.loaded_files group by _dlt_load_id, source_file order by _dlt_load_id, source_file"
+    )
+    known = {str(row[0]) for row in rows}
+    # an undo that was broken off has left rows of a load without its files
+    known |= {str(row[0]) for row in warehouse.query(f"select distinct _dlt_load_id from {raw}.events")}
+    if missing := [load_id for load_id in load_ids if load_id not in known]:
+        raise UsageError(
+            f"There is no load {', '.join(missing)} in {warehouse.location}.", f"See: tokenmart status{target.option}"
+        )
+    wanted = [row for row in rows if (samples and row[4]) or row[0] in load_ids]
+    if samples and not wanted:
+        raise UsageError(f"{warehouse.location} holds no samples.")
+    parts: list[tuple[str, list[str] | None]] = []
+    for load_id in sorted({*load_ids, *(str(row[0]) for row in wanted)}):
+        files = [str(row[1]) for row in wanted if row[0] == load_id]
+        is_whole = load_id in load_ids or len(files) == sum(row[0] == load_id for row in rows)
+        parts.append((load_id, None if is_whole else files))
+    return Undone(
+        load_ids=[load_id for load_id, _ in parts],
+        names=sorted({str(row[1]) for row in wanted}),
+        events=sum(int(row[2]) for row in wanted),
+        rejected=sum(int(row[3]) for row in wanted),
+        location=warehouse.location,
+        parts=parts,
+    )
+
+
+def delete(warehouse: Warehouse, target: Target, undone: Undone) -> None:
+    """Deletes the rows from the raw tables. Broken off, it can be run again."""
+    tables = warehouse.tables(target.raw_schema)
+    for table in LANDED_TABLES:
+        for load_id, files in undone.parts if table in tables else ():
+            for condition in _conditions(warehouse, load_id, files):
+                warehouse.query(f"delete from {target.raw_schema}.{table} where {condition}")
+
+
+def _conditions(warehouse: Warehouse, load_id: str, files: list[str] | None) -> Iterator[str]:
+    """What holds for the rows of a load, or of some files of it; not all of those in one statement."""
+    of_load = f"_dlt_load_id = {warehouse.literal(load_id)}"
+    if files is None:
+        yield of_load
+    for first in range(0, len(files or ()), FILES_PER_STATEMENT):
+        names = ", ".join(map(warehouse.literal, (files or [])[first : first + FILES_PER_STATEMENT]))
+        yield f"{of_load} and source_file in ({names})"
