@@ -94,8 +94,10 @@ def engine(name: str, folder: Path) -> Iterator[Engine]:
         path.write_text(yaml.safe_dump({"tokenmart": profile}))
         made = Engine(name, folder)
         made.clear()
-        yield made
-        made.clear()
+        try:
+            yield made
+        finally:
+            made.clear()
 
 
 @contextmanager

@@ -1,74 +1,188 @@
-"""Without TimescaleDB its macros do nothing; where TOKENMART_TEST_TIMESCALE names one, they do their work there."""
+"""TimescaleDB: hypertables, columnstore, retention and live_usage, on a real one if TOKENMART_TEST_TIMESCALE names it.
 
-import os
+There is no TimescaleDB to install from a package registry. Without one, the tests here prove that its macros change
+nothing on plain PostgreSQL, and that the SQL sent there has the form that TimescaleDB needs.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Event, Thread
+from typing import Any
 
+import pytest
 from conftest import as_line, tokenledger
 from dbt.cli.main import dbtRunner
-from targets import Engine, engine
+from targets import MARTS, RAW, Engine, engine, own
 
 from loader.build import _disconnect
+from loader.destinations import connect
 
-ALL_ON = "{columnstore_after_days: 30, retention_days: 3650, live_usage: true}"
-
-
-def write(folder: Path) -> Path:
-    path = folder / "log.jsonl"
-    lines = [tokenledger(f"e{number}", f"2026-10-{number % 28 + 1:02}T12:00:00Z") for number in range(56)]
-    path.write_bytes(b"".join(as_line(line) + b"\n" for line in lines))
-    return path
+ALL_ON = {"columnstore_after_days": 30, "retention_days": 3650, "live_usage": True}
+REQUESTS = ("build", "--select", "+llm_requests", "--resource-type", "seed", "--resource-type", "model")
+on_a_real_one = pytest.mark.parametrize("on", ["timescale"] if own("timescale") else [], indirect=True)
 
 
-def dbt(on: Engine, folder: Path, *arguments: str) -> str:
-    """Runs dbt with everything of TimescaleDB asked for; returns the SQL of an inline query, if there is one."""
-    places = ["--profiles-dir", str(on.folder), "--target-path", str(folder / "target"), "--log-path", str(folder)]
+@pytest.fixture
+def on(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    """The warehouse of this name, with 56 requests landed: two on each day from the 1st to the 28th of October 2026."""
+    with engine(request.param, tmp_path / "engine") as warehouse:
+        load(warehouse, *(request_on(f"e{number}", number % 28 + 1) for number in range(56)))
+        yield warehouse
+
+
+def request_on(event_id: str, day: int, **fields: Any) -> dict[str, Any]:
+    return tokenledger(event_id, f"2026-10-{day:02}T12:00:00Z", **fields)
+
+
+def load(on: Engine, *events: dict[str, Any]) -> None:
+    path = on.folder / "log.jsonl"
+    with path.open("ab") as log:
+        log.write(b"".join(as_line(event) + b"\n" for event in events))
+    on.run("load", path)
+
+
+def dbt(on: Engine, *arguments: str, **variables: Any) -> str:
+    """Runs dbt, by default `dbt build`; returns the SQL that it compiled or sent for the last node."""
+    arguments = arguments or ("build", "--exclude-resource-type", "unit_test")
+    places = ["--profiles-dir", str(on.folder), "--target-path", str(on.folder), "--log-path", str(on.folder)]
     with on.chosen():
-        outcome = dbtRunner().invoke([*arguments, "--vars", ALL_ON, "--log-level", "none", *places])
+        given = ["--vars", json.dumps(variables), "--log-level", "none", *places]
+        outcome = dbtRunner().invoke([*arguments, *given])
     _disconnect()
     assert outcome.success, outcome.exception or [result.message for result in outcome.result.results]
-    return str(outcome.result.results[0].node.compiled_code).strip()
+    return str(outcome.result.results[-1].node.compiled_code).strip()
 
 
-def test_nothing_is_done_without_the_extension(tmp_path: Path) -> None:
-    with engine("postgres", tmp_path / "engine") as on:
-        on.run("load", write(tmp_path))
-        dbt(on, tmp_path, "build", "--exclude-resource-type", "unit_test")
-        assert dbt(on, tmp_path, "compile", "--inline", "{{ manage_storage('occurred_at') }}") == ""
-        assert on.query("select count(*) from {marts}.llm_requests") == [(56,)]
-        assert on.query("select to_regclass('{marts}.live_usage')") == [(None,)]
+def policies(on: Engine) -> set[tuple[str, str]]:
+    """What the policies on the marts do, and after how long."""
+    found = on.query(
+        "select proc_name, coalesce(config->>'compress_after', config->>'drop_after', '')"
+        " from timescaledb_information.jobs where hypertable_schema in ('{marts}', '_timescaledb_internal')"
+    )
+    return {(str(name), str(after)) for name, after in found}
 
 
-def hypertables(tmp_path: Path) -> None:
-    """Requests and events lie in hypertables, with policies where the licence has them, and late events are right."""
-    with engine("timescale", tmp_path / "engine") as on:
-        path = write(tmp_path)
-        on.run("load", path)
-        licence = on.query("select current_setting('timescaledb.license', true)")[0][0]
-        build = ("build", "--exclude-resource-type", "unit_test")
-        for more in ((), (), ("--full-refresh",), ()):
-            dbt(on, tmp_path, *build, *more)
-            found = on.query(
-                "select hypertable_name from timescaledb_information.hypertables"
-                " where (hypertable_schema, hypertable_name) in (('{raw}', 'events'), ('{marts}', 'llm_requests'))"
-            )
-            assert {name for (name,) in found} == {"events", "llm_requests"}
-            assert on.query("select count(*) from {marts}.llm_requests") == [(56,)]
-            if licence == "timescale":
-                assert on.query("select sum(requests) from {marts}.live_usage") == [(56,)]
-                policies = (
-                    "select coalesce(config->>'compress_after', config->>'drop_after') as days"
-                    " from timescaledb_information.jobs"
-                    " where hypertable_schema = '{marts}' and hypertable_name = 'llm_requests' order by days"
-                )
-                assert on.query(policies) == [("30 days",), ("3652 days",)]
-        if licence == "timescale":
-            on.query("select compress_chunk(chunk, true) from show_chunks('{marts}.llm_requests') as chunk")
-        with path.open("ab") as log:
-            log.write(as_line(tokenledger("e1", "2026-10-05T12:00:00Z", output_tokens=999)) + b"\n")
-        on.run("load", path)
-        dbt(on, tmp_path, *build)
-        assert on.query("select count(*), max(output_tokens) from {marts}.llm_requests") == [(56, 999)]
+def hypertables(on: Engine) -> set[str]:
+    found = on.query(
+        "select hypertable_name from timescaledb_information.hypertables"
+        " where hypertable_schema in ('{raw}', '{marts}')"
+    )
+    return {str(name) for (name,) in found}
 
 
-if "TOKENMART_TEST_TIMESCALE" in os.environ:
-    test_requests_and_events_lie_in_hypertables = hypertables
+def compress(on: Engine) -> None:
+    on.query("select compress_chunk(chunk, true) from show_chunks('{marts}.llm_requests') as chunk")
+
+
+@pytest.mark.parametrize("on", ["postgres"], indirect=True)
+def test_without_the_extension_the_variables_change_nothing(on: Engine) -> None:
+    dbt(on, *REQUESTS, **ALL_ON)
+    assert dbt(on, "compile", "--inline", "{{ manage_storage('occurred_at') }}", **ALL_ON) == ""
+    assert on.query("select count(*) from {marts}.llm_requests") == [(56,)]
+    assert on.query("select to_regclass('{marts}.live_usage')") == [(None,)]
+
+
+@pytest.mark.parametrize("on", ["postgres"], indirect=True)
+def test_the_delete_is_bounded_by_literals_of_the_type_of_the_column(on: Engine) -> None:
+    dbt(on, *REQUESTS)
+    load(on, request_on("e4", 5, output_tokens=999), request_on("e6", 7, output_tokens=999))
+    dbt(on, *REQUESTS)
+    sent = (on.folder / "run/tokenmart/models/requests/llm_requests.sql").read_text()
+    assert "occurred_at >= timestamp '2026-10-04' and occurred_at < timestamp '2026-10-09'" in sent
+
+
+@on_a_real_one
+def test_requests_and_events_are_hypertables_also_after_a_full_refresh(on: Engine) -> None:
+    dbt(on, **ALL_ON)
+    dbt(on, "build", "--full-refresh", "--exclude-resource-type", "unit_test", **ALL_ON)
+    assert hypertables(on) == {"events", "llm_requests"}
+    assert on.query("select count(*) from {marts}.llm_requests") == [(56,)]
+
+
+@on_a_real_one
+def test_requests_delivered_again_into_packed_chunks_replace_the_first(on: Engine) -> None:
+    dbt(on, **ALL_ON)
+    compress(on)
+    load(on, request_on("e4", 5, output_tokens=999))
+    dbt(on, **ALL_ON)
+    assert on.query("select count(*), sum(output_tokens) from {marts}.llm_requests") == [(56, 55 * 100 + 999)]
+    assert on.query("select sum(output_tokens) from {marts}.daily_costs") == [(55 * 100 + 999,)]
+
+
+@on_a_real_one
+def test_live_usage_never_shows_too_little_and_has_late_requests_after_the_run(on: Engine) -> None:
+    with counting(on, "select sum(requests) from {marts}.live_usage") as counts:
+        dbt(on, live_usage=True)
+        dbt(on, "build", "--full-refresh", "--exclude-resource-type", "unit_test", live_usage=True)
+    assert counts == {56}
+    load(on, request_on("late", 3), request_on("e4", 5, output_tokens=999))
+    dbt(on, live_usage=True)
+    assert on.query("select sum(requests), sum(output_tokens) from {marts}.live_usage") == [(57, 56 * 100 + 999)]
+    # a policy would refresh the newest days first, and hide the others until it is done
+    assert policies(on) == set()
+
+
+@on_a_real_one
+def test_a_run_drops_the_chunks_that_expired_and_leaves_no_job_that_could_deadlock_with_the_marts(on: Engine) -> None:
+    dbt(on, columnstore_after_days=1, live_usage=True)
+    compress(on)
+    [(days,)] = on.query("select current_date - date '2026-10-20'")
+    dbt(on, columnstore_after_days=1, live_usage=True, retention_days=int(days))
+    # from the 20th to the 28th, two requests each
+    for mart in ("llm_requests", "daily_costs", "live_usage"):
+        count = "count(*)" if mart == "llm_requests" else "sum(requests)"
+        assert on.query(f"select {count} from {{marts}}.{mart}") == [(18,)], mart
+    # weeks begin on Thursdays, as 1970 did: the 15th is the first that holds a kept day
+    ranges = (
+        "select min(range_start)::date::text from timescaledb_information.chunks where hypertable_schema = '{marts}'"
+    )
+    assert on.query(ranges) == [("2026-10-15",)]
+    assert policies(on) == {("policy_compression", "1 day")}
+
+
+@on_a_real_one
+def test_variables_set_back_remove_what_they_made(on: Engine) -> None:
+    dbt(on, **ALL_ON)
+    assert policies(on) == {("policy_compression", "30 days")}
+    dbt(on, **{**ALL_ON, "columnstore_after_days": 60})
+    assert policies(on) == {("policy_compression", "60 days")}
+    compress(on)
+    dbt(on)
+    assert policies(on) == set()
+    assert on.query("select to_regclass('{marts}.live_usage')") == [(None,)]
+    # what is packed stays readable until a full refresh
+    assert on.query("select count(*) from {marts}.llm_requests") == [(56,)]
+
+
+@on_a_real_one
+def test_policies_of_version_0_1_go(on: Engine) -> None:
+    dbt(on, live_usage=True)
+    on.query("select add_retention_policy('{marts}.llm_requests', interval '3652 days')")
+    refresh = "start_offset => null, end_offset => interval '1 day', schedule_interval => interval '1 hour'"
+    on.query(f"select add_continuous_aggregate_policy('{{marts}}.live_usage', {refresh})")
+    assert len(policies(on)) == 2
+    dbt(on, live_usage=True, retention_days=3650)
+    assert policies(on) == set()
+
+
+@contextmanager
+def counting(on: Engine, sql: str) -> Iterator[set[int]]:
+    """Collects what a query counts while other statements run, as often as it can be asked."""
+    counts: set[int] = set()
+    done = Event()
+
+    def count(query: Callable[[str], list[tuple[Any, ...]]]) -> None:
+        while not done.wait(0.01):
+            if query(f"select to_regclass('{MARTS}.live_usage')") != [(None,)]:
+                counts.add(int(query(sql.format(raw=RAW, marts=MARTS))[0][0]))
+
+    with on.chosen(), connect(on.target) as warehouse:
+        thread = Thread(target=count, args=[warehouse.query])
+        thread.start()
+        try:
+            yield counts
+        finally:
+            done.set()
+            thread.join()

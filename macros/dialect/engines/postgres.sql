@@ -13,13 +13,16 @@
 {# the next run is planned by them: without, a day that was never counted is taken for one row, and joined row by row #}
 {% macro postgres__refresh_statistics() %} analyze {{ this }}{% endmacro %}
 
-{# requests lie in the order of their instants: those bound the delete too, a day wider for the time zone #}
+{#
+Requests are stored in the order of their instants: those bound the delete too, a day wider for the time zone. The
+literals have the column's type: by a date, TimescaleDB deletes nothing from packed chunks.
+#}
 {% macro postgres__write_bounds(days, time) %}
     {% do default__write_bounds(days, time) %}
     {% if time and days %}
-        {% set wide = days_around([days | first, days | last], 1) %}
+        {% set first, end = days_around([days | first], 1) | first, days_around([days | last], 2) | last %}
         {% do config.get("incremental_predicates").append(
-            time ~ " >= date '" ~ wide | first ~ "' and " ~ time ~ " < date '" ~ wide | last ~ "' + 1"
+            time ~ " >= timestamp '" ~ first ~ "' and " ~ time ~ " < timestamp '" ~ end ~ "'"
         ) %}
     {% endif %}
 {% endmacro %}
@@ -30,5 +33,11 @@
     {% if time %} {% do indexes.append({"columns": [time], "type": "brin"}) %} {% endif %}
     {# the marts are small, and a text in them may be longer than an index holds #}
     {% if time and keys %} {% do indexes.append({"columns": [keys[0], time]}) %} {% endif %}
-    {% do return({"indexes": indexes}) %}
+    {% set after_commit = [] %}
+    {% if time %}
+        {% for hook in ["drop_expired_chunks", "refresh_live_usage"] %}
+            {% do after_commit.append({"sql": "{{ postgres__timescale_" ~ hook ~ "() }}", "transaction": false}) %}
+        {% endfor %}
+    {% endif %}
+    {% do return({"indexes": indexes, "post_hook": after_commit}) %}
 {% endmacro %}

@@ -1,119 +1,174 @@
 {#
-TimescaleDB is PostgreSQL with an extension: all of this does nothing without it. Its licence is 'apache' where it can do
-no more than hypertables, 'timescale' where it has columnstore, policies and continuous aggregates too.
+TimescaleDB is PostgreSQL with an extension; without it, none of this does anything. Its license is 'apache' where it has
+hypertables only, 'timescale' where it also has columnstore, policies and continuous aggregates.
 #}
-{% macro postgres__timescale_licence() %}
+{% macro postgres__timescale_license() %}
     {% set query %}
         select coalesce(current_setting('timescaledb.license', true), 'apache') from pg_extension where extname = 'timescaledb'
     {% endset %}
     {% do return(first_column(query) | first | default("", true)) %}
 {% endmacro %}
 
+{# The schema of its functions, which need not be on the search path. #}
+{% macro postgres__timescale_schema() %}
+    {% set query %}
+        select quote_ident(nspname)
+        from pg_extension
+        inner join pg_namespace on pg_namespace.oid = extnamespace
+        where extname = 'timescaledb'
+    {% endset %}
+    {% do return(first_column(query) | first) %}
+{% endmacro %}
+
 {# late events may fall on packed days, of which TimescaleDB would unpack no more than 100,000 rows #}
 {% macro postgres__timescale_prepare_write() -%}
-    {%- if postgres__timescale_licence() == "timescale" -%}
+    {%- if postgres__timescale_license() == "timescale" -%}
         , set_config('timescaledb.max_tuples_decompressed_per_dml_transaction', '0', true)
     {%- endif -%}
 {%- endmacro %}
 
 {% macro postgres__manage_storage(time) -%}
-    {%- set licence = postgres__timescale_licence() -%}
-    {%- if licence -%}
+    {%- set license = postgres__timescale_license() -%}
+    {%- if license -%}
+        {%- set schema = postgres__timescale_schema() -%}
         select
-            create_hypertable(
+            {{ schema }}.create_hypertable(
                 '{{ this }}',
-                by_range('{{ time }}', interval '7 days'),
+                {{ schema }}.by_range('{{ time }}', interval '7 days'),
                 create_default_indexes => false,
                 migrate_data => true,
                 if_not_exists => true
             )
         ;
     {%- endif -%}
-    {%- if licence == "timescale" -%}
-        {%- if var("columnstore_after_days") -%} {{ postgres__timescale_columnstore(time) }} {%- endif -%}
-        {{ postgres__timescale_retention() }}
-        {%- if var("live_usage") -%} {{ postgres__timescale_live_usage(time) }} {%- endif -%}
+    {%- if license == "timescale" -%}
+        {{ postgres__timescale_columnstore(schema, time) }} {{ postgres__timescale_live_usage(schema, time) }}
+        {# version 0.1 left it to a policy, whose job may deadlock with the run #}
+        {%- if postgres__timescale_policy_days("drop_after") -%}
+            select {{ schema }}.remove_retention_policy('{{ this }}')
+            ;
+        {%- endif -%}
     {%- endif -%}
 {%- endmacro %}
 
-{# What the table's policy says of this parameter of policies: the vars may have changed since it was made. #}
-{% macro postgres__timescale_policy(parameter) %}
+{# The number of days that the table's policy has for this parameter; 0 if there is no such policy. #}
+{% macro postgres__timescale_policy_days(parameter) %}
     {% set query %}
-        select config ->> '{{ parameter }}' from timescaledb_information.jobs
+        select extract(day from cast(config ->> '{{ parameter }}' as interval)) from timescaledb_information.jobs
         where
             hypertable_schema = '{{ this.schema }}' and hypertable_name = '{{ this.identifier }}'
             and config ->> '{{ parameter }}' is not null
     {% endset %}
-    {% do return(first_column(query) | first | default("", true)) %}
+    {% do return(first_column(query) | first | default(0, true) | int) %}
 {% endmacro %}
 
-{% macro postgres__timescale_columnstore(time) -%}
-    {%- set is_on -%}
-        select 1 from timescaledb_information.hypertables
-        where hypertable_schema = '{{ this.schema }}' and hypertable_name = '{{ this.identifier }}' and compression_enabled
-    {%- endset -%}
-    {# TimescaleDB may refuse to have it set again once rows are packed #}
-    {%- if not first_column(is_on) -%}
-        alter table {{ this }} set (
-            timescaledb.enable_columnstore = true, timescaledb.segmentby = 'model', timescaledb.orderby = '{{ time }}'
-        )
-        ;
-    {%- endif -%}
-    {%- set after = var("columnstore_after_days") ~ " days" -%}
-    {%- if postgres__timescale_policy("compress_after") != after -%}
-        call remove_columnstore_policy('{{ this }}', if_exists => true)
-        ;
-        call add_columnstore_policy('{{ this }}', after => interval '{{ after }}')
-        ;
-    {%- endif -%}
-{%- endmacro %}
-
-{# Drops whole pieces in between runs, two days behind what the runs delete. #}
-{% macro postgres__timescale_retention() -%}
-    {%- set after = (var("retention_days") + 2) ~ " days" if var("retention_days") else "" -%}
-    {%- set before = postgres__timescale_policy("drop_after") -%}
+{% macro postgres__timescale_columnstore(schema, time) -%}
+    {%- set after = var("columnstore_after_days") or 0 -%}
+    {%- set before = postgres__timescale_policy_days("compress_after") -%}
     {%- if before and before != after -%}
-        select remove_retention_policy('{{ this }}')
+        call {{ schema }}.remove_columnstore_policy('{{ this }}')
         ;
     {%- endif -%}
     {%- if after and before != after -%}
-        select add_retention_policy('{{ this }}', drop_after => interval '{{ after }}')
+        {%- set is_on -%}
+            select 1 from timescaledb_information.hypertables
+            where hypertable_schema = '{{ this.schema }}' and hypertable_name = '{{ this.identifier }}' and compression_enabled
+        {%- endset -%}
+        {# TimescaleDB may refuse to set it again once rows are packed #}
+        {%- if not first_column(is_on) -%}
+            alter table {{ this }} set (
+                timescaledb.enable_columnstore = true, timescaledb.segmentby = 'model', timescaledb.orderby = '{{ time }}'
+            )
+            ;
+        {%- endif -%}
+        call {{ schema }}.add_columnstore_policy('{{ this }}', after => interval '{{ after }} days')
         ;
     {%- endif -%}
 {%- endmacro %}
 
-{# A continuous aggregate for dashboards that are looked at all day: what the last runs have added is in it at once. #}
-{% macro postgres__timescale_live_usage(time) -%}
-    {%- set live_usage = this.incorporate(path={"identifier": "live_usage"}) -%}
-    {%- if not is_incremental() -%}
-        {# it still hangs on the table that was replaced, and would go with it #}
-        drop materialized view if exists {{ live_usage }}
+{% macro postgres__timescale_live_usage_relation() %}
+    {% do return(this.incorporate(path={"identifier": "live_usage"})) %}
+{% endmacro %}
+
+{#
+Post-hook after the commit: drops the chunks that have expired, two days behind the rows that the run deletes. Readers
+lock the table first and then its chunks, drop_chunks the other way round: with the table locked neither waits for the
+other. It runs in a transaction of its own because the run's transaction holds other locks on the table.
+#}
+{% macro postgres__timescale_drop_expired_chunks() -%}
+    {%- if execute and first_kept_day() and postgres__timescale_license() -%}
+        {%- set schema = postgres__timescale_schema() -%}
+        {%- set expired = (
+            "('" ~ this ~ "', older_than => timestamp '" ~ days_around([first_kept_day()], 2) | first ~ "')"
+        ) -%}
+        {%- if first_column("select 1 from " ~ schema ~ ".show_chunks" ~ expired ~ " limit 1") -%}
+            {% do return(
+                "begin; lock table only "
+                ~ this
+                ~ " in access exclusive mode; select "
+                ~ schema
+                ~ ".drop_chunks"
+                ~ expired
+                ~ "; commit"
+            ) %}
+        {%- endif -%}
+    {%- endif -%}
+{%- endmacro %}
+
+{#
+Post-hook after the commit, because a refresh opens transactions of its own: brings live_usage up to date with what the
+run changed, deleted or dropped, up to yesterday. Later requests are read from the table, as are all until the first
+refresh is complete. Newer versions refresh in batches unless told otherwise, and hide what is in the later ones.
+#}
+{% macro postgres__timescale_refresh_live_usage() -%}
+    {%- if execute and var("live_usage") and postgres__timescale_license() == "timescale" -%}
+        {%- set has_batches -%}
+            select 1 from pg_proc where proname = 'refresh_continuous_aggregate' and 'options' = any(proargnames)
+        {%- endset -%}
+        {%- set arguments = [
+            "'" ~ postgres__timescale_live_usage_relation() ~ "'",
+            "null",
+            "timestamp '" ~ days_around([run_started_at.date().isoformat()], 1) | first ~ "'",
+        ] -%}
+        {%- if first_column(has_batches) -%}
+            {%- do arguments.append("options => '{\"buckets_per_batch\": 0}'") -%}
+        {%- endif -%}
+        call {{ postgres__timescale_schema() }}.refresh_continuous_aggregate({{ arguments | join(", ") }})
+    {%- endif -%}
+{%- endmacro %}
+
+{# A continuous aggregate for dashboards that are open all day: it shows what a run adds as soon as the run commits. #}
+{% macro postgres__timescale_live_usage(schema, time) -%}
+    {%- set live_usage = postgres__timescale_live_usage_relation() -%}
+    {%- set is_there -%}
+        select 1 from timescaledb_information.continuous_aggregates
+        where view_schema = '{{ live_usage.schema }}' and view_name = '{{ live_usage.identifier }}'
+    {%- endset -%}
+    {# after a full refresh it still reads the table that was replaced #}
+    {%- if first_column(is_there) and not (var("live_usage") and is_incremental()) -%}
+        drop materialized view {{ live_usage }}
         ;
     {%- endif -%}
-    create materialized view if not exists {{ live_usage }}
-    with (timescaledb.continuous, timescaledb.materialized_only = false) as
-    select
-        time_bucket('15 minutes', {{ time }}) as usage_quarter,
-        provider,
-        model,
-        count(*) as requests,
-        sum(input_tokens) as input_tokens,
-        sum(output_tokens) as output_tokens,
-        sum(cost_usd) as cost_usd,
-        count(*) filter (where status = 'error') as errors,
-        percentile_cont(0.95) within group (order by duration_ms) as duration_ms_p95
-    from {{ this }}
-    group by usage_quarter, provider, model
-    with no data
-    ;
-    {# from the beginning: what has not changed is not refreshed, and what the runs have deleted goes here too #}
-    select
-        add_continuous_aggregate_policy(
-            '{{ live_usage }}',
-            start_offset => null,
-            end_offset => interval '1 day',
-            schedule_interval => interval '1 hour',
-            if_not_exists => true
-        )
-    ;
+    {%- if var("live_usage") -%}
+        {%- set bucket = schema ~ ".time_bucket('15 minutes', " ~ time ~ ")" -%}
+        create materialized view if not exists {{ live_usage }}
+        with (timescaledb.continuous, timescaledb.materialized_only = false) as
+        select
+        {{ bucket }} as usage_quarter,
+            provider,
+            model,
+            count(*) as requests,
+            sum(input_tokens) as input_tokens,
+            sum(output_tokens) as output_tokens,
+            sum(cost_usd) as cost_usd,
+            count(*) filter (where status = 'error') as errors,
+            percentile_cont(0.95) within group (order by duration_ms) as duration_ms_p95
+        from {{ this }}
+        group by usage_quarter, provider, model
+        with no data
+        ;
+        {# version 0.1 left the refresh to a policy, which fills the newest days first and hides the others until then #}
+        select {{ schema }}.remove_continuous_aggregate_policy('{{ live_usage }}', if_exists => true)
+        ;
+    {%- endif -%}
 {%- endmacro %}
