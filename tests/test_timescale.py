@@ -21,7 +21,11 @@ from loader.destinations import connect
 
 ALL_ON = {"columnstore_after_days": 30, "retention_days": 3650, "live_usage": True}
 REQUESTS = ("build", "--select", "+llm_requests", "--resource-type", "seed", "--resource-type", "model")
-on_a_real_one = pytest.mark.parametrize("on", ["timescale"] if own("timescale") else [], indirect=True)
+
+
+def on_a_real_one(test: Callable[..., None]) -> Callable[..., None] | None:
+    """A test that exists only where a real TimescaleDB is named."""
+    return pytest.mark.parametrize("on", ["timescale"], indirect=True)(test) if own("timescale") else None
 
 
 @pytest.fixture
