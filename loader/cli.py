@@ -253,6 +253,7 @@ def undo(target: Target, load_ids: tuple[str, ...], samples: bool, no_build: boo
     Name loads by their ids, which tokenmart status lists. Read positions stay: to load the same files again, use
     load --again.
     """
+    from loader.destinations import connect, lock
     from loader.screen import show_undone
     from loader.undo import delete, find
 
@@ -265,7 +266,7 @@ def undo(target: Target, load_ids: tuple[str, ...], samples: bool, no_build: boo
     if not yes:
         show_undone(console, undone, target, is_done=False)
         click.confirm("Delete them?", abort=True, err=True)
-    with _loaded(target) as warehouse:
+    with lock(target, "load", _say), connect(target) as warehouse:
         delete(warehouse, target, undone)
     if not is_json:
         show_undone(console, undone, target, is_done=True)
@@ -445,7 +446,7 @@ def _load(target: Target, paths: tuple[str, ...], *, follow_links: bool, is_quie
             seconds = (dt.datetime.now() - started).total_seconds()
             progress.update(task, advance=new_bytes, rate=f"{lines / max(seconds, 0.001):,.0f} rows/s")
 
-        loaded = land(found, target, options, tell)
+        loaded = land(found, target, options, tell, _say)
     if not is_quiet:
         show_load(console, loaded, (dt.datetime.now() - started).total_seconds(), target)
     return loaded
@@ -484,7 +485,7 @@ def _summary(target: Target, *, is_quiet: bool, has_failed: bool) -> Any:
     from loader.screen import show_summary
 
     try:
-        with connect(target) as warehouse:
+        with connect(target, to_read=True) as warehouse:
             summary = report.summary(warehouse, target)
             location = warehouse.location
     except TokenmartError:
@@ -519,11 +520,15 @@ def _preview(target: Target, paths: tuple[str, ...], follow_links: bool, is_json
 
 def _build(target: Target, full_refresh: bool, *, is_quiet: bool) -> Any:
     from loader.build import build as run_dbt
+    from loader.destinations import is_new, lock
+    from loader.report import nothing_loaded
     from loader.screen import show_build
 
-    with _loaded(target):
-        pass
-    with _alone(target), _progress(is_quiet, "{task.description}") as progress:
+    if is_new(target):
+        raise nothing_loaded(target)
+    with _progress(is_quiet, "{task.description}") as progress, lock(target, "build", _say):
+        with _loaded(target):
+            pass
         task = progress.add_task("dbt", total=None, rate="")
 
         def tell(description: str, index: int, total: int) -> None:
@@ -536,31 +541,37 @@ def _build(target: Target, full_refresh: bool, *, is_quiet: bool) -> Any:
 
 
 @contextmanager
-def _alone(target: Target) -> Iterator[None]:
-    """Waits for another build of the target to end: what one marks as done, the other may not have seen."""
-    from loader.locks import held
-
-    lock = target.working_folder / "build.lock"
-    with held(lock, wait=False) as is_free:
-        if is_free:
-            yield
-            return
-    complaints.print(f"Another build of {target.name} is under way; this one waits for it.")
-    with held(lock):
-        yield
-
-
-@contextmanager
 def _loaded(target: Target) -> Iterator[Any]:
-    """The target's open warehouse; raises TokenmartError if nothing has been loaded into it."""
+    """The target's warehouse, open to read, with the raw tables of this version.
+
+    Raises TokenmartError if nothing has been loaded into it, or if this login may not bring older tables up to date.
+    """
     from loader import report
     from loader.destinations import connect, is_new
 
     if is_new(target):
         raise report.nothing_loaded(target)
-    with connect(target) as warehouse:
-        report.check_loaded(warehouse, target)
+    with connect(target, to_read=True) as warehouse:
+        missing = report.check_loaded(warehouse, target)
+        if not missing:
+            yield warehouse
+            return
+    from loader.pipeline import upgrade
+
+    try:
+        upgrade(target, _say)
+    except TokenmartError as error:
+        raise TokenmartError(
+            f"The tables in {target.raw_schema} are of an older version: {', '.join(missing)} missing."
+            f" They could not be added: {error}",
+            f"Run tokenmart doctor{target.option} with a login that may change them.",
+        ) from error
+    with connect(target, to_read=True) as warehouse:
         yield warehouse
+
+
+def _say(text: str) -> None:
+    complaints.print(escape(text))
 
 
 def _load_code(loaded: Any, max_rejects: int) -> int:

@@ -122,6 +122,17 @@ CONTENT_KEYS = (
 """Keys of a line that hold what people wrote or models answered: never kept in `extra` unless content is asked for."""
 
 
+def missing(tables: Mapping[str, set[str]]) -> list[str]:
+    """The tables, and of the others the columns (as table.column), that these raw tables lack."""
+    return [
+        name
+        for table, columns in TABLES.items()
+        for name in (
+            [f"{table}.{column}" for column in columns if column not in tables[table]] if table in tables else [table]
+        )
+    ]
+
+
 def dlt_columns(table: str, hints: Mapping[str, dict[str, Any]]) -> list[Any]:
     """dlt's columns of one raw table, with further `hints` by column."""
     # reading a new target's first lines does not wait for this import

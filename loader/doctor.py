@@ -1,13 +1,17 @@
-"""Looks a target over: its packages, connection, rights and schemas, and says what to do about what is wrong."""
+"""Checks a target: its packages, connection, rights and schemas, and says what to do about what is wrong."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
 
 from loader import contract
 from loader.destinations import TYPES, Warehouse, advice, in_one_line, is_new
 from loader.errors import TokenmartError
 from loader.profile import Target, targets_sharing
+
+if TYPE_CHECKING:
+    from loader.pipeline import Pipeline
 
 PROBE = "tokenmart_doctor"
 
@@ -46,10 +50,10 @@ def examine(target: Target) -> Iterator[Finding]:
             yield Finding("connection", True, f"{warehouse.location}, {server}")
             for schema in (target.raw_schema, target.marts_schema):
                 yield _rights(warehouse, target, schema)
-            yield from _landed(warehouse, target)
+            yield from _landed(pipeline)
             built = warehouse.tables(target.marts_schema)
-            is_built = "llm_requests" in built
-            yield Finding("marts", True, f"{len(built)} tables" if is_built else "not built yet", None)
+            found = f"{len(built)} tables" if "llm_requests" in built else "not built yet"
+            yield Finding("marts", True, f"{found}; {warehouse.grants}" if warehouse.grants else found)
     except TokenmartError as error:
         yield Finding("connection", False, str(error), error.hint)
 
@@ -63,28 +67,36 @@ def _versions(target: Target) -> Iterator[tuple[str, str | None]]:
 
 
 def _rights(warehouse: Warehouse, target: Target, schema: str) -> Finding:
-    """Tries what loading and building do: to make the schema, and in it a table, which goes again."""
+    """Tries what loading and building do, in a table and a view that are dropped again."""
     table = f"{schema}.{PROBE}"
     try:
         warehouse.create_schema(schema)
+        warehouse.query(f"drop view if exists {table}_view")
         warehouse.query(f"drop table if exists {table}")
-        warehouse.query(warehouse.create_table.format(table))
-        warehouse.query(f"drop table {table}")
+        for statement in warehouse.trials:
+            warehouse.query(statement.format(*[table] * statement.count("{}")))
+        foreign = (
+            [str(name) for (name,) in warehouse.query(warehouse.foreign_tables.format(schema))]
+            if (warehouse.foreign_tables)
+            else []
+        )
     except Exception as error:
-        return Finding(f"schema {schema}", False, in_one_line(error), advice(target, str(error)))
-    return Finding(f"schema {schema}", True, "tables can be made and dropped")
+        return Finding(f"schema {schema}", False, in_one_line(error), advice(target, error))
+    if foreign:
+        to_do = f"Let an administrator: alter table {schema}.{foreign[0]} owner to ...; and so for the others."
+        return Finding(f"schema {schema}", False, f"this login does not own {', '.join(foreign)}", to_do)
+    return Finding(f"schema {schema}", True, "tables can be created, changed and dropped")
 
 
-def _landed(warehouse: Warehouse, target: Target) -> Iterator[Finding]:
-    """Whether the raw tables are those of this version."""
+def _landed(pipeline: "Pipeline") -> Iterator[Finding]:
+    """Whether the raw tables are those of this version, which they are from then on."""
+    warehouse, target = pipeline.warehouse, pipeline.target
     tables = warehouse.tables(target.raw_schema)
     if not contract.TABLES.keys() & tables.keys():
         yield Finding("landed", True, "nothing yet", f"Begin with: tokenmart run examples{target.option}")
         return
-    for name, columns in contract.TABLES.items():
-        missing = sorted(columns.keys() - tables.get(name, set()))
-        if missing:
-            lacking = f"of an older version: it lacks {', '.join(missing)}"
-            yield Finding(f"table {name}", False, lacking, "The next load adds them.")
+    if missing := contract.missing(tables):
+        pipeline.upgrade()
+        yield Finding("raw tables", True, f"of an older version; added {', '.join(missing)}")
     last = warehouse.query(f"select count(*) from {target.raw_schema}._dlt_loads where status = 0")[0][0]
     yield Finding("landed", True, f"{last:,} complete loads")

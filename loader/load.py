@@ -7,8 +7,9 @@ from typing import Any
 
 from loader import report
 from loader.ahead import ahead
-from loader.destinations import is_new
+from loader.destinations import is_new, lock
 from loader.files import InputFile
+from loader.locks import OnWait
 from loader.positions import Position
 from loader.profile import Target
 from loader.reader import Load, Options, Progress, Reader
@@ -27,24 +28,29 @@ class Preview:
     problem: str | None
 
 
-def load(files: Sequence[InputFile], target: Target, options: Options, progress: Progress) -> Load:
+def load(
+    files: Sequence[InputFile], target: Target, options: Options, progress: Progress, on_wait: OnWait = lambda _: None
+) -> Load:
     """Lands what is new in `files`. Raises TokenmartError where the warehouse cannot be reached or refuses.
 
-    A file that cannot be read is left out, with its `problem`; the others are loaded all the same.
+    Waits for another load into the same raw schema, and tells `on_wait` so. A file that cannot be read is left out,
+    with its `problem`; the others are loaded all the same.
     """
     reader = Reader(options, progress)
     known: dict[str, Position] = {}
     with ExitStack() as stack:
+        # before the positions are read: what another load lands is not to land twice
+        check = stack.enter_context(lock(target, "load", on_wait))
         if is_begun := is_new(target):
             # nothing can be known to a target that does not exist: reading begins before dlt is even imported
             tables = stack.enter_context(ahead(reader.tables(files, known)))
         from loader.pipeline import open_pipeline
 
-        pipeline = stack.enter_context(open_pipeline(target, is_new=is_begun))
+        pipeline = stack.enter_context(open_pipeline(target, is_new=is_begun, to_load=True))
         if not is_begun:
             known.update(pipeline.known)
             tables = stack.enter_context(ahead(reader.tables(files, known)))
-        reader.done.load_id = pipeline.run(tables, known)
+        reader.done.load_id = pipeline.run(tables, known, check)
         reader.done.location = pipeline.warehouse.location
         if not all(file.is_sample for file in files):
             reader.done.samples = report.samples(pipeline.warehouse, target)

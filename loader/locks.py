@@ -1,27 +1,197 @@
-"""Locks between the processes of one machine; a process that ends, however it ends, lets go of its locks."""
+"""Locks between loads and between builds: files, and leases, which are rows of the warehouse that expire."""
 
+import contextlib
+import datetime as dt
 import fcntl
-from collections.abc import Iterator
-from contextlib import contextmanager
+import getpass
+import os
+import random
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from loader.errors import TokenmartError
 
+POLL_SECONDS = 0.5  # between attempts to take a file's lock
+LEASE_SECONDS = 120.0  # as long as a killed process keeps others waiting; renewed four times in that time
+LEASE_POLL_SECONDS = 5.0  # each attempt is a query that may cost something
+
+OnWait = Callable[[str], None]
+"""Is told once who holds a lock that has to be waited for."""
+Check = Callable[[], None]
+"""Raises TokenmartError if a lock that was taken has been lost since."""
+_held: set[Path] = set()
+
+
+def wait(holder: Callable[[], str | None], on_wait: OnWait, seconds: float) -> None:
+    """Calls `holder`, which takes a lock or says who holds it, until it has taken the lock."""
+    is_said = False
+    while who := holder():
+        if not is_said:
+            on_wait(who)
+        is_said = True
+        # two that ask at the same moment do not next time
+        time.sleep(seconds * random.uniform(0.5, 1.5))
+
+
+def lost(what: str) -> TokenmartError:
+    """That a lock was lost while it was needed."""
+    return TokenmartError(
+        f"The lock of {what} was lost, and another process may have taken it.",
+        "Run it again. Nothing of a broken load counts.",
+    )
+
 
 @contextmanager
-def held(path: Path, *, wait: bool = True) -> Iterator[bool]:
-    """Holds the lock `path`; says whether it could be had, as it always can by one who waits for it."""
+def held(path: Path, job: str, on_wait: OnWait) -> Iterator[None]:
+    """Holds the lock file `path`, whose content says who does, and for which job.
+
+    A process that ends, however it ends, releases it. Waits for other processes, not for its own: what the process does
+    within the lock may ask for it again.
+    """
+    if path in _held:
+        yield
+        return
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("a")
+        file = path.open("a+")
     except OSError as error:
-        raise TokenmartError(
-            f"{path.parent} cannot be written to: {error.strerror}", "Let this user write there."
-        ) from error
-    with file as lock:
+        raise TokenmartError(f"{path} cannot be written: {error.strerror}", "Let this user write there.") from error
+
+    def holder() -> str | None:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            yield False
-        else:
-            yield True
+            file.seek(0)
+            return file.read().strip() or job
+        return None
+
+    with file:
+        wait(holder, on_wait, POLL_SECONDS)
+        file.truncate(0)
+        file.write(f"{job} by {_myself()} since {dt.datetime.now(dt.UTC):%H:%M:%S} UTC\n")
+        file.flush()
+        _held.add(path)
+        try:
+            yield
+        finally:
+            _held.remove(path)
+
+
+@dataclass(frozen=True)
+class LeaseSQL:
+    """A lease in a warehouse's SQL: the type of texts, the clock (milliseconds since 1970), the update."""
+
+    text: str
+    clock: str
+    layout: str = ""
+    update: str = "update {table} set {values} where {condition}"
+
+
+@contextmanager
+def lease(
+    session: Callable[[], AbstractContextManager[Any]],
+    sql: LeaseSQL,
+    schema: str,
+    table: str,
+    job: str,
+    on_wait: OnWait,
+) -> Iterator[Check]:
+    """Holds the lease in the table `schema.table` of a warehouse, which is made where it is missing.
+
+    `session` opens a connection of its own (`Warehouse`). The holder is whoever's update of an expired row is carried
+    out; who reads back another holder than itself has not got it. A thread renews the lease; the times are those of the
+    warehouse's clock, as texts that sort.
+    """
+    myself, name = f"{_myself()}, {uuid.uuid4().hex[:8]}", f"{schema}.{table}"
+    valid_until = 0.0
+
+    def now(warehouse: Any) -> dt.datetime:
+        return dt.datetime.fromtimestamp(int(warehouse.query(sql.clock)[0][0]) / 1000, dt.UTC)
+
+    def write(warehouse: Any, condition: str, **values: str) -> None:
+        listed = ", ".join(f"{column} = '{value}'" for column, value in values.items())
+        try:
+            warehouse.query(sql.update.format(table=name, values=listed, condition=condition))
+        except Exception as error:
+            # another's update at the same moment won
+            if "concurrent" not in str(error).lower():
+                raise
+
+    def holders(warehouse: Any) -> dict[str, str]:
+        """Those whose lease has not expired, and until when: more than one only for a moment, in which none has it."""
+        rows = warehouse.query(f"select holder, expires_at from {name} where expires_at >= '{_text(now(warehouse))}'")
+        return {str(holder): str(until) for holder, until in rows}
+
+    def extend(warehouse: Any, condition: str, **values: str) -> bool:
+        nonlocal valid_until
+        started, at = time.monotonic(), now(warehouse)
+        until = _text(at + dt.timedelta(seconds=LEASE_SECONDS))
+        write(warehouse, condition.format(now=_text(at)), expires_at=until, **values)
+        if set(holders(warehouse)) != {myself}:
+            return False
+        valid_until = started + LEASE_SECONDS
+        return True
+
+    def release(warehouse: Any) -> None:
+        write(warehouse, f"holder = '{myself}'", expires_at="")
+
+    def holder(warehouse: Any) -> str | None:
+        for who, until in holders(warehouse).items():
+            return f"{job} by {who}, until {until[11:19]} UTC unless it renews that"
+        if not warehouse.query(f"select 1 from {name} limit 1"):
+            warehouse.query(f"insert into {name} (holder, acquired_at, expires_at) values ('', '', '')")
+        if extend(warehouse, "expires_at < '{now}'", holder=myself, acquired_at=_text(now(warehouse))):
+            return None
+        release(warehouse)
+        return f"{job} that began at the same moment"
+
+    def renew() -> None:
+        while not is_over.wait(LEASE_SECONDS / 4):
+            # what fails is tried again until the lease has expired; `check` says so then
+            with contextlib.suppress(Exception), session() as warehouse:
+                extend(warehouse, f"holder = '{myself}' and expires_at >= '{{now}}'")
+
+    is_over = threading.Event()
+    with session() as warehouse:
+        tables = warehouse.tables(schema)
+        if not tables:
+            warehouse.create_schema(schema)
+        if table not in tables:
+            columns = ", ".join(f"{column} {sql.text}" for column in ("holder", "acquired_at", "expires_at"))
+            warehouse.query(f"create table if not exists {name} ({columns}) {sql.layout}".strip())
+        wait(lambda: holder(warehouse), on_wait, LEASE_POLL_SECONDS)
+
+        def check() -> None:
+            if time.monotonic() > valid_until or set(holders(warehouse)) != {myself}:
+                raise lost(name)
+
+        thread = threading.Thread(target=renew, daemon=True)
+        thread.start()
+        try:
+            yield check
+        finally:
+            is_over.set()
+            thread.join(LEASE_POLL_SECONDS)
+            # where that fails it expires
+            with contextlib.suppress(Exception):
+                release(warehouse)
+
+
+def _myself() -> str:
+    """Who this process is, in words that another machine understands and SQL takes."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    said = f"{user}@{socket.gethostname()}, process {os.getpid()}"
+    return "".join(letter if letter.isalnum() or letter in "@.-_, " else "_" for letter in said)
+
+
+def _text(time: dt.datetime) -> str:
+    return time.isoformat(sep=" ", timespec="milliseconds")[:23]

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,13 +22,14 @@ import pyarrow as pa
 import tenacity
 from dlt.common.exceptions import DltException
 from dlt.common.schema.utils import new_table
+from dlt.destinations.job_client_impl import SqlJobClientBase
 from dlt.pipeline.exceptions import PipelineStepFailed
 from dlt.pipeline.helpers import retry_load
 
 from loader import contract
-from loader.destinations import Warehouse, advice, connect, in_one_line
+from loader.destinations import Warehouse, advice, connect, in_one_line, lock
 from loader.errors import TokenmartError, UsageError
-from loader.locks import held
+from loader.locks import Check, OnWait
 from loader.positions import Position
 from loader.profile import Target
 
@@ -50,11 +52,12 @@ class Pipeline:
         state = self.dlt_pipeline.state.get("sources", {}).get(SOURCE, {})
         return dict(state.get("files", {}))
 
-    def run(self, tables: Iterator[tuple[str, pa.Table]], known: Mapping[str, Position]) -> str | None:
+    def run(self, tables: Iterator[tuple[str, pa.Table]], known: Mapping[str, Position], check: Check) -> str | None:
         """Loads (name of a raw table, rows for it) in one package; returns its load id, or None for no tables.
 
         The positions that `known` holds at the end of `tables` become known with the load, or not at all. Where there
-        are no tables, positions that say more than before are kept all the same.
+        are no tables, positions that say more than before are kept all the same. A load is complete only if `check`
+        does not raise: the lock for loads may have been lost.
         """
 
         first = next(tables, None)
@@ -68,42 +71,54 @@ class Pipeline:
             # what parsing took is given back before the warehouse takes its share
             pa.default_memory_pool().release_unused()
 
-        schema = dlt.Schema(SOURCE)
-        for name in contract.TABLES:
-            columns = contract.dlt_columns(name, self.warehouse.hints.get(name, {}))
-            table: Any = {**new_table(name, columns=columns), **self.warehouse.table_hints.get(name, {})}
-            schema.update_table(table)
-        source = dlt.source(lambda: dlt.resource(rows, name=SOURCE), schema=schema)()
+        source = dlt.source(lambda: dlt.resource(rows, name=SOURCE), schema=self._schema())()
         self.dlt_pipeline.extract(source, loader_file_format="parquet")
         self.dlt_pipeline.normalize()
-        if contract.TABLES.keys() - self.warehouse.tables(self.target.raw_schema).keys():
+        if contract.missing(self.warehouse.tables(self.target.raw_schema)):
             # the models want every table to exist, and dlt makes just those that have rows
             self.warehouse.create_schema(self.target.raw_schema)
             self.dlt_pipeline.sync_schema()
-            self.warehouse.lay_out(self.target.raw_schema)
+        # each time: a load may have been cut before
+        self.warehouse.lay_out(self.target.raw_schema)
         patience = tenacity.Retrying(
             stop=tenacity.stop_after_attempt(ATTEMPTS),
             wait=tenacity.wait_exponential(),
             retry=tenacity.retry_if_exception_type(PipelineStepFailed) & tenacity.retry_if_exception(retry_load()),
             reraise=True,
         )
-        load_id = next(iter(patience(self.dlt_pipeline.load).loads_ids), None)
+        with _completing_only_if(check):
+            load_id = next(iter(patience(self.dlt_pipeline.load).loads_ids), None)
         return load_id if first else None
+
+    def upgrade(self) -> None:
+        """Adds the tables and columns that raw tables of an older version lack, if there are any."""
+        if contract.missing(self.warehouse.tables(self.target.raw_schema)):
+            schema = self.dlt_pipeline.schemas[SOURCE]
+            schema.update_schema(self._schema())
+            self.dlt_pipeline.schemas.save_schema(schema)
+            self.dlt_pipeline.sync_schema(SOURCE)
+
+    def _schema(self) -> dlt.Schema:
+        """The raw tables as dlt describes them."""
+        schema = dlt.Schema(SOURCE)
+        for name in contract.TABLES:
+            columns = contract.dlt_columns(name, self.warehouse.hints.get(name, {}))
+            table: Any = {**new_table(name, columns=columns), **self.warehouse.table_hints.get(name, {})}
+            schema.update_table(table)
+        return schema
 
 
 @contextmanager
-def open_pipeline(target: Target, *, is_new: bool = False) -> Iterator[Pipeline]:
+def open_pipeline(target: Target, *, is_new: bool = False, to_load: bool = False) -> Iterator[Pipeline]:
     """Opens the target's warehouse and reads from it how far former loads came, unless it is new and knows of none.
 
-    The working folder begins empty, so that the warehouse alone says what was loaded, and no two targets share one. It
-    goes when the load is complete, or when the rows of a broken one are deleted: if need be by a later run.
+    The working folder begins empty, so that the warehouse alone says what was loaded. That of a load (`to_load`, under
+    the lock for loads) goes when the load is complete, or when the rows of a broken one are deleted: if need be by a
+    later load, which the lock tells that all others have ended.
     """
-    with connect(target) as warehouse, _folder(target) as folder:
-        for other in folder.parent.glob("load-*"):
-            with held(_lock(other), wait=False) as is_dead:
-                # it may have gone since
-                if is_dead and other.exists():
-                    _forget(warehouse, target, other)
+    with connect(target) as warehouse, _folder(target, to_load) as folder:
+        for other in set(folder.parent.glob("load-*")) - {folder} if to_load else ():
+            _forget(warehouse, target, other)
         try:
             pipeline = dlt.pipeline(
                 NAME,
@@ -116,32 +131,52 @@ def open_pipeline(target: Target, *, is_new: bool = False) -> Iterator[Pipeline]
                 pipeline.sync_destination()
             yield Pipeline(warehouse, target, pipeline)
         except BaseException as error:
-            # the warehouse may be what has failed: then the folder stays, and tells the next run
+            # the warehouse may be what has failed: then the folder stays, and tells the next load
             with contextlib.suppress(Exception):
                 _forget(warehouse, target, folder)
             if isinstance(error, DltException):
                 raise _failure(target, error) from error
             raise
-        _remove(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def upgrade(target: Target, on_wait: OnWait) -> None:
+    """Adds to the raw tables of an older version what they lack. Raises TokenmartError where this login may not."""
+    with lock(target, "load", on_wait), open_pipeline(target) as pipeline:
+        pipeline.upgrade()
 
 
 @contextmanager
-def _folder(target: Target) -> Iterator[Path]:
-    """A new folder for a load, whose lock says as long as it is held that the load is under way."""
+def _completing_only_if(check: Check) -> Iterator[None]:
+    """Has dlt mark a load as complete only if `check` does not raise: dlt has no place for that."""
+    complete = SqlJobClientBase.complete_load
+
+    def checked(client: Any, load_id: str) -> None:
+        check()
+        complete(client, load_id)
+
+    SqlJobClientBase.complete_load = checked  # type: ignore
+    try:
+        yield
+    finally:
+        SqlJobClientBase.complete_load = complete  # type: ignore[method-assign]
+
+
+@contextmanager
+def _folder(target: Target, to_load: bool) -> Iterator[Path]:
+    """A new folder for dlt to work in, in the target's for a load."""
+    if not to_load:
+        with tempfile.TemporaryDirectory(prefix="tokenmart-") as name:
+            yield Path(name)
+        return
     folder = target.working_folder / f"load-{uuid.uuid4().hex}"
-    with held(_lock(folder)):
-        folder.mkdir()
-        yield folder
-
-
-def _lock(folder: Path) -> Path:
-    return folder.with_name(f"of-{folder.name}.lock")
-
-
-def _remove(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
-    if not folder.exists():
-        _lock(folder).unlink(missing_ok=True)
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise TokenmartError(
+            f"{folder.parent} cannot be written to: {error.strerror}", "Let this user write there."
+        ) from error
+    yield folder
 
 
 def _failure(target: Target, error: BaseException) -> TokenmartError:
@@ -151,7 +186,7 @@ def _failure(target: Target, error: BaseException) -> TokenmartError:
         if not (deeper := cause.__cause__ or cause.__context__):
             return TokenmartError(
                 f"The target {target.name} failed: {in_one_line(cause)}",
-                f"{advice(target, str(cause)) or 'Mend the cause and run it again.'} Nothing of a broken load counts.",
+                f"{advice(target, str(cause)) or 'Fix the cause and run it again.'} Nothing of a broken load counts.",
             )
         cause = deeper
     return cause
@@ -187,7 +222,7 @@ def _forget(warehouse: Warehouse, target: Target, folder: Path) -> None:
         packages -= {load_id for (load_id,) in warehouse.query(complete)}
     for name in contract.TABLES.keys() & tables.keys() if packages else ():
         warehouse.query(f"delete from {target.raw_schema}.{name} where _dlt_load_id in ({_literals(packages)})")
-    _remove(folder)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _literals(texts: set[str]) -> str:

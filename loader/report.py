@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from loader import contract
 from loader.destinations import Warehouse
 from loader.errors import TokenmartError
 from loader.profile import Target
@@ -46,10 +47,12 @@ class Status:
     last_build: dict[str, Any] | None
 
 
-def check_loaded(warehouse: Warehouse, target: Target) -> None:
-    """Raises TokenmartError if nothing has ever been loaded into the target."""
-    if "loaded_files" not in warehouse.tables(target.raw_schema):
+def check_loaded(warehouse: Warehouse, target: Target) -> list[str]:
+    """Raises TokenmartError if nothing has ever been loaded into the target; returns what its raw tables lack."""
+    tables = warehouse.tables(target.raw_schema)
+    if "loaded_files" not in tables:
         raise nothing_loaded(target)
+    return contract.missing(tables)
 
 
 def nothing_loaded(target: Target) -> TokenmartError:

@@ -312,7 +312,11 @@ POSTGRES_SETTINGS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"sslmode": "verify-ca", "sslrootcert": "/My Files/ca.pem"},
         {"sslrootcert": "/My Files/ca.pem"},
     ),
-    "a role": ({"role": "owner"}, {"options": "-crole=owner"}),
+    "a role": ({"role": "owner"}, {"options": "-c role=owner"}),
+    "a search path": (
+        {"search_path": "public, ext", "role": "owner"},
+        {"options": "-c role=owner -c search_path=public,\\ ext"},
+    ),
     "how long to wait": ({"connect_timeout": 3}, {"connect_timeout": 3}),
     "a name of the application": ({"application_name": "nightly load"}, {"application_name": "nightly load"}),
     "a pause": ({"keepalives_idle": 60}, {"keepalives_idle": 60}),
@@ -773,6 +777,9 @@ SAID: list[tuple[str, str, str]] = [
     ("postgres", 'could not translate host name "db" to address: Name or service not known\n', "the host"),
     ("postgres", 'connection to server at "192.0.2.1", port 5432 failed: timeout expired\n', "firewall"),
     ("postgres", "FATAL:  the database system is starting up\n", "in a moment"),
+    ("postgres", 'FATAL:  too many connections for role "loader"\n', "connection limit"),
+    ("postgres", "SSL connection has been closed unexpectedly\n", "The connection was cut"),
+    ("postgres", "server closed the connection unexpectedly\n", "The connection was cut"),
     ("postgres", "FATAL:  sorry, too many clients already\n", "max_connections"),
     ("postgres", "permission denied for database usage\n", "create on database"),
     ("postgres", "permission denied for schema raw_usage\nLINE 1: create table raw_usage.events (\n", "on schema"),
@@ -908,6 +915,8 @@ def test_there_is_advice_for_what_a_driver_says(kind: str, said: str, advised: s
 
 
 def test_no_advice_is_given_for_what_is_not_known(folder: Path) -> None:
+    other = 'cannot drop database "a" because other objects depend on it'
+    assert advice(Target("own", "postgres", {}, folder, folder), other) is None
     for kind in TYPES:
         assert advice(Target("own", kind, {}, folder, folder), "nobody has said this before") is None
 

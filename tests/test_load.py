@@ -19,7 +19,6 @@ import pytest
 from conftest import PROJECT, Mart, as_line, tokenledger
 
 import loader.destinations.duckdb
-from loader import locks
 from loader.sample import FORMATS, write_sample
 
 # the days of snapshots are those that were seen when the row was written
@@ -549,21 +548,6 @@ def test_a_load_that_is_killed_loses_and_doubles_nothing(
     assert len(ids) == len(set(ids)) == status["events"]
     assert mart.query("select count(*) from raw_usage.events") == [(status["events"],)]
     assert not list(project.glob(".tokenmart/*/load-*"))
-
-
-def test_the_folder_of_a_load_is_its_own_as_long_as_it_lives(mart: Mart, project: Path) -> None:
-    path = mart.write("a.jsonl", tokenledger("e"))
-    mart.run("load", path)
-    folders = next(project.glob(".tokenmart/*"))
-    alive, dead = folders / "load-alive", folders / "load-dead"
-    alive.mkdir()
-    dead.mkdir()
-    with locks.held(folders / "of-load-alive.lock"):
-        mart.run("load", path)
-        assert alive.exists() and not dead.exists()
-    mart.run("load", path)
-    assert not alive.exists()
-    assert sorted(entry.name for entry in folders.iterdir()) == ["build.lock"] * (folders / "build.lock").exists()
 
 
 def test_a_folder_that_cannot_be_worked_in_is_said_in_words(mart: Mart, project: Path) -> None:

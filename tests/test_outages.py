@@ -1,8 +1,15 @@
 """What goes wrong between here and a warehouse: said in words, nothing lost or doubled, mended by the next run."""
 
+import importlib
 import json
+import os
 import re
+import shutil
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +17,15 @@ import pytest
 import yaml
 from conftest import PROJECT, as_line, tokenledger
 from dbt.cli.main import dbtRunner
+from dlt.pipeline.pipeline import Pipeline
 from targets import OTHERS, RAW, Engine, engine, own, statements_sent
 
-from loader import contract
+from loader import contract, locks
 from loader.build import _disconnect
+from loader.destinations import connect, lock
+from loader.errors import TokenmartError
 from loader.profile import read_target
+from loader.reader import Reader
 
 # the settings that are wrong, and what is said of each
 WRONG: dict[str, list[tuple[str, dict[str, Any], str, str]]] = {
@@ -158,24 +169,234 @@ def test_a_passing_fault_is_tried_again(engines: dict[str, Engine], tmp_path: Pa
     assert on.query("select count(*), count(distinct event_id) from {raw}.events") == [(12, 12)]
 
 
-@pytest.mark.parametrize("name", OTHERS)
-def test_raw_tables_of_an_older_version_get_the_new_columns(
+@pytest.mark.parametrize("name", ["duckdb", *OTHERS])
+def test_raw_tables_of_version_0_1_are_brought_up_to_date(
     name: str, engines: dict[str, Engine], tmp_path: Path
 ) -> None:
     on = engines[name]
     on.clear()
-    older = {table: dict(columns) for table, columns in contract.TABLES.items()}
-    del older["events"]["energy_wh"], older["loaded_files"]["first_offset"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(contract, "TABLES", older)
+        as_version_0_1(patch)
         on.run("load", write(tmp_path, 3, "older.jsonl"))
-    examined = on.run("doctor", code=1).output
-    assert "table events: of an older version: it lacks energy_wh" in examined
-    on.run("load", write(tmp_path, 4))
+    with on.chosen(), connect(on.target, to_read=True) as warehouse:
+        assert contract.missing(warehouse.tables(RAW))
+    # what comes first, without a line that is new
+    assert landed(on) == (3, 0)
+    with on.chosen(), connect(on.target, to_read=True) as warehouse:
+        assert not contract.missing(warehouse.tables(RAW))
     on.run("doctor")
     on.run("build")
+    assert on.query("select count(*), sum(input_tokens) from {marts}.llm_requests") == [(3, 3000)]
+    on.run("load", write(tmp_path, 4))
+    on.run("load", tmp_path / "older.jsonl")
     assert landed(on) == (7, 0)
-    assert on.query("select count(*), count(energy_wh) from {marts}.llm_requests") == [(7, 0)]
+
+
+# the raw tables that version 0.1 made
+VERSION_0_1 = {
+    "events": """event_id occurred_at duration_ms time_to_first_token_ms provider model requested_model region
+        service_tier operation endpoint input_tokens cache_read_tokens cache_write_tokens cache_write_1h_tokens
+        output_tokens reasoning_tokens token_convention is_running_total reported_cost_usd is_estimate user_id
+        session_id organization_id team project cost_center app_name environment feature page component status
+        error_type error_message request_id trace_id span_id parent_span_id request_preview response_preview water_ml
+        energy_wh tags extra source_format source_file source_line source_offset loaded_at""",
+    "rejected_lines": "reason line line_base64 source_format source_file source_line source_offset loaded_at",
+    "loaded_files": """source_format source_file first_offset next_offset lines_read lines_landed lines_skipped
+        lines_rejected loaded_at""",
+}
+
+
+def as_version_0_1(patch: pytest.MonkeyPatch) -> None:
+    """Has loads land what version 0.1 landed."""
+    columns = {table: names.split() for table, names in VERSION_0_1.items()}
+    kinds = {table: {name: contract.TABLES[table][name] for name in names} for table, names in columns.items()}
+    tables = Reader.tables
+
+    def older_tables(reader: Reader, *arguments: Any) -> Iterator[tuple[str, Any]]:
+        return (
+            (name, rows.select([column for column in rows.column_names if column in columns[name]]))
+            for name, rows in tables(reader, *arguments)
+            if name in columns
+        )
+
+    patch.setattr(contract, "TABLES", kinds)
+    patch.setattr(Reader, "tables", older_tables)
+
+
+def test_status_says_what_a_login_may_not_add(engines: dict[str, Engine], tmp_path: Path) -> None:
+    on = engines["postgres"]
+    on.clear()
+    with pytest.MonkeyPatch.context() as patch:
+        as_version_0_1(patch)
+        on.run("load", write(tmp_path, 3, "older.jsonl"))
+    with a_login(on, tmp_path, "select on all tables in schema {raw}", "usage on schema {raw}") as guest:
+        lines = guest.run("status", code=1).output.splitlines()
+        assert "of an older version" in lines[0] and "loaded_files.is_sample" in lines[0]
+        assert "must be owner of" in lines[0] or "permission denied" in lines[0]
+        assert "with a login that may change them" in lines[1] and len(lines) == 2
+
+
+@contextmanager
+def a_login(on: Engine, folder: Path, *grants: str, options: str = "") -> Iterator[Engine]:
+    """PostgreSQL with a login that has just these rights, as long as the test needs it."""
+    on.query("drop role if exists tokenmart_test_guest")
+    on.query(f"create role tokenmart_test_guest login password 'guest' {options}")
+    try:
+        for grant in grants:
+            on.query(f"grant {grant} to tokenmart_test_guest")
+        yield with_settings(on, folder, user="tokenmart_test_guest", password="guest")
+    finally:
+        on.clear()
+        on.query("drop owned by tokenmart_test_guest; drop role tokenmart_test_guest")
+
+
+def test_doctor_finds_what_a_later_run_would_lack(engines: dict[str, Engine], tmp_path: Path) -> None:
+    on = engines["postgres"]
+    on.clear()
+    ((database,),) = on.query("select current_database()")
+    on.query(f"revoke temporary on database {database} from public")
+    try:
+        with a_login(on, tmp_path, f"create on database {database}") as guest:
+            said = guest.run("doctor", code=1).output
+            assert "permission denied to create temporary tables" in said and "grant temporary on database" in said
+            on.query(f"grant temporary on database {database} to tokenmart_test_guest")
+            said = guest.run("doctor").output
+            assert "alter default privileges in schema tokenmart_test_marts grant select on tables" in said
+            # of somebody else, who began
+            on.query("create table {marts}.users (a int)")
+            said = guest.run("doctor", code=1).output
+            assert "does not own users" in said and "owner to" in said
+    finally:
+        on.query(f"grant temporary on database {database} to public")
+
+
+def test_advice_fits_what_a_real_server_says(engines: dict[str, Engine], tmp_path: Path) -> None:
+    on = engines["postgres"]
+    with a_login(on, tmp_path, options="connection limit 0") as guest:
+        lines = guest.run("status", code=1).output.splitlines()
+        assert "too many connections for role" in lines[0] and "connection limit" in lines[1]
+    missing = with_settings(on, tmp_path, dbname="missing")
+    assert "createdb" in missing.run("status", code=1).output
+    with on.chosen():
+        with pytest.raises(TokenmartError) as cut, connect(on.target) as warehouse:
+            ((own,),) = warehouse.query("select pg_backend_pid()")
+            on.query(f"select pg_terminate_backend({own})")
+            warehouse.query("select 1")
+        assert "The connection was cut" in str(cut.value.hint)
+        with pytest.raises(TokenmartError) as wrong, connect(on.target) as warehouse:
+            warehouse.query("select 'database \"a\" does not exist'::int")
+        assert wrong.value.hint is None
+        with pytest.raises(TokenmartError) as late, connect(on.target) as warehouse:
+            warehouse.query("set statement_timeout = 1; select pg_sleep(1)")
+        assert "statement_timeout" in str(late.value.hint)
+
+
+@pytest.mark.parametrize("name", ["clickhouse", "bigquery", "snowflake"])
+def test_one_job_at_a_time_holds_the_lease_of_a_warehouse(name: str, engines: dict[str, Engine]) -> None:
+    on = engines[name]
+    on.clear()
+    with pytest.MonkeyPatch.context() as patch, on.chosen():
+        patch.setattr(locks, "LEASE_SECONDS", 2.0)
+        patch.setattr(locks, "LEASE_POLL_SECONDS", 0.1)
+        waiting, taken, done = threading.Event(), threading.Event(), threading.Event()
+        said: list[str] = []
+
+        def wait_for_it() -> None:
+            with lock(on.target, "load", lambda who: (said.append(who), waiting.set())):
+                taken.set()
+                done.wait(60)
+
+        second = threading.Thread(target=wait_for_it)
+        with lock(on.target, "load", said.append) as check:
+            # another lock, for which nobody waits
+            with lock(on.target, "build", said.append):
+                assert not said
+            second.start()
+            assert waiting.wait(60)
+            # longer than it is valid without the thread that renews it
+            assert not taken.wait(3)
+            check()
+        assert taken.wait(60)
+        assert len(said) == 1 and f"process {os.getpid()}, " in said[0] and " UTC unless it renews that" in said[0]
+        done.set()
+        second.join()
+        # a holder that was thought dead, and is not: another has taken the lease over
+        update = importlib.import_module(f"loader.destinations.{name}").LEASE.update
+        other = update.format(table=f"{RAW}.load_lease", values="holder = 'another'", condition="holder <> ''")
+        with lock(on.target, "load", said.append) as check:
+            on.query(other)
+            ((valid_until,),) = on.query("select expires_at from {raw}.load_lease")
+            with pytest.raises(TokenmartError, match="was lost"):
+                check()
+        # that one is killed, and waited for until its lease has expired
+        with lock(on.target, "load", said.append):
+            ((holder, until),) = on.query("select holder, expires_at from {raw}.load_lease")
+        assert f"process {os.getpid()}" in holder and until > valid_until
+        assert len(said) == 2 and "another, until" in said[1]
+
+
+def test_loads_of_two_machines_and_targets_at_once_land_every_line_once(
+    engines: dict[str, Engine], tmp_path: Path
+) -> None:
+    on = engines["postgres"]
+    on.clear()
+    profile = yaml.safe_load((on.folder / "profiles.yml").read_text())
+    outputs = profile["tokenmart"]["outputs"]
+    outputs["other"] = {**outputs["postgres"], "schema": "another"}
+    (tmp_path / "profiles.yml").write_text(yaml.safe_dump(profile))
+    path = write(tmp_path, 500)
+    machines = []
+    with Engine("postgres", tmp_path).chosen(), lock(on.target, "load", print):
+        for target in outputs:
+            folder = tmp_path / f"machine of {target}"
+            folder.mkdir()
+            shutil.copy(PROJECT / "dbt_project.yml", folder)
+            command = [Path(sys.executable).with_name("tokenmart"), "load", path, "--target", target, "--json"]
+            machines.append(
+                subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            )
+        for machine in machines:
+            assert machine.stderr
+            said = machine.stderr.readline()
+            assert "(load by connection " in said and "tokenmart" in said
+    landed_by = [json.loads(machine.communicate(timeout=120)[0])["files"][0]["landed"] for machine in machines]
+    assert sorted(landed_by) == [0, 500]
+    assert on.query("select count(*), count(distinct event_id) from {raw}.events") == [(500, 500)]
+
+
+def test_a_load_that_lost_its_lock_does_not_count(engines: dict[str, Engine], tmp_path: Path) -> None:
+    on = engines["postgres"]
+    on.clear()
+    on.run("load", write(tmp_path, 5, "first.jsonl"))
+    path, load = write(tmp_path, 7), Pipeline.load
+
+    def without_lock(pipeline: Pipeline, *arguments: Any, **options: Any) -> Any:
+        on.query("select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory'")
+        return load(pipeline, *arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("loader.pipeline.ATTEMPTS", 1)
+        patch.setattr(Pipeline, "load", without_lock)
+        result = on.run("load", path, code=1)
+    assert "was lost" in result.output.splitlines()[0]
+    assert landed(on) == (5, 0)
+    on.run("load", path)
+    assert landed(on) == (12, 0)
+
+
+def test_a_load_completes_the_layout_that_one_before_it_left(engines: dict[str, Engine], tmp_path: Path) -> None:
+    on = engines["postgres"]
+    on.clear()
+    indexes = "select indexdef from pg_indexes where schemaname = '{raw}' and tablename = 'events' order by indexdef"
+    with pytest.MonkeyPatch.context() as patch:
+        # as if it had been killed between
+        patch.setattr("loader.destinations.postgres._lay_out", broken)
+        on.run("load", write(tmp_path, 3), code=1)
+    assert not on.query(indexes)
+    for count in (3, 4):
+        on.run("load", write(tmp_path, count))
+        found = [text.partition(" USING ")[2] for (text,) in on.query(indexes)]
+        assert found == ["btree (_dlt_load_id)", "brin (occurred_at)"]
 
 
 def test_a_mart_of_an_older_version_is_to_be_built_anew(engines: dict[str, Engine], tmp_path: Path) -> None:
@@ -237,17 +458,10 @@ def test_a_bucket_is_of_a_kind_that_the_warehouse_reads(
 def test_a_schema_in_which_nothing_may_be_made_is_said_in_words(engines: dict[str, Engine], tmp_path: Path) -> None:
     on = engines["postgres"]
     on.clear()
-    on.query("drop role if exists tokenmart_test_guest")
-    on.query("create role tokenmart_test_guest login password 'guest'")
-    try:
-        on.query("create schema {raw}")
-        on.query("grant usage on schema {raw} to tokenmart_test_guest")
-        guest = with_settings(on, tmp_path, user="tokenmart_test_guest", password="guest")
+    on.query("create schema {raw}")
+    with a_login(on, tmp_path, "usage on schema {raw}") as guest:
         lines = guest.run("load", write(tmp_path, 1), code=1).output.splitlines()
         assert "permission denied for schema" in lines[0] and "create on schema" in lines[1] and len(lines) == 2
-    finally:
-        on.clear()
-        on.query("drop role tokenmart_test_guest")
 
 
 def test_rows_expire_on_clickhouse_as_long_as_the_variable_says(engines: dict[str, Engine], tmp_path: Path) -> None:

@@ -1,15 +1,17 @@
 """Opens the warehouse of a target: a module of this package per type, each all that the loader knows of it."""
 
 import importlib
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from dbt_common.dataclass_schema import ValidationError
 from dbt_common.exceptions import DbtBaseException
 
 from loader.errors import TokenmartError
+from loader.locks import Check, OnWait
 from loader.profile import EXAMPLE, Target
 
 MESSAGE_LENGTH = 400
@@ -35,7 +37,7 @@ class Warehouse:
     dataset: str
     """What dlt is to call the raw schema."""
     lay_out: Callable[[str], object] = lambda schema: None
-    """Gives the new tables of the raw schema what makes them fast to read."""
+    """Gives the tables of the raw schema the indexes and partitions that they lack."""
     hints: Mapping[str, Mapping[str, dict[str, Any]]] = field(default_factory=dict)
     """What dlt is to know more of columns, by table and name."""
     table_hints: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -48,20 +50,58 @@ class Warehouse:
     """A text as SQL."""
     timestamp: str = "'{}'"
     """A time (ISO 8601 with its offset) as SQL that can be inserted."""
-    create_table: str = "create table {} as select 1 as id"
-    """Makes a table of one row, to see whether one may."""
+    trials: tuple[str, ...] = (
+        "create table {} as select 1 as id",
+        "insert into {} select 2 as id",
+        "delete from {} where id = 2",
+        "create view {}_view as select id from {}",
+        "drop view {}_view",
+        "drop table {}",
+    )
+    """Statements that only a login can run that may load and build, for a table whose name is to be filled in."""
+    foreign_tables: str = ""
+    """Asks which tables of a schema this login may not change, although it may create others."""
+    grants: str = ""
+    """How others get to read the marts of a schema, and keep it."""
 
 
 @contextmanager
-def connect(target: Target) -> Iterator[Warehouse]:
-    """Opens the target's warehouse; what its driver raises, then or later, becomes a TokenmartError with advice."""
+def connect(target: Target, *, to_read: bool = False) -> Iterator[Warehouse]:
+    """Opens the target's warehouse; what its driver raises, then or later, becomes a TokenmartError with advice.
+
+    With `to_read` an embedded database is opened in such a way that others can read it at the same time.
+    """
+    with _in_words(target) as module:
+        open_warehouse = getattr(module, "connect_to_read", module.connect) if to_read else module.connect
+        with open_warehouse(target) as warehouse:
+            yield warehouse
+
+
+@contextmanager
+def lock(target: Target, job: Literal["load", "build"], on_wait: OnWait) -> Iterator[Check]:
+    """Holds the target's lock for loads (one per raw schema) or for builds (one per schema of marts).
+
+    It is a lock of the warehouse: loads and builds of other machines, profiles and checkouts wait for it, as this one
+    does, after it has told `on_wait` who has the lock. Yields a function that raises TokenmartError if the lock has
+    been lost.
+    """
+
+    def tell(who: str) -> None:
+        on_wait(f"Another job uses the target {target.name} ({who}). This one waits for it to end.")
+
+    with _in_words(target) as module, module.lock(target, job, tell) as check:
+        yield check
+
+
+@contextmanager
+def _in_words(target: Target) -> Iterator[Any]:
+    """The module of the target's type; what its driver raises becomes a TokenmartError."""
     module = _module(target)
     try:
-        with module.connect(target) as warehouse:
-            yield warehouse
+        yield module
     except module.ERRORS as error:
         message = in_one_line(error)
-        raise TokenmartError(f"The target {target.name} failed: {message}", advice(target, str(error))) from error
+        raise TokenmartError(f"The target {target.name} failed: {message}", advice(target, error)) from error
 
 
 def in_one_line(error: BaseException) -> str:
@@ -89,10 +129,17 @@ def is_new(target: Target) -> bool:
     return path_of is not None and not path_of(target).exists()
 
 
-def advice(target: Target, message: str) -> str | None:
-    """What to do about an error of the target's warehouse, where that is known."""
-    hints: dict[str, str] = _module(target).ADVICE
-    return next((hint for part, hint in hints.items() if part.lower() in message.lower()), None)
+def advice(target: Target, error: BaseException | str) -> str | None:
+    """What to do about an error of the target's warehouse, or what is said of one, where that is known."""
+    module = _module(target)
+    message = getattr(module, "said", str)(error)
+    hints: dict[str, str] = module.ADVICE
+    return next((hint for pattern, hint in hints.items() if re.search(pattern, message, re.IGNORECASE)), None)
+
+
+def lease_of(target: Target, job: str) -> str:
+    """The name of the table that holds the lease of such a job."""
+    return "load_lease" if job == "load" else f"build_lease_{target.marts_schema.lower()}"
 
 
 def listed_tables(query: Query) -> Callable[[str], dict[str, set[str]]]:

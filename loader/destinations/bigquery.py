@@ -1,9 +1,9 @@
 """BigQuery: parquet files go in by load jobs, which cost nothing."""
 
-import dataclasses
 import os
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import replace
 from typing import Any
 
 from dbt.adapters.bigquery.clients import create_bigquery_client
@@ -14,9 +14,10 @@ from google.auth.exceptions import GoogleAuthError
 from google.cloud.bigquery import DEFAULT_RETRY
 from requests.exceptions import ConnectionError as NotReached
 
-from loader.destinations import Warehouse, escaped_literal, grouped, in_one_line
+from loader.destinations import Warehouse, escaped_literal, grouped, in_one_line, lease_of
 from loader.destinations import credentials as dbt_credentials
 from loader.errors import TokenmartError
+from loader.locks import Check, LeaseSQL, OnWait, lease
 from loader.profile import Target
 
 CONNECT_SECONDS = 20
@@ -36,6 +37,7 @@ ADVICE = {
 }
 # of the raw tables: what models read is chosen by load
 LAYOUT = {"events": {"loaded_at": {"partition": True}}}
+LEASE = LeaseSQL(text="string", clock="select unix_millis(current_timestamp())")
 CLUSTERS = {"events": {"x-bigquery-cluster-columns": ["_dlt_load_id"]}}
 
 
@@ -45,20 +47,44 @@ def connect(target: Target) -> Iterator[Warehouse]:
     import dlt
     from dlt.common.configuration.specs.gcp_credentials import GcpDefaultCredentials
 
-    credentials = dbt_credentials(target, BigQueryCredentials)
+    credentials, google_credentials = _credentials(target)
     if credentials.api_endpoint:
         # dlt's client takes another endpoint from here alone
         os.environ["BIGQUERY_EMULATOR_HOST"] = credentials.api_endpoint
-    location = f"{credentials.database}"
+    with _session(target) as warehouse:
+        # by themselves dlt's credentials take few kinds of Google's
+        dlt_credentials: Any = GcpDefaultCredentials()
+        dlt_credentials.parse_native_representation(google_credentials)
+        dlt_credentials.project_id = credentials.database
+        destination = dlt.destinations.bigquery(
+            dlt_credentials, location=credentials.location or "US", project_id=credentials.database
+        )
+        yield replace(warehouse, destination=destination)
+
+
+def lock(target: Target, job: str, on_wait: OnWait) -> AbstractContextManager[Check]:
+    """A lease in the raw schema."""
+    return lease(lambda: _session(target), LEASE, target.raw_schema, lease_of(target, job), job, on_wait)
+
+
+def _credentials(target: Target) -> tuple[Any, Any]:
+    """dbt's credentials, and Google's that dbt makes of them."""
+    credentials = dbt_credentials(target, BigQueryCredentials)
     try:
-        google_credentials: Any = create_google_credentials(credentials)
+        return credentials, create_google_credentials(credentials)
     except (ValueError, OSError) as error:
         raise TokenmartError(
             f"What the target {target.name} names as the key of a service account is none: {in_one_line(error)}",
             "Check keyfile or keyfile_json in the profile.",
         ) from error
+
+
+@contextmanager
+def _session(target: Target) -> Iterator[Warehouse]:
+    """A connection of the loader's own, without dlt's."""
+    credentials, _ = _credentials(target)
     # names without a project are looked for in that of the client
-    client: Any = create_bigquery_client(dataclasses.replace(credentials, execution_project=credentials.database))
+    client: Any = create_bigquery_client(replace(credentials, execution_project=credentials.database))
     # by itself the client would try for ten minutes
     client.query_and_wait("select 1", retry=DEFAULT_RETRY.with_timeout(CONNECT_SECONDS), job_retry=None)
     with closing(client):
@@ -72,16 +98,10 @@ def connect(target: Target) -> Iterator[Warehouse]:
             except NotFound:
                 return {}
 
-        # by themselves dlt's credentials take few kinds of Google's
-        dlt_credentials: Any = GcpDefaultCredentials()
-        dlt_credentials.parse_native_representation(google_credentials)
-        dlt_credentials.project_id = credentials.database
         yield Warehouse(
-            destination=dlt.destinations.bigquery(
-                dlt_credentials, location=credentials.location or "US", project_id=credentials.database
-            ),
+            destination=None,
             query=query,
-            location=location,
+            location=f"{credentials.database}",
             tables=tables,
             create_schema=lambda schema: client.create_dataset(f"{credentials.database}.{schema}", exists_ok=True),
             dataset=target.raw_schema,

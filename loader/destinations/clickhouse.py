@@ -2,7 +2,8 @@
 
 import logging
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -10,7 +11,8 @@ import clickhouse_connect
 import clickhouse_driver  # noqa: F401 - dlt needs it
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from loader.destinations import Warehouse, escaped_literal, listed_tables
+from loader.destinations import Warehouse, escaped_literal, lease_of, listed_tables
+from loader.locks import Check, LeaseSQL, OnWait, lease
 from loader.profile import Target
 
 # what they log of an error, the error says too
@@ -34,6 +36,13 @@ HTTP_PORTS, NATIVE_PORTS = (8123, 8443), (9000, 9440)
 # of the raw tables: what models read is chosen by load
 LAYOUT = {"events": {"_dlt_load_id": {"primary_key": True}}}
 SECONDS = {"connect_timeout": 10, "send_receive_timeout": 300}
+PLACE = ("host", "port", "username", "password", "secure")
+# mutations of a table are carried out one after the other
+LEASE = LeaseSQL(
+    text="String",
+    clock="select toUnixTimestamp64Milli(now64(3))",
+    update="alter table {table} update {values} where {condition} settings mutations_sync = 2",
+)
 
 
 @contextmanager
@@ -54,46 +63,74 @@ def connect(target: Target) -> Iterator[Warehouse]:
     import dlt
     from dlt.destinations.impl.clickhouse.configuration import ClickHouseCredentials
 
-    settings = target.settings
-    host, is_secure = str(settings.get("host", "localhost")), bool(settings.get("secure"))
-    is_native = settings.get("driver", "native" if settings.get("port") in NATIVE_PORTS else "http") == "native"
-    port = int((not is_native and settings.get("port")) or settings.get("http_port") or HTTP_PORTS[is_secure])
-    native = int((is_native and settings.get("port")) or settings.get("native_port") or NATIVE_PORTS[is_secure])
-    user, password = str(settings.get("user") or "default"), str(settings.get("password") or "")
-    location = f"{host}:{port}"
-    seconds = {name: int(settings.get(name) or default) for name, default in SECONDS.items()}
-    verify, certificate = bool(settings.get("verify", True)), settings.get("client_cert")
-    manner: dict[str, Any] = {"verify": verify, **seconds}
-    if certificate:
-        manner |= {"client_cert": certificate, "client_cert_key": settings.get("client_cert_key")}
-    client = clickhouse_connect.get_client(
-        host=host, port=port, username=user, password=password, secure=is_secure, **manner
-    )
-    with closing(client), _client_for_files(**manner):
-
-        def query(sql: str) -> list[tuple[Any, ...]]:
-            return [tuple(row) for row in client.query(sql).result_rows]
-
+    settings, http = target.settings, _http(target)
+    native = (_is_native(target) and settings.get("port")) or settings.get("native_port")
+    manner = {name: value for name, value in http.items() if name not in PLACE}
+    with _session(target) as warehouse, _client_for_files(**manner):
         # what dlt calls a database is a schema to dbt; without a name of a dataset its tables get no prefix
         credentials = ClickHouseCredentials()
         credentials.database, credentials.host, credentials.port, credentials.http_port = (
             target.raw_schema,
-            host,
-            native,
-            port,
+            http["host"],
+            int(native or NATIVE_PORTS[http["secure"]]),
+            http["port"],
         )
-        credentials.username, credentials.password, credentials.secure = user, password, 1 if is_secure else 0
-        credentials.connect_timeout, credentials.send_receive_timeout = seconds.values()
-        credentials.query = {"verify": verify}
-        if certificate:
-            credentials.query |= {"certfile": certificate, "keyfile": settings.get("client_cert_key") or certificate}
+        credentials.username, credentials.password = http["username"], http["password"]
+        credentials.secure = 1 if http["secure"] else 0
+        credentials.connect_timeout, credentials.send_receive_timeout = (http[name] for name in SECONDS)
+        credentials.query = {"verify": http["verify"]}
+        if certificate := http.get("client_cert"):
+            credentials.query |= {"certfile": certificate, "keyfile": http["client_cert_key"] or certificate}
         # dlt has nothing to add, and is not to strip the password
         credentials.__is_resolved__ = True
         engine = "replicated_merge_tree" if settings.get("cluster") else "merge_tree"
+        yield replace(warehouse, destination=dlt.destinations.clickhouse(credentials, table_engine_type=engine))
+
+
+def lock(target: Target, job: str, on_wait: OnWait) -> AbstractContextManager[Check]:
+    """A lease in the raw schema."""
+    engine = "ReplicatedMergeTree" if target.settings.get("cluster") else "MergeTree"
+    sql = replace(LEASE, layout=f"engine = {engine} order by tuple()")
+    return lease(lambda: _session(target), sql, target.raw_schema, lease_of(target, job), job, on_wait)
+
+
+def _is_native(target: Target) -> bool:
+    """Whether the profile's `port` is one of the native protocol, as dbt-clickhouse sees it."""
+    settings = target.settings
+    return bool(settings.get("driver", "native" if settings.get("port") in NATIVE_PORTS else "http") == "native")
+
+
+def _http(target: Target) -> dict[str, Any]:
+    """How to connect over HTTP: the arguments of clickhouse-connect."""
+    settings, is_secure = target.settings, bool(target.settings.get("secure"))
+    port = (not _is_native(target) and settings.get("port")) or settings.get("http_port") or HTTP_PORTS[is_secure]
+    arguments = {
+        "host": str(settings.get("host", "localhost")),
+        "port": int(port),
+        "username": str(settings.get("user") or "default"),
+        "password": str(settings.get("password") or ""),
+        "secure": is_secure,
+        "verify": bool(settings.get("verify", True)),
+        **{name: int(settings.get(name) or default) for name, default in SECONDS.items()},
+    }
+    if certificate := settings.get("client_cert"):
+        arguments |= {"client_cert": certificate, "client_cert_key": settings.get("client_cert_key")}
+    return arguments
+
+
+@contextmanager
+def _session(target: Target) -> Iterator[Warehouse]:
+    """A connection of the loader's own, without dlt's."""
+    http = _http(target)
+    with closing(clickhouse_connect.get_client(**http)) as client:
+
+        def query(sql: str) -> list[tuple[Any, ...]]:
+            return [tuple(row) for row in client.query(sql).result_rows]
+
         yield Warehouse(
-            destination=dlt.destinations.clickhouse(credentials, table_engine_type=engine),
+            destination=None,
             query=query,
-            location=location,
+            location=f"{http['host']}:{http['port']}",
             tables=listed_tables(query),
             create_schema=lambda schema: query(f"create database if not exists {schema}{_place(target, schema)}"),
             dataset="",
@@ -101,7 +138,10 @@ def connect(target: Target) -> Iterator[Warehouse]:
             timestamp="parseDateTime64BestEffort('{}', 6, 'UTC')",
             hints=LAYOUT,
             buckets=("s3", "gs", "gcs", "az", "abfss", "file"),
-            create_table="create table {} engine = MergeTree order by id as select 1 as id",
+            trials=(
+                "create table {} engine = MergeTree order by id as select 1 as id",
+                *Warehouse.trials[1:],
+            ),
         )
 
 

@@ -1,8 +1,8 @@
-"""DuckDB: a file, in which one program at a time writes."""
+"""DuckDB: a file that many programs can read at a time, or one can write."""
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import duckdb
 
 from loader.destinations import Warehouse, listed_tables, missing_schema
 from loader.errors import TokenmartError
+from loader.locks import Check, OnWait, held
 from loader.profile import Target
 
 LOAD_MEMORY = "256MB"  # DuckDB's own default is most of the machine
@@ -25,11 +26,34 @@ def path(target: Target) -> Path:
 
 @contextmanager
 def connect(target: Target) -> Iterator[Warehouse]:
-    """Opens the file, for which it waits a while if another program has it."""
-    import dlt
+    """Opens the file to write, for which it waits a while if another program has it open."""
+    with _opened(target, is_read_only=False) as warehouse:
+        yield warehouse
 
-    connection = _opened(target)
-    try:
+
+@contextmanager
+def connect_to_read(target: Target) -> Iterator[Warehouse]:
+    """Opens the file to read, for which it waits a while if another program writes."""
+    with _opened(target, is_read_only=True) as warehouse:
+        yield warehouse
+
+
+@contextmanager
+def lock(target: Target, job: str, on_wait: OnWait) -> Iterator[Check]:
+    """One lock for loads and builds, next to the file: either of them writes, and opens the file more than once."""
+    file = _file(target)
+    with held(file.with_name(f"{file.name}.lock"), job, on_wait):
+        yield lambda: None
+
+
+@contextmanager
+def _opened(target: Target, *, is_read_only: bool) -> Iterator[Warehouse]:
+    with closing(_connection(target, is_read_only)) as connection:
+        destination = None
+        if not is_read_only:
+            import dlt
+
+            destination = dlt.destinations.duckdb(connection, create_indexes=False)
         connection.execute("set timezone = 'UTC'; set preserve_insertion_order = false")
 
         def query(sql: str) -> list[tuple[Any, ...]]:
@@ -37,36 +61,48 @@ def connect(target: Target) -> Iterator[Warehouse]:
             return rows
 
         yield Warehouse(
-            destination=dlt.destinations.duckdb(connection, create_indexes=False),
+            destination=destination,
             query=query,
             location=str(path(target)),
             tables=listed_tables(query),
             create_schema=missing_schema(query),
             dataset=target.raw_schema,
         )
-    finally:
-        connection.close()
 
 
-def _opened(target: Target) -> Any:
+def _file(target: Target) -> Path:
     file = path(target)
     if file.name == ":memory:":
         raise TokenmartError("The target keeps its DuckDB in memory: nothing would remain.", "Give it a path.")
     if not file.parent.is_dir():
         raise TokenmartError(f"{file}: there is no such folder.", "Create it, or set TOKENMART_DUCKDB_PATH.")
+    return file
+
+
+def _connection(target: Target, is_read_only: bool) -> Any:
+    file = _file(target)
     config = {**target.settings.get("config_options", {}), "memory_limit": LOAD_MEMORY}
     deadline = time.monotonic() + LOCK_SECONDS
     while True:
         try:
-            return duckdb.connect(str(file), config=config)
+            return duckdb.connect(str(file), config=config, read_only=is_read_only)
         except duckdb.IOException as error:
             if "Could not set lock" not in str(error):
                 raise TokenmartError(f"{file} cannot be opened: {error}") from error
             if time.monotonic() > deadline:
-                raise TokenmartError(
-                    f"{file} is open in another program, and DuckDB lets one at a time write.",
-                    f"Close it there; give a BI tool a copy: cp {file} copy.duckdb",
-                ) from error
+                raise _in_use(file, is_read_only) from error
             time.sleep(0.5)
         except duckdb.Error as error:
             raise TokenmartError(f"{file} is not a DuckDB file that can be opened: {error}") from error
+
+
+def _in_use(file: Path, is_read_only: bool) -> TokenmartError:
+    if is_read_only:
+        return TokenmartError(
+            f"{file} is open in another program that writes to it, and DuckDB lets nobody read until it is closed.",
+            "Try again when the load, the build or the other program has ended.",
+        )
+    return TokenmartError(
+        f"{file} is open in another program, and DuckDB writes only where no other program reads or writes.",
+        f"Close it there; give a BI tool a copy: cp {file} copy.duckdb",
+    )

@@ -1,16 +1,18 @@
 """Snowflake: parquet files go in by PUT into the table's own stage and COPY from there."""
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import replace
 from typing import Any
 
 import snowflake.connector
 from dbt.adapters.snowflake.connections import SnowflakeCredentials
 from dbt_common.exceptions import DbtBaseException
 
-from loader.destinations import Warehouse, escaped_literal, in_one_line, listed_tables, missing_schema
+from loader.destinations import Warehouse, escaped_literal, in_one_line, lease_of, listed_tables, missing_schema
 from loader.destinations import credentials as dbt_credentials
 from loader.errors import TokenmartError
+from loader.locks import Check, LeaseSQL, OnWait, lease
 from loader.profile import Target
 
 ERRORS = (snowflake.connector.Error, DbtBaseException)
@@ -28,6 +30,7 @@ ADVICE = {
     "failed to connect": "Check the account in the profile. Is Snowflake reachable from here?",
     "404 not found": "Check the account in the profile.",
 }
+LEASE = LeaseSQL(text="varchar", clock="select date_part(epoch_millisecond, current_timestamp())")
 SECONDS = {"login_timeout": 30, "network_timeout": 300}
 
 
@@ -37,7 +40,24 @@ def connect(target: Target) -> Iterator[Warehouse]:
     import dlt
     from dlt.destinations.impl.snowflake.configuration import SnowflakeCredentials as DltCredentials
 
-    credentials = dbt_credentials(target, SnowflakeCredentials)
+    with _session(target) as warehouse:
+        credentials = dbt_credentials(target, SnowflakeCredentials)
+        dlt_credentials = DltCredentials()
+        dlt_credentials.database, dlt_credentials.host = credentials.database, credentials.account
+        dlt_credentials.username, dlt_credentials.password = credentials.user, credentials.password
+        # what is in the query reaches the connector as it is; dlt has nothing to add, and is not to strip the password
+        dlt_credentials.query = _parameters(target, credentials)
+        dlt_credentials.__is_resolved__ = True
+        yield replace(warehouse, destination=dlt.destinations.snowflake(dlt_credentials, keep_staged_files=False))
+
+
+def lock(target: Target, job: str, on_wait: OnWait) -> AbstractContextManager[Check]:
+    """A lease in the raw schema."""
+    return lease(lambda: _session(target), LEASE, target.raw_schema, lease_of(target, job), job, on_wait)
+
+
+def _parameters(target: Target, credentials: Any) -> dict[str, Any]:
+    """What the connector and dlt's are opened with."""
     try:
         login = credentials.auth_args()
     except (OSError, TypeError, ValueError) as error:
@@ -45,8 +65,7 @@ def connect(target: Target) -> Iterator[Warehouse]:
             f"The private key of the target {target.name} cannot be read: {in_one_line(error)}",
             "Check private_key_path and private_key_passphrase in the profile.",
         ) from error
-    location = f"{credentials.account}/{credentials.database}"
-    parameters = {
+    return {
         "account": credentials.account,
         "database": credentials.database,
         "warehouse": credentials.warehouse,
@@ -57,23 +76,22 @@ def connect(target: Target) -> Iterator[Warehouse]:
         **{key: value for key, value in login.items() if value is not None},
     }
 
-    with closing(snowflake.connector.connect(**parameters, autocommit=True)) as connection:
+
+@contextmanager
+def _session(target: Target) -> Iterator[Warehouse]:
+    """A connection of the loader's own, without dlt's."""
+    credentials = dbt_credentials(target, SnowflakeCredentials)
+    with closing(snowflake.connector.connect(**_parameters(target, credentials), autocommit=True)) as connection:
 
         def query(sql: str) -> list[tuple[Any, ...]]:
             with connection.cursor() as cursor:
                 cursor.execute(sql)
                 return [tuple(row) for row in cursor.fetchall()]
 
-        dlt_credentials = DltCredentials()
-        dlt_credentials.database, dlt_credentials.host = credentials.database, credentials.account
-        dlt_credentials.username, dlt_credentials.password = credentials.user, credentials.password
-        # what is in the query reaches the connector as it is; dlt has nothing to add, and is not to strip the password
-        dlt_credentials.query = parameters
-        dlt_credentials.__is_resolved__ = True
         yield Warehouse(
-            destination=dlt.destinations.snowflake(dlt_credentials, keep_staged_files=False),
+            destination=None,
             query=query,
-            location=location,
+            location=f"{credentials.account}/{credentials.database}",
             tables=listed_tables(query),
             create_schema=missing_schema(query),
             dataset=target.raw_schema,
