@@ -490,6 +490,8 @@ def _summary(target: Target, *, is_quiet: bool, has_failed: bool) -> Any:
             location = warehouse.location
     except TokenmartError:
         if has_failed:
+            if not is_quiet:
+                console.print("There is no summary: some marts have not been built yet.")
             return None
         raise
     if not is_quiet:

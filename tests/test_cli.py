@@ -4,6 +4,7 @@ import datetime as dt
 import gzip
 import json
 import re
+import shutil
 import subprocess
 import sys
 from decimal import ROUND_HALF_UP, Decimal
@@ -248,6 +249,9 @@ def test_every_command_answers_in_json(mart: Mart) -> None:
     assert mart.json("formats", path) == [
         {"file": str(path), "format": "tokenledger", "why": "2 of its first 4 lines are"}
     ]
+    where = {"target": {"name": "duckdb", "type": "duckdb"}, "raw_schema": "raw_usage", "marts_schema": "marts"}
+    for answer in (loaded, built):
+        assert {name: answer[name] for name in [*where, "location"]} == {**where, "location": str(mart.path)}
     assert set(mart.json("run", path)) == {
         *("load", "build", "summary", "target", "location", "raw_schema", "marts_schema")
     }
@@ -258,6 +262,176 @@ def test_an_export_answers_in_json_too(mart: Mart, project: Path) -> None:
     export = mart.folder / "rejects.jsonl"
     assert mart.json("rejects", "--export", export)
     assert export.read_bytes() == b"broken\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["load", "missing.jsonl"], 2, "no such file"),
+        (["load"], 2, "PATHS"),
+        (["load", "--frobnicate"], 2, "frobnicate"),
+        (["status", "--loads", "0"], 2, "--loads"),
+        (["build", "--target", "production"], 2, "has no target"),
+        (["rejects"], 1, "Nothing has been loaded"),
+        (["formats", "missing.jsonl"], 2, "no such file"),
+        (["undo"], 2, "--samples"),
+        (["undo", "--samples"], 2, "--json"),
+    ],
+    ids=str,
+)
+def test_a_failure_is_answered_in_json_too(
+    arguments: list[str], code: int, said: str, mart: Mart, project: Path
+) -> None:
+    result = mart.run(*arguments, "--json", code=code)
+    answer = json.loads(result.stdout)
+    assert set(answer) == {"error", "hint", "exit_code"} and answer["exit_code"] == code and result.stderr == ""
+    assert said in f"{answer['error']} {answer['hint']}"
+
+
+def test_what_nobody_expected_is_answered_in_json_too(
+    mart: Mart, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = mart.write("a.jsonl", tokenledger("e1"))
+    for error in (RuntimeError("boom"), OSError(28, "No space left on device"), KeyboardInterrupt()):
+
+        def fail(*_: Any, error: BaseException = error) -> None:
+            raise error
+
+        monkeypatch.setattr(loader.load, "load", fail)
+        code = 130 if isinstance(error, KeyboardInterrupt) else 1
+        assert mart.json("run", path, code=code)["exit_code"] == code
+
+
+def test_run_answers_in_json_with_a_reason_where_nothing_could_be_read(mart: Mart, project: Path) -> None:
+    answer = mart.json("run", mart.write("foreign.jsonl", {"a": 1}), code=1)
+    assert "no known format" in answer["error"] and answer["load"]["files"][0]["problem"] == answer["error"]
+
+
+# ---------------------------------------------------------------- failed builds
+
+
+@pytest.fixture
+def copied(mart: Mart, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the dbt project, for a test to break."""
+    folder = mart.folder / "copied"
+    ignored = shutil.ignore_patterns(".*", "warehouses", "bench", "__pycache__", "target", "*.duckdb", "*.py", "docs")
+    shutil.copytree(PROJECT, folder, ignore=ignored)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def test_a_failed_test_names_a_row_and_the_way_out_and_the_summary_is_shown(mart: Mart, copied: Path) -> None:
+    path = mart.write("a.jsonl", tokenledger("e1"), tokenledger("e2", user_id="b\x1bad"))
+    (copied / "tests/assert_nobody_is_bad.sql").write_text(
+        "-- depends_on: {{ ref('usage_summary') }}, {{ ref('daily_latency') }}, {{ ref('daily_errors_by_model') }}\n"
+        "select event_id, user_id from {{ ref('llm_requests') }} where user_id like 'b%'"
+    )
+    (copied / "tests/assert_few_requests.sql").write_text(
+        "{{ config(severity='warn') }} select event_id, model from {{ ref('llm_requests') }} where event_id = 'e1'"
+    )
+    answer = mart.json("run", path, code=1)
+    load_id = answer["load"]["load_id"]
+    assert len(answer["build"]["failures"]) == 1
+    assert "assert_nobody_is_bad" in answer["build"]["failures"][0]
+    assert "event_id=e2, user_id=b\x1bad" in answer["build"]["failures"][0]
+    assert f"tokenmart undo {load_id}" in answer["build"]["hint"] == answer["hint"]
+    assert "1 failed" in answer["error"] and answer["exit_code"] == 1
+    assert answer["summary"]["totals"]["requests"] == 2
+    assert answer["build"]["models"] >= 18 and answer["build"]["models_skipped"] == 0
+    (warning,) = answer["build"]["warnings"]
+    assert "assert_few_requests" in warning and "1 result" in warning and "event_id=e1" in warning
+
+    output = mart.run("run", path, code=1).output
+    assert "1 failed, 1 warned" in output and "$0.00" in output
+    assert output.index("assert_nobody_is_bad") < output.index("for 2 requests")
+
+    status = mart.json("status")
+    build = status["last_build"]
+    assert (build["is_successful"], build["failures"], build["warnings"]) == (False, 1, 1)
+    assert build["messages"] == {"failures": answer["build"]["failures"], "warnings": [warning]}
+    assert build["version"] == __version__ and build["target"] == "duckdb"
+    assert build["started_at"] < build["finished_at"]
+    output = mart.run("status").output
+    assert "Last build" in output and "failed (1 failures)" in output and "event_id=e1" in output
+
+    # the way out
+    mart.run("undo", load_id, "--yes")
+    status = mart.json("status")
+    assert status["last_build"]["is_successful"] and status["events"] == 0
+    assert mart.json("run", path, "--again", code=1)["load"]["files"][0]["landed"] == 2
+
+
+def test_a_failed_model_says_what_was_built_and_what_was_skipped(mart: Mart, copied: Path) -> None:
+    mart.run("run", mart.write("a.jsonl", tokenledger("e1")))
+    (copied / "models/marts/broken.sql").write_text("select no_such_column as a from {{ ref('llm_requests') }}")
+    (copied / "models/marts/after.sql").write_text("select a from {{ ref('broken') }}")
+    built = mart.json("build", code=1)
+    assert (built["models_failed"], built["models_skipped"], built["tests_failed"]) == (1, 1, 0)
+    assert built["models"] >= 18 and built["tests"] >= 30 and "1 failed, 1 skipped" in built["error"]
+    (copied / "models/marts/broken.sql").write_text("select {{ ")
+    assert "dbt could not begin" in mart.json("build", code=1)["error"]
+    last = mart.json("status")["last_build"]
+    assert not last["is_successful"] and "dbt could not begin" in last["messages"]["failures"][0]
+
+
+def test_a_build_that_cannot_be_recorded_stands_all_the_same(mart: Mart) -> None:
+    mart.run("load", mart.write("a.jsonl", tokenledger("e1")))
+    mart.query("drop table raw_usage.builds")
+    mart.query("create view raw_usage.builds as select 1 as a")
+    output = mart.run("build").output
+    assert "not recorded" in output and "Built 1" in output
+
+
+def test_status_says_that_the_marts_are_older_than_the_last_load(mart: Mart) -> None:
+    path = mart.write("a.jsonl", tokenledger("e1"))
+    mart.run("run", path)
+    assert "Every load is in the marts." in mart.run("status").output
+    mart.run("load", path, "--again")
+    assert "The marts are older than the last load" in mart.run("status").output
+
+
+# ---------------------------------------------------------------- samples, and undo
+
+
+def test_samples_are_named_and_go_with_one_command(mart: Mart, tmp_path: Path) -> None:
+    write_sample(tmp_path / "logs", events=20, days=2, seed=1, formats=["ctm"])
+    own = mart.write("logs/own.jsonl", tokenledger("e1", cost_usd=1.5), "broken")
+    (tmp_path / "logs/.sample").rename(tmp_path / "logs/ctm/.sample")
+    assert "sample events" not in mart.run("load", tmp_path / "logs/ctm").output
+    assert "sample events" not in mart.run("run", tmp_path / "logs/ctm", "--again").output
+    landed = mart.json("status")["samples"]
+    assert landed == mart.json("status")["events"] > 20
+    for command, code in (("load", 3), ("run", 0)):
+        assert f"{landed:,} sample events" in mart.run(command, own, code=code).output
+    assert "tokenmart undo --samples" in mart.run("status").output
+    # one load of both kinds
+    mart.run("load", tmp_path / "logs", "--again", code=3)
+
+    before = mart.query("select count(*) from raw_usage.events")
+    assert "3 loads" in mart.run("undo", "--samples", stdin=b"n\n", code=1).output
+    assert mart.query("select count(*) from raw_usage.events") == before
+    output = mart.run("undo", "--samples", stdin=b"y\n").output
+    assert "Deleted" in output and "--again" in output and "Built" in output
+    assert mart.query("select distinct source_file from raw_usage.events") == [(str(own),)]
+    assert mart.json("status")["samples"] == 0
+    assert mart.query("select requests, cost_usd from marts.daily_costs") == [(1, Decimal("1.5"))]
+    assert mart.query("select count(*) from raw_usage.loaded_files") == [(2,)]
+    assert "holds no samples" in failure(mart, "undo", "--samples", "--yes", code=2)
+
+
+def test_a_load_is_undone_alone(mart: Mart) -> None:
+    first = mart.json("load", mart.write("a.jsonl", tokenledger("e1"), "broken"), code=3)["load_id"]
+    second = mart.json("load", mart.write("b.jsonl", tokenledger("e2"), "broken"), code=3)["load_id"]
+    assert "There is no load 17" in failure(mart, "undo", first, "17", "--yes", code=2)
+    answer = mart.json("undo", first, "--yes", "--no-build")
+    assert answer["undone"] == {"load_ids": [first], "files": 1, "events": 1, "rejected": 1} and not answer["build"]
+    for table in ("events", "rejected_lines", "loaded_files"):
+        assert mart.query(f"select distinct _dlt_load_id from raw_usage.{table}") == [(second,)]
+    assert f"There is no load {first}" in failure(mart, "undo", first, "--yes", code=2)
+    # of an undo that was broken off in the middle, the rest goes too
+    mart.query("delete from raw_usage.loaded_files")
+    assert mart.json("undo", second, "--yes")["build"]["failures"] == []
+    assert mart.query("select count(*) from raw_usage.rejected_lines") == [(0,)]
 
 
 # ---------------------------------------------------------------- each command, to people

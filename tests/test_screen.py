@@ -1,0 +1,151 @@
+"""What is printed fits the terminal, breaks between words, and lets nothing from data control the terminal."""
+
+import ast
+import datetime as dt
+import io
+import re
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from conftest import PROJECT, Mart, tokenledger
+
+from loader.cli import main
+from loader.profile import Target
+from loader.report import Summary
+from loader.screen import BARS, Screen, show_summary, sparkline, visible
+
+HOSTILE = "a\x1b[2Jb\x9b1mc\rd\ne\u202ef\u200bg\x00h\x7f"
+SHOWN = r"a\x1b[2Jb\x9b1mc\x0dd\x0ae\u202ef\u200bg\x00h\x7f"
+TARGET = Target("mine", "duckdb", {"schema": "marts"}, Path(), Path())
+
+
+def printed(width: int, *lines: str) -> list[str]:
+    """What a screen of this width prints."""
+    screen = Screen(file=io.StringIO(), width=width)
+    for line in lines:
+        screen.print(line)
+    return screen.file.getvalue().splitlines()  # type: ignore[attr-defined]
+
+
+# ---------------------------------------------------------------- control characters
+
+
+def test_control_characters_are_visible() -> None:
+    assert visible(HOSTILE) == SHOWN
+    assert visible("caf\udce9 \ud800 é 漢 🙂") == r"caf\xe9 \ud800 é 漢 🙂"
+    assert printed(200, HOSTILE) == [SHOWN]
+
+
+def test_nothing_but_the_screen_prints() -> None:
+    for path in (PROJECT / "loader").rglob("*.py"):
+        if path.name == "screen.py":
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            name = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+            assert name not in ("print", "Console", "Text", "click.echo", "click.secho", "sys.stdout.write"), path
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("rich"):
+                assert {alias.name for alias in node.names} <= {
+                    *("escape", "Progress", "BarColumn", "DownloadColumn", "TextColumn", "TimeRemainingColumn")
+                }, path
+
+
+def test_no_command_prints_a_control_character_of_data(mart: Mart) -> None:
+    name = "log\x1b]0;x\x07\n\u202e.jsonl"
+    lines: list[Any] = [tokenledger("e\x1b1", model="m" + HOSTILE, error_type="t\x1b[31m"), "broken \x1b[2J \x9b\r"]
+    path = mart.write(f"logs/{name}", *lines)
+    foreign = mart.write("foreign.jsonl", {"key\x1b[2J": 1})
+    for arguments, code in (
+        (["load", path, "--dry-run"], 0),
+        (["run", path.parent], 3),
+        (["status"], 0),
+        (["rejects"], 0),
+        (["formats", path, foreign], 1),
+        (["load", foreign], 1),
+        (["load", path, "--format", "\x1b[2J"], 2),
+        (["\x1b[2J"], 2),
+        (["load", "missing\x1b[2J"], 2),
+        (["rejects", "--json"], 0),
+    ):
+        output = mart.run(*arguments, code=code).output
+        assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e\u200b]", output), arguments
+        assert r"\x1b" in output or "u001b" in output, arguments
+    export = mart.folder / "export"
+    mart.run("rejects", "--export", export)
+    assert export.read_bytes() == b"broken \x1b[2J \xc2\x9b\r\n"
+
+
+def test_what_stands_in_a_file_that_was_only_come_across_is_not_printed(mart: Mart) -> None:
+    for number, line in enumerate(("PASSWORD=hunter2", '"hunter2"')):
+        mart.write(f"logs/{number}.log", line)
+        assert "hunter2" not in mart.run("load", mart.folder / "logs", code=1).output
+        assert "hunter2" in mart.run("load", mart.folder / f"logs/{number}.log", code=1).output
+    (mart.folder / "linked").mkdir()
+    (mart.folder / "linked/a.log").symlink_to(mart.folder / "logs/0.log")
+    for arguments in (["formats"], ["load"], ["load", "--dry-run"]):
+        output = mart.run(*arguments, mart.folder / "linked", code=1).output
+        assert "a.log: a symbolic link leads out" in output and "hunter2" not in output
+
+
+# ---------------------------------------------------------------- any width
+
+
+def summary(days: int) -> Summary:
+    """Marts of so many days, of which every third is without requests."""
+    dates = [dt.date(2026, 1, 1) + dt.timedelta(number) for number in range(days)]
+    costs = {"requests": 1_234_567, "unpriced_requests": 3, "input_tokens": 10**9, "output_tokens": 10**7}
+    costs["cost_usd"] = Decimal("98765.432100000000")  # type: ignore[assignment]
+    window = {"error_rate": 0.01, "duration_ms_p95": 12345.0, "active_users": 1234, "projection_days": 9}
+    return Summary(
+        totals={**costs, "days": days, "first_date": dates[0], "last_date": dates[-1], "errors": 3, "timeouts": 2},
+        models=[{"provider": "anthropic", "model": "claude-sonnet-4-5-20250929-of-a-long-name", **costs}],
+        days=[
+            {"usage_date": date, "requests": 7 + number, "cost_usd": Decimal(number), "duration_ms_p95": 5.0}
+            for number, date in enumerate(dates)
+            if number % 3 != 1
+        ],
+        windows=[{**costs, **window, "window_days": 90, "projected_month_cost_usd": Decimal("98765.4")}],
+        months=[{**costs, "first_date": dates[0], "last_date": dates[-1]}],
+    )
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120, 200])
+@pytest.mark.parametrize("days", [1, 7, 45, 90, 400])
+def test_a_summary_fits(width: int, days: int) -> None:
+    screen = Screen(file=io.StringIO(), width=width)
+    show_summary(screen, summary(days), "/a/place", TARGET)
+    lines = screen.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert max(map(len, lines)) <= width
+    assert not any("…" in line for line in lines), "nothing is cut"
+    bars = [line for line in lines if re.match(r"│ (cost|requests|p95) ", line)]
+    assert [line.split()[1] for line in bars] == ["cost", "requests", "p95"]
+    # blank are the same days in every row
+    blanks = {tuple(i for i, letter in enumerate(line) if letter in BARS) for line in bars}
+    assert len(blanks) == 1 and len(next(iter(blanks))) >= min(5, days - days // 3)
+    assert sum(letter in BARS for line in lines for letter in line) == 3 * len(next(iter(blanks))) + sum(
+        line.count("█") for line in lines if re.match(r"\d{4}-\d\d-\d\d ", line)
+    ), "no bar is on a line of its own"
+    for figure in ("$98,765.43", "1,234,567"):
+        assert figure in "\n".join(lines), "a number is never broken"
+
+
+def test_a_sparkline_shows_what_is_not_known_as_a_blank() -> None:
+    assert sparkline([1, None, 8, 0], 60) == "▂ █▁"
+    assert sparkline([1, 3, None, None, 8, 8], 3) == "▃ █"
+
+
+def test_long_lines_break_between_words() -> None:
+    words = "not loaded because the target cannot be reached from this machine".split()  # noqa: SIM905
+    for width in (20, 40):
+        assert " ".join(line.strip() for line in printed(width, " ".join(words))).split() == words
+
+
+@pytest.mark.parametrize("width", ["40", "60", "80", "120"])
+def test_help_cuts_no_summary(width: str) -> None:
+    output = CliRunner(env={"COLUMNS": width}).invoke(main, ["--help"], terminal_width=int(width)).output
+    listed = " ".join(output.partition("Commands:")[2].split())
+    assert "..." not in listed
+    for name, command in main.commands.items():
+        assert f"{name} {(command.help or '').partition('.')[0]}" in " ".join(listed.split())
