@@ -12,6 +12,7 @@ from threading import Event, Thread
 from typing import Any
 
 import pytest
+import yaml
 from conftest import as_line, tokenledger
 from dbt.cli.main import dbtRunner
 from targets import MARTS, RAW, Engine, engine, own
@@ -169,6 +170,43 @@ def test_policies_of_version_0_1_go(on: Engine) -> None:
     assert len(policies(on)) == 2
     dbt(on, live_usage=True, retention_days=3650)
     assert policies(on) == set()
+
+
+@on_a_real_one
+def test_the_extension_may_come_after_the_first_load_in_a_schema_of_its_own(on: Engine) -> None:
+    [(version,)] = on.query("select extversion from pg_extension where extname = 'timescaledb'")
+    with another_database(on) as other:
+        load(other, request_on("e1", 1))
+        other.query(f"create schema ext; create extension timescaledb schema ext version '{version}'")
+        load(other, request_on("e2", 2))
+        dbt(other, **ALL_ON)
+        pack = "select ext.compress_chunk(chunk, true) from ext.show_chunks('{marts}.llm_requests') as chunk"
+        other.query(pack)
+        load(other, request_on("e1", 1, output_tokens=999))
+        # with retention: the 1st has expired
+        [(days,)] = on.query("select current_date - date '2026-10-02'")
+        retention = {"retention_days": int(days)}
+        dbt(other, **{**ALL_ON, **retention})
+        assert hypertables(other) == {"events", "llm_requests"}
+        assert other.query("select sum(requests) from {marts}.live_usage") == [(1,)]
+        dbt(other, **retention)
+        assert policies(other) == set()
+
+
+@contextmanager
+def another_database(on: Engine) -> Iterator[Engine]:
+    """A database on the same server, without the extension: tokenmart_test."""
+    folder = on.folder / "another"
+    folder.mkdir()
+    profile = yaml.safe_load((on.folder / "profiles.yml").read_text())
+    profile["tokenmart"]["outputs"][on.name]["dbname"] = "tokenmart_test"
+    (folder / "profiles.yml").write_text(yaml.safe_dump(profile))
+    on.query("drop database if exists tokenmart_test with (force)")
+    on.query("create database tokenmart_test template template0")
+    try:
+        yield Engine(on.name, folder)
+    finally:
+        on.query("drop database tokenmart_test with (force)")
 
 
 @contextmanager
