@@ -19,6 +19,7 @@ import pytest
 from conftest import PROJECT, Mart, as_line, tokenledger
 
 import loader.destinations.duckdb
+from loader import locks
 from loader.sample import FORMATS, write_sample
 
 # the days of snapshots are those that were seen when the row was written
@@ -451,9 +452,9 @@ time.sleep(float(sys.argv[2]))
 
 
 @contextlib.contextmanager
-def held(path: Path, seconds: float) -> Iterator[None]:
+def held(path: Path, seconds: float, script: str = HOLD) -> Iterator[None]:
     """Another process has the DuckDB file open, for so long at most."""
-    process = subprocess.Popen([sys.executable, "-c", HOLD, path, str(seconds)], stdout=subprocess.PIPE)
+    process = subprocess.Popen([sys.executable, "-c", script, path, str(seconds)], stdout=subprocess.PIPE)
     assert process.stdout
     process.stdout.readline()
     try:
@@ -477,6 +478,39 @@ def test_a_file_that_another_program_has_open_is_waited_for_and_then_named(
             assert f"{mart.path} is open in another program" in result.output
             assert result.output.count("another program") == 1 and "Traceback" not in result.output
     assert counts(mart.json("load", path)) == (0, 0, 0, 0)
+
+
+def test_loads_at_the_same_time_land_every_line_once(mart: Mart, project: Path) -> None:
+    path = mart.write("a.jsonl", *(tokenledger(f"e{i}") for i in range(500)))
+    command = [Path(sys.executable).with_name("tokenmart"), "load", path, "--json"]
+    with locks.held(mart.path.with_name("mart.duckdb.lock"), "build", print):
+        loads = [
+            subprocess.Popen(command, cwd=project, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            for _ in range(2)
+        ]
+        for process in loads:
+            assert process.stderr
+            assert "(build by " in process.stderr.readline()
+    landed = [json.loads(process.communicate(timeout=120)[0])["files"][0]["landed"] for process in loads]
+    assert sorted(landed) == [0, 500]
+    assert mart.query("select count(*), count(distinct event_id) from raw_usage.events") == [(500, 500)]
+
+
+READ = HOLD.replace("connect(sys.argv[1])", "connect(sys.argv[1], read_only=True)")
+
+
+def test_a_file_that_another_program_reads_can_be_reported_on(
+    mart: Mart, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = mart.write("a.jsonl", tokenledger("e1"), "broken")
+    mart.run("load", path, code=3)
+    monkeypatch.setattr(loader.destinations.duckdb, "LOCK_SECONDS", 0.2)
+    with held(mart.path, 60, READ):
+        assert mart.json("status")["events"] == 1
+        assert len(mart.json("rejects")) == 1
+        assert "only where no other program reads or writes" in mart.run("load", path, code=1).output
+    with held(mart.path, 60):
+        assert "another program that writes to it" in mart.run("status", code=1).output
 
 
 KILLED = """
