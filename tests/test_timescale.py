@@ -148,6 +148,25 @@ def test_a_run_drops_the_chunks_that_expired_and_leaves_no_job_that_could_deadlo
 
 
 @on_a_real_one
+def test_a_run_that_drops_chunks_does_not_deadlock_with_a_reader(on: Engine) -> None:
+    dbt(on, columnstore_after_days=1)
+    compress(on)
+    [(days,)] = on.query("select current_date - date '2026-10-20'")
+    with on.chosen(), connect(on.target) as reader, connect(on.target) as watcher:
+        # it holds the chunks, and reads what is packed in them when the run waits for it
+        reader.query(f"begin; lock table {MARTS}.llm_requests in access share mode")
+        run = Thread(target=dbt, args=[on], kwargs={"columnstore_after_days": 1, "retention_days": int(days)})
+        run.start()
+        while run.is_alive() and not watcher.query("select 1 from pg_locks where not granted"):
+            run.join(0.1)
+        assert reader.query(f"select count(*) from {MARTS}.llm_requests") == [(18,)]
+        reader.query("commit")
+        run.join()
+    assert on.query("select count(*) from {marts}.llm_requests") == [(18,)]
+    assert on.query("select sum(requests) from {marts}.daily_costs") == [(18,)]
+
+
+@on_a_real_one
 def test_variables_set_back_remove_what_they_made(on: Engine) -> None:
     dbt(on, **ALL_ON)
     assert policies(on) == {("policy_compression", "30 days")}
