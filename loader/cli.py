@@ -163,6 +163,13 @@ def reading(function: Command) -> Command:
                 is_flag=True,
                 help="Land prompts and replies too, where the format has them.",
             ),
+            click.option(
+                "--keep-key",
+                "keep_keys",
+                multiple=True,
+                metavar="KEY",
+                help="Keep this key in tags and extra, whatever it holds; may be repeated.",
+            ),
             click.option("--final", is_flag=True, help="Read a last line without its newline: nothing will be added."),
             click.option(
                 "--again",

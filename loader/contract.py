@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from loader.unmapped import without_credentials
+
 Kind = Literal["text", "timestamp", "tokens", "milliseconds", "money", "boolean", "json", "bigint"]
 
 DLT_TYPES: dict[Kind, dict[str, Any]] = {
@@ -102,24 +104,27 @@ TABLES: dict[str, dict[str, Kind]] = {
         "warnings": "bigint",
         "messages": "json",
     },
+    "omitted_values": {
+        "source_format": "text",
+        "source_file": "text",
+        "key": "text",
+        "reason": "text",
+        "lines": "bigint",
+        "loaded_at": "timestamp",
+    },
 }
 CONTENT_COLUMNS = ("request_preview", "response_preview")
-CONTENT_KEYS = (
-    *(
-        "prompt",
-        "prompts",
-        "messages",
-        "content",
-        "text",
-        "input",
-        "output",
-        "completion",
-        "response",
-        "choices",
-    ),
-    *("request_preview", "response_preview", "system", "thinking", "toolUseResult", "summary", "snapshot"),
-)
-"""Keys of a line that hold what people wrote or models answered: never kept in `extra` unless content is asked for."""
+FREE_TEXTS = ("error_message", *CONTENT_COLUMNS)
+"""Mapped texts that may quote a credential, which is taken out of them."""
+
+OMISSIONS = {
+    "has_negative_cost": ("reported_cost_usd", "negative cost"),
+    "has_odd_duration_ms": ("duration_ms", "not from 0 to 10^10 ms"),
+    "has_odd_time_to_first_token_ms": ("time_to_first_token_ms", "not from 0 to 10^10 ms"),
+    "has_request_preview": ("request_preview", "content key"),
+    "has_response_preview": ("response_preview", "content key"),
+}
+"""What of a mapped value a line lands without: the column that marks these lines, the key and the reason."""
 
 
 def missing(tables: Mapping[str, set[str]]) -> list[str]:
@@ -166,27 +171,45 @@ def conform(selected: Mapping[str, bool], *, keep_content: bool) -> str:
         if selected[name] and kind in ("text", "timestamp"):
             as_text = f"json_extract_string({name}, '$')"
         texts.append(f"{as_text} as {name}")
-        typed.append(f"{_CASTS[kind].format(name)} as {name}")
+        free_text = without_credentials(name) if name in FREE_TEXTS else name
+        typed.append(f"{_CASTS[kind].format(free_text)} as {name}")
         if name in INDEXED:
             faults.append(f"case when strlen({name}) > {INDEXED_BYTES} then '{name} is longer than 2,000 bytes' end")
         if kind == "tokens":
             faults.append(f"token_fault('{name}', {name})")
         elif kind == "money":
-            faults.append(
-                f"case when {name} is not null and money({name}) is null then '{name} is not a finite number' end"
-            )
+            faults.append(f"money_fault('{name}', {name})")
+    for name in CONTENT_COLUMNS:
+        is_left_out = f"{name} is not null" if name in selected and not keep_content else "false"
+        texts.append(f"{is_left_out} as has_{name}")
+    counted = " + ".join(f"coalesce(number({name}), 0)" for name, kind in FORMAT_COLUMNS.items() if kind == "tokens")
+    odd_durations = [
+        f"{name} is not null and milliseconds({name}) is null as has_odd_{name}"
+        for name, kind in FORMAT_COLUMNS.items()
+        if kind == "milliseconds"
+    ]
     return f"""
         texts as (select line_id, {", ".join(texts)} from selected),
         typed as (
             select
                 line_id,
                 {", ".join(typed)},
+                coalesce(money(reported_cost_usd) < 0, false) as has_negative_cost,
+                {", ".join(odd_durations)},
+                {", ".join(f"has_{name}" for name in CONTENT_COLUMNS)},
                 case
                     when occurred_at is null then 'no timestamp'
                     when try_cast(occurred_at as timestamptz) is null then 'timestamp does not parse'
                     when not try_cast(occurred_at as timestamptz) between timestamptz '2000-01-01 00:00:00+00'
                         and timestamptz '2099-12-31 23:59:59.999999+00' then 'timestamp is not between 2000 and 2099'
-                    else coalesce({", ".join([*faults, "null"])})
+                    else coalesce(
+                        {", ".join([*faults, "null"])},
+                        case
+                            when coalesce(nullif(model, ''), requested_model, reported_cost_usd, duration_ms) is null
+                                and {counted} = 0
+                            then 'no model, tokens, cost or duration'
+                        end
+                    )
                 end as reject_reason
             from texts
         ),

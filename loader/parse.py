@@ -1,20 +1,24 @@
 """Turns lines into typed events and rejected lines: every line is landed, skipped or rejected."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from loader import contract
 from loader.errors import UsageError
-from loader.formats import LINES, Format, Parser
+from loader.formats import LINES, PARSING_MEMORY, Format, Parser
 from loader.lines import KEPT_OF_OVERLONG_LINE, MAX_LINE_BYTES, MEBIBYTE
+from loader.unmapped import OMITTED, keep_harmless
 
 _BLANK = "blank"
 _NOT_JSON = "not JSON"
 _OVERLONG = (
     f"longer than {MAX_LINE_BYTES // MEBIBYTE} MiB: only its first {KEPT_OF_OVERLONG_LINE // MEBIBYTE} MiB is kept"
 )
+_TOO_BIG = f"parsing it takes more memory than the {PARSING_MEMORY} that there is"
 _REASONS = pa.schema([("line_id", pa.int64()), ("reason", pa.string())])
 # try() costs a fifth of the check: it is for the batches that have a line which is not JSON
 _KEYS, _KEYS_OR_NULL = "json_keys(line)", "try(json_keys(line))"
@@ -70,18 +74,44 @@ class Parsed:
     """Lines after parsing: landed, rejected and skipped ones add up to those read.
 
     `events` has line_id and the contract's FORMAT_COLUMNS, in the order of the lines; `rejected` has line_id, reason,
-    line and, where the line is no text that every warehouse can store, line_base64 in its stead.
+    line and, where the line is no text that every warehouse can store, line_base64 in its stead. `omitted` has line_id,
+    key and reason of what events landed without.
     """
 
     events: pa.Table
     rejected: pa.Table
+    omitted: pa.Table
 
 
 def parse(lines: pa.ChunkedArray, is_overlong: pa.ChunkedArray, format_: Format, parser: Parser) -> Parsed:
     """Parses lines (bytes) by one format. A line's line_id is its place in `lines`, from 0.
 
-    Raises UsageError where a user's format gives one line two rows.
+    Raises UsageError where a user's format gives one line two rows. A line that takes more memory than there is is
+    found by halving the lines, and rejected alone.
     """
+    try:
+        return _parse(lines, is_overlong, format_, parser)
+    except duckdb.OutOfMemoryException:
+        if len(lines) == 1:
+            events = parser.parse(format_, LINES.empty_table()).drop_columns(["reject_reason", *contract.OMISSIONS])
+            reasons = pa.table({"line_id": [0], "reason": [_TOO_BIG]}, _REASONS)
+            return Parsed(events, _rejected(lines, reasons, parser), OMITTED.empty_table())
+    half = len(lines) // 2
+    first = parse(lines[:half], is_overlong[:half], format_, parser)
+    second = parse(lines[half:], is_overlong[half:], format_, parser)
+    return Parsed(
+        *(
+            pa.concat_tables([one, other.set_column(0, "line_id", pc.add(other["line_id"], half))])
+            for one, other in (
+                (first.events, second.events),
+                (first.rejected, second.rejected),
+                (first.omitted, second.omitted),
+            )
+        )
+    )
+
+
+def _parse(lines: pa.ChunkedArray, is_overlong: pa.ChunkedArray, format_: Format, parser: Parser) -> Parsed:
     texts = _texts(lines, parser)
     checked = _check(texts, is_overlong, format_, parser)
     if pc.any(pc.equal(checked["fault"], _NOT_JSON)).as_py():
@@ -109,11 +139,28 @@ def parse(lines: pa.ChunkedArray, is_overlong: pa.ChunkedArray, format_: Format,
     )
     if found["reject_reason"].null_count < len(found):
         found = found.filter(pc.is_null(found["reject_reason"]))
-    reasons = reasons.sort_by("line_id")
-    rejected = parser.run(
+    rejected = _rejected(lines, reasons.sort_by("line_id"), parser)
+    found = found.drop_columns("reject_reason")
+    found, omitted = keep_harmless(found, format_.containers, parser.keep, parser.run)
+    return Parsed(
+        found.drop_columns(list(contract.OMISSIONS)), rejected, pa.concat_tables([omitted, *_omissions(found)])
+    )
+
+
+def _rejected(lines: pa.ChunkedArray, reasons: pa.Table, parser: Parser) -> pa.Table:
+    """Rows of rejected lines from line_id and reason, in the order of the lines."""
+    return parser.run(
         _KEPT, line_id=reasons["line_id"], reason=reasons["reason"], bytes=lines_of(lines, reasons["line_id"])
     )
-    return Parsed(found.drop_columns("reject_reason"), rejected)
+
+
+def _omissions(events: pa.Table) -> Iterator[pa.Table]:
+    """What of their mapped values events land without."""
+    for column, (key, reason) in contract.OMISSIONS.items():
+        if pc.any(events[column]).as_py():
+            line_ids = events.filter(events[column])["line_id"]
+            named = [pa.chunked_array([pa.repeat(text, len(line_ids))]) for text in (key, reason)]
+            yield pa.table([line_ids, *named], names=OMITTED.names)
 
 
 def lines_of(lines: pa.ChunkedArray, line_ids: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -19,8 +19,25 @@ from loader.identity import Identities
 from loader.lines import BATCH_BYTES, TAIL_BYTES, Batch, batches
 from loader.parse import Parsed, parse
 from loader.positions import Position, Positions
+from loader.unmapped import Keep
 
 SAMPLED_LINES = 200
+COUNTED_KEYS = 100
+_COUNTED = f"""
+    with
+        counted as (select file, key, reason, sum(lines) as lines from batch group by all),
+        ranked as (
+            select *, row_number() over (partition by file order by lines desc, key, reason) as rank from counted
+        )
+    select
+        file,
+        case when rank <= {COUNTED_KEYS} then key else '(other keys)' end as key,
+        reason,
+        cast(sum(lines) as bigint) as lines
+    from ranked
+    group by all
+    order by all
+"""
 
 
 @dataclass(frozen=True)
@@ -30,6 +47,7 @@ class Options:
     format: str | None = None
     time_zone: str = "UTC"
     keep_content: bool = False
+    keep_keys: tuple[str, ...] = ()
     final: bool = False
     again: bool = False
 
@@ -116,12 +134,14 @@ class Reader:
             self._parser  # noqa: B018 - which refuses an unknown one
         self._identities = Identities(lambda number: _batches_before(self._sources[number]))
         self._sources: list[_Source] = []
+        self._omitted: list[pa.Table] = []
         self._loaded_at = pa.scalar(dt.datetime.now(dt.UTC), pa.timestamp("us", "UTC"))
 
     @cached_property
     def _parser(self) -> Parser:
         # where nothing is new it is never started
-        return Parser(time_zone=self._options.time_zone, keep_content=self._options.keep_content)
+        keep = Keep(self._options.keep_content, self._options.keep_keys)
+        return Parser(time_zone=self._options.time_zone, keep=keep)
 
     def tables(self, files: Sequence[InputFile], known: dict[str, Position]) -> Iterator[tuple[str, pa.Table]]:
         """Yields (name of a raw table, rows for it), and at the end moves the positions in `known` on."""
@@ -145,6 +165,8 @@ class Reader:
         read = [number for number, source in enumerate(self._sources) if source.end > source.start]
         if read:
             yield "loaded_files", self._files(read)
+        if self._omitted:
+            yield "omitted_values", self._omitted_values()
         for number in read:
             source = self._sources[number]
             if not source.file.is_stream:
@@ -175,7 +197,7 @@ class Reader:
             lines = pa.chunked_array(batch.lines[:SAMPLED_LINES].chunks, batch.lines.type)
             is_overlong = pa.chunked_array([pa.repeat(batch.is_overlong, len(lines))])
             parsed = parse(lines, is_overlong, self._parser.format(str(source.format)), self._parser)
-            return source.done, source.start, Parsed(parsed.events[:rows], parsed.rejected[:rows])
+            return source.done, source.start, Parsed(parsed.events[:rows], parsed.rejected[:rows], parsed.omitted)
         return source.done, source.start, None
 
     def _begin(self, file: InputFile, known: Positions) -> _Source:
@@ -249,6 +271,8 @@ class Reader:
                 for batch in stack.enter_context(ahead(found)):
                     if source.format is None:
                         source.format = self._recognised(batch, source.file)
+                    elif not source.before and not source.done.read:
+                        self._check_format(source.format, batch, source.file)
                     source.done.format = self._parser.format(source.format).name
                     source.done.read += len(batch.lines)
                     source.done.bytes += batch.end - batch.start
@@ -273,6 +297,18 @@ class Reader:
             raise _UnknownFormatError(unrecognised(lines, may_quote=file.is_named))
         return name
 
+    def _check_format(self, name: str, batch: Batch, file: InputFile) -> None:
+        """Raises _UnknownFormatError if a format that was named knows none of the first lines."""
+        lines = [line for line in _texts(batch) if line.lstrip().startswith("{")]
+        if not lines or not self._parser.format(name).has_recogniser or self._parser.recognised(name, lines):
+            return
+        try:
+            other, _ = self._parser.recognise(lines)
+        except ValueError as error:
+            raise _UnknownFormatError(f"not {name}: {error}") from error
+        what = f"it looks like {other}" if other else unrecognised(lines, may_quote=file.is_named)
+        raise _UnknownFormatError(f"not {name}: {what}")
+
     def _parsed(self, waiting: Sequence[tuple[int, Batch]]) -> Iterator[tuple[str, pa.Table]]:
         """Parses batches of one format, whatever files they are of."""
         origin = pa.table(
@@ -289,6 +325,9 @@ class Reader:
         format_ = self._parser.format(str(self._sources[waiting[0][0]].format))
         parsed = parse(origin["bytes"], origin["is_overlong"], format_, self._parser)
         events = self._identities.identify(parsed.events, origin["file"], origin["bytes"])
+        if len(parsed.omitted):
+            files = origin["file"].take(parsed.omitted["line_id"])
+            self._omitted.append(self._counted(parsed.omitted.set_column(0, "file", files)))
         places = origin.select(["file", "source_line", "source_offset"])
         file_names = pa.array([source.file.name for source in self._sources])
         for name, table in (("events", events), ("rejected_lines", parsed.rejected)):
@@ -326,7 +365,11 @@ class Reader:
     def _files(self, read: Sequence[int]) -> pa.Table:
         rows = []
         for source in (self._sources[number] for number in read):
-            source.done.skipped = source.done.read - source.done.landed - source.done.rejected
+            done = source.done
+            done.skipped = done.read - done.landed - done.rejected
+            has_recogniser = self._parser.format(str(source.format)).has_recogniser
+            if done.is_named and not has_recogniser and not done.problem and done.skipped == done.read:
+                done.problem = f"{done.name}: the format {done.format} skipped every line"
             rows.append(
                 {
                     "source_format": source.done.format,
@@ -342,6 +385,24 @@ class Reader:
                 }
             )
         return pa.Table.from_pylist(rows)
+
+    def _counted(self, omitted: pa.Table) -> pa.Table:
+        """The lines of each file, key and reason."""
+        columns = {name: omitted[name] for name in ("file", "key", "reason")}
+        lines = omitted["lines"] if "lines" in omitted.column_names else pa.chunked_array([pa.repeat(1, len(omitted))])
+        return self._parser.run(_COUNTED, lines=lines, **columns)
+
+    def _omitted_values(self) -> pa.Table:
+        counted = self._counted(pa.concat_tables(self._omitted))
+        files = counted["file"].combine_chunks()
+        columns = {
+            "source_format": pa.array([source.done.format for source in self._sources], pa.string()).take(files),
+            "source_file": pa.array([source.file.name for source in self._sources], pa.string()).take(files),
+            "loaded_at": pa.repeat(self._loaded_at, len(counted)),
+        }
+        for name in ("key", "reason", "lines"):
+            columns[name] = counted[name]
+        return pa.table({name: columns[name] for name in contract.TABLES["omitted_values"]})
 
 
 def _with_packed(position: Position, source: _Source) -> Position:

@@ -41,6 +41,7 @@ class Status:
     last_loaded_at: Any
     loads: Rows
     rejects: Rows
+    omitted: Rows
     pending: int
     stray: int
     samples: int
@@ -173,6 +174,7 @@ def status(warehouse: Warehouse, target: Target, *, loads: int) -> Status:
             " group by reason order by count(*) desc, reason",
             *("reason", "lines", "first_file"),
         ),
+        omitted=_omitted(warehouse, raw, complete),
         pending=warehouse.query(f"select count(*) from {raw}._dlt_loads where status = 0{taken}")[0][0],
         stray=sum(
             warehouse.query(f"select count(*) from {raw}.{table} where _dlt_load_id not in {complete}")[0][0]
@@ -228,6 +230,18 @@ def rejects(warehouse: Warehouse, target: Target, *, reason: str | None, limit: 
         text, encoded = row.pop("text"), row.pop("base64")
         row["bytes"] = base64.b64decode(encoded) if encoded else (text or "").encode()
     return rows
+
+
+def _omitted(warehouse: Warehouse, raw: str, complete: str) -> Rows:
+    """What events landed without, by key and reason; nothing where no load has said so yet."""
+    if "omitted_values" not in warehouse.tables(raw):
+        return []
+    return _rows(
+        warehouse,
+        f"select key, reason, sum(lines) from {raw}.omitted_values where _dlt_load_id in {complete}"
+        " group by key, reason order by sum(lines) desc, key, reason",
+        *("key", "reason", "lines"),
+    )
 
 
 def _rows(warehouse: Warehouse, query: str, *names: str) -> Rows:

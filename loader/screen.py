@@ -32,6 +32,7 @@ BARS = "▁▂▃▄▅▆▇█"
 SHOWN_MODELS = 12
 SHOWN_DAYS = 14
 SHOWN_FILES = 8
+SHOWN_KEYS = 20
 WIDE = 200
 NARROW = 60
 NAME_WIDTH = 16
@@ -218,6 +219,15 @@ def show_status(console: Console, status: Status, location: str, target: Target)
             "Rejected lines",
             ("reason", ">lines", "such as in~"),
             [(escape(row["reason"]), f"{row['lines']:,}", escape(row["first_file"])) for row in status.rejects],
+        )
+    if status.omitted:
+        more = len(status.omitted) - SHOWN_KEYS
+        _print_table(
+            console,
+            "Values left out",
+            ("key", ">lines", "reason"),
+            [(escape(row["key"]), f"{row['lines']:,}", escape(row["reason"])) for row in status.omitted[:SHOWN_KEYS]],
+            f"and {more:,} more in omitted_values" if more > 0 else None,
         )
     if build := status.last_build:
         verdict = "succeeded" if build["is_successful"] else f"[bold red]failed[/] ({build['failures']:,} failures)"

@@ -17,6 +17,7 @@ from loader.files import find
 from loader.formats import Parser
 from loader.parse import Parsed, parse
 from loader.reader import Load, Options, Reader
+from loader.unmapped import Keep
 
 Line = dict[str, Any]
 parser = functools.cache(Parser)
@@ -124,7 +125,7 @@ def test_a_tokenledger_event() -> None:
 
 def test_a_tokenledger_event_with_its_content() -> None:
     expected = {**TOKENLEDGER_ROW, "request_preview": "Hello", "response_preview": "Hi"}
-    assert row("tokenledger", TOKENLEDGER, keep_content=True) == expected
+    assert row("tokenledger", TOKENLEDGER, keep=Keep(content=True)) == expected
 
 
 def test_an_event_of_an_old_tokenledger_has_25_keys() -> None:
@@ -170,12 +171,17 @@ def test_a_negative_cost_of_tokenledger_is_no_cost(cost: float) -> None:
         ({"k": 1, "a": 1}, {"k": 2, "b": 2}, {"k": 2, "a": 1, "b": 2}),
         ('{"k": 1, "a": 1}', '{"k": 2, "b": 2}', {"k": 2, "a": 1, "b": 2}),
         ({"k": 1, "a": 1}, '{"k": 2, "b": 2}', {"k": 2, "a": 1, "b": 2}),
-        ({"a": {"b": 1}}, {"a": {"c": 2}}, {"a": {"b": 1, "c": 2}}),
+        ({"a": {"b": 1}}, {"a": {"c": 2}}, {"a.b": 1, "a.c": 2}),
         ({"k": "é \U0001f600 \"'\\ "}, None, {"k": "é \U0001f600 \"'\\ "}),
         ({}, None, {}),
-        ("no object", None, "no object"),
-        ('{"cut": ', None, '{"cut": '),
-        ([1, 2], None, [1, 2]),
+        ("no object", None, {"tags": "no object"}),
+        ("no object", {"k": 1}, {"metadata": "no object", "k": 1}),
+        ({"k": 1}, 7, {"k": 1, "metadata_extra": 7}),
+        ('{"cut": ', None, None),
+        ([1, 2], None, None),
+        ("", None, None),
+        ({}, {}, {}),
+        ({}, '{ "k" : 1 }\n', {"k": 1}),
         (None, None, None),
     ],
 )
@@ -184,13 +190,6 @@ def test_metadata_of_tokenledger_is_an_object_or_a_text_that_holds_one(
 ) -> None:
     line = {**TOKENLEDGER, "metadata": metadata, "metadata_extra": metadata_extra}
     assert row("tokenledger", line).get("tags") == tags
-
-
-@pytest.mark.parametrize("odd", ["note", ["note"]])
-def test_metadata_that_is_no_object_is_not_lost_beside_one_that_is(odd: Any) -> None:
-    for names in (("metadata", "metadata_extra"), ("metadata_extra", "metadata")):
-        tags = row("tokenledger", {**TOKENLEDGER, **dict(zip(names, (odd, {"k": 1}), strict=True))})["tags"]
-        assert tags["k"] == 1 and "note" in json.dumps(tags)
 
 
 # ---------------------------------------------------------------- tokenmeter
@@ -211,7 +210,7 @@ TOKENMETER: Line = {
         "user_id": "u1",
     },
     **{
-        "tags": {"team": "ml", "project": "p", "n": 1},
+        "tags": {"team": "ml", "project": "p", "cost_center": "cc-1", "n": 1},
         "is_estimate": False,
         "water_ml": "16.7364",
         "energy_wh": "8.3682",
@@ -236,9 +235,10 @@ def test_a_tokenmeter_record() -> None:
         "user_id": "u1",
         "team": "ml",
         "project": "p",
+        "cost_center": "cc-1",
         "water_ml": Decimal("16.7364"),
         "energy_wh": Decimal("8.3682"),
-        "tags": {"team": "ml", "project": "p", "n": 1},
+        "tags": {"team": "ml", "project": "p", "cost_center": "cc-1", "n": 1},
         "extra": {"input_cost": "0.0225", "output_cost": "0.0045"},
     }
 
@@ -259,7 +259,8 @@ def test_what_a_tokenmeter_record_leaves_out_has_its_default() -> None:
 
 
 def test_a_tokenmeter_record_without_a_total_has_no_cost() -> None:
-    assert "reported_cost_usd" not in row("tokenmeter", {"timestamp": "2026-11-01T09:30:00", "input_cost": "1"})
+    line = {"timestamp": "2026-11-01T09:30:00", "model": "m", "input_cost": "1"}
+    assert "reported_cost_usd" not in row("tokenmeter", line)
 
 
 def test_times_of_tokenmeter_are_local() -> None:
@@ -360,7 +361,8 @@ def test_a_request_of_claude_code() -> None:
         "extra": {
             "uuid": "u",
             "isSidechain": False,
-            "message": {"stop_reason": "tool_use", "usage": {"server_tool_use": {"web_search_requests": 0}}},
+            "message.stop_reason": "tool_use",
+            "message.usage.server_tool_use.web_search_requests": 0,
         },
     }
 
@@ -648,6 +650,22 @@ def test_the_first_200_lines_are_looked_at(tmp_path: Path) -> None:
     assert (file.format, file.read) == (None, 0)
 
 
+@pytest.mark.parametrize(("named", "line"), [("tokenledger", CTM), ("ctm", ASSISTANT), ("claude_code", TOKENMETER)])
+def test_a_file_that_is_not_of_the_named_format_is_left_out(named: str, line: Line, tmp_path: Path) -> None:
+    (file,) = loaded(tmp_path, line, line, format=named).files
+    meant = next(name for name, example in EXAMPLES.items() if example is line)
+    assert (file.read, file.problem) == (0, f"{tmp_path / 'file.jsonl'}: not {named}: it looks like {meant}")
+    (file,) = loaded(tmp_path, line, EXAMPLES[named], format=named).files
+    assert (file.read, file.problem) == (2, None)
+
+
+def test_a_file_of_which_a_format_skips_every_line_is_a_problem(tmp_path: Path) -> None:
+    sql = "select line_id, line ->> '$.when' as occurred_at, 'm' as model from lines where line ->> '$.who' = 'u1'"
+    for who, problem in (("u1", None), ("u2", f"{tmp_path / 'file.jsonl'}: the format own skipped every line")):
+        (file,) = loaded(tmp_path, {**OWN_LINE, "who": who}, format=own(tmp_path, sql)).files
+        assert (file.read, file.problem) == (1, problem)
+
+
 # ---------------------------------------------------------------- a format of one's own
 
 OWN_LINE: Line = {
@@ -683,7 +701,7 @@ def own(folder: Path, sql: str, name: str = "own.sql") -> str:
 
 def test_a_format_of_ones_own_with_a_type_has_extra(tmp_path: Path) -> None:
     event = row(own(tmp_path, OWN_WITH_TYPE), OWN_LINE, used=Parser())
-    assert event == {**OWN_ROW, "extra": {"usage": {"new": 1}, "more": 2}}
+    assert event == {**OWN_ROW, "extra": {"usage.new": 1, "more": 2}}
 
 
 def test_a_format_of_ones_own_without_a_type_reads_the_lines(tmp_path: Path) -> None:
@@ -729,7 +747,7 @@ def test_typed_values_of_a_format_land_as_they_are(tmp_path: Path) -> None:
 
 
 def test_lines_that_a_format_leaves_out_are_skipped(tmp_path: Path) -> None:
-    sql = "select line_id, line ->> '$.when' as occurred_at from lines where line ->> '$.who' = 'u1'"
+    sql = "select line_id, line ->> '$.when' as occurred_at, 'm' as model from lines where line ->> '$.who' = 'u1'"
     path = own(tmp_path, sql)
     (file,) = loaded(tmp_path, OWN_LINE, {**OWN_LINE, "who": "u2"}, {"who": "u1"}, format=path).files
     assert (file.read, file.landed, file.skipped, file.rejected) == (3, 1, 1, 1)
@@ -762,6 +780,41 @@ def test_a_format_that_does_not_work_is_said_so_with_its_name(sql: str, said: st
         loaded(tmp_path, OWN_LINE, format=own(tmp_path, sql))
     assert str(raised.value).startswith("own.sql is not a usable format: ")
     assert said in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("copy (select 1) to '{path}'", "it may create types and macros and select, but not: copy"),
+        ("attach '{path}' as other", "but not: attach"),
+        ("install httpfs", "but not: install"),
+        ("set memory_limit = '10GB'", "but not: set"),
+        ("pragma enable_profiling", "but not: pragma"),
+        ("create table copied as select * from read_csv('{path}')", "file system operations are disabled"),
+        ("create persistent secret key (type http, bearer_token 'x')", "file system operations are disabled"),
+    ],
+)
+@pytest.mark.parametrize("command", ["load", "preview"])
+def test_a_format_reaches_no_file(command: str, statement: str, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "reached"
+    sql = own(tmp_path, statement.format(path=path) + ";" + OWN_WITHOUT_TYPE)
+    with pytest.raises(UsageError) as raised:
+        if command == "load":
+            loaded(tmp_path, OWN_LINE, format=sql)
+        else:
+            Reader(Options(format=sql), lambda _bytes, _lines: None)
+    assert said in str(raised.value)
+    assert not path.exists()
+
+
+def test_the_select_of_a_format_reaches_no_file_and_no_variable_of_this_program(tmp_path: Path) -> None:
+    (tmp_path / "secret.csv").write_text("a")
+    line = f"(select max(content) from read_text('{tmp_path / 'secret.csv'}'))"
+    for value in (line, "(select max(event_id) from secret_table)"):
+        secret_table = pa.table({"event_id": ["e"]})
+        assert len(secret_table) == 1
+        with pytest.raises(UsageError, match=r"file system operations are disabled|secret_table does not exist"):
+            loaded(tmp_path, OWN_LINE, format=own(tmp_path, f"select line_id, {value} as event_id from lines"))
 
 
 @pytest.mark.parametrize("name", ["nothing", "nothing.sql", "formats/nothing.sql", "."])

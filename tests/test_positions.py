@@ -297,7 +297,7 @@ def test_a_file_is_read_again_by_another_format(loads: Loads, tmp_path: Path) ->
     assert loads.load(format=None) == {"app.log": [1, 2, 3]}
     assert loads.load(format="ctm") == {}
     path = tmp_path / "own.sql"
-    path.write_text("select line_id, epoch_milliseconds(line -> '$.ts') as occurred_at from lines")
+    path.write_text("select line_id, epoch_milliseconds(line -> '$.ts') as occurred_at, 1 as output_tokens from lines")
     assert loads.load("app.log", format=str(path)) == {"app.log": [1, 2, 3]}
     assert loads.load("app.log", format=str(path)) == {}
     loads.append("app.log", some(4, 4))

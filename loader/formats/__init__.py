@@ -17,11 +17,18 @@ import pyarrow as pa
 
 from loader import contract
 from loader.errors import UsageError
+from loader.unmapped import Keep
 
 FOLDER = Path(__file__).parent
 MACROS = FOLDER.parent / "macros.sql"
 PARSING_MEMORY = "512MB"
-LONGEST_RECOGNISED = 1 << 20
+SANDBOX: dict[str, Any] = {
+    "memory_limit": PARSING_MEMORY,
+    "enable_external_access": "false",
+    "autoload_known_extensions": "false",
+    "autoinstall_known_extensions": "false",
+    "temp_directory": "",
+}
 LONGEST_KEPT_IN_EXTRA = 8 << 20  # a merge patch takes many times the line's size in memory
 LINES = pa.schema([("line_id", pa.int64()), ("line", pa.large_string()), ("has_unmapped", pa.bool_())])
 
@@ -30,27 +37,35 @@ LINES = pa.schema([("line_id", pa.int64()), ("line", pa.large_string()), ("has_u
 class Format:
     """A format ready to run: `query` reads a table `batch` (LINES).
 
-    It gives line_id, the contract's FORMAT_COLUMNS and reject_reason.
+    It gives line_id, the contract's FORMAT_COLUMNS and OMISSIONS, and reject_reason. `containers` are the paths of the
+    objects that the format maps in part.
     """
 
     name: str
     query: str
     known_keys: tuple[str, ...]
+    containers: tuple[str, ...]
+    has_recogniser: bool
 
 
 class Parser:
-    """An in-memory DuckDB with the formats that have been asked for, each in a schema of its own."""
+    """An in-memory DuckDB with the formats that have been asked for, each in a schema of its own.
 
-    def __init__(self, *, time_zone: str = "UTC", keep_content: bool = False) -> None:
+    A format may be anybody's SQL, so the database can reach no file, no network and no variable of this program.
+    """
+
+    def __init__(self, *, time_zone: str = "UTC", keep: Keep | None = None) -> None:
         """Raises UsageError for a time zone that does not exist."""
-        self._keep_content = keep_content
+        self.keep = keep or Keep()
         self._formats: dict[str, Format] = {}
-        self._connection = duckdb.connect(config={"memory_limit": PARSING_MEMORY})
+        self._connection = duckdb.connect(config=SANDBOX)
         try:
             self._connection.execute("set timezone = $1", [time_zone])
         except duckdb.Error:
             raise UsageError(f"There is no time zone {time_zone}.", "Use a name such as Europe/Berlin.") from None
         self._connection.execute(MACROS.read_text())
+        self._connection.execute("set python_enable_replacements = false")
+        self._connection.execute("set lock_configuration = true")
 
     def format(self, name: str) -> Format:
         """The format of that name, or the one in the user's own file `name` (ending in .sql).
@@ -75,13 +90,7 @@ class Parser:
 
         None where none knows any; raises ValueError where two know equally many.
         """
-        recognisers = ", ".join(
-            f'count(*) filter (where try("{self.format(name).name}".recognises(line)))' for name in names()
-        )
-        heads = [line if len(line) <= LONGEST_RECOGNISED else self._keys_alone(line) for line in lines]
-        self._connection.register("head", pa.table({"line": pa.array(heads, pa.large_string())}))
-        counts = self._connection.execute(f"select {recognisers} from head").fetchall()[0]
-        known = dict(zip(names(), counts, strict=True))
+        known = {name: self.recognised(name, lines) for name in names()}
         best, second = sorted(known, key=lambda name: -known[name])[:2]
         if not known[best]:
             return None, known
@@ -89,10 +98,17 @@ class Parser:
             raise ValueError(f"it may be {best} or {second}: name it with --format")
         return best, known
 
-    def _keys_alone(self, line: str) -> str:
-        """A line without its values: a recogniser asks for keys, and would take a multiple of the line in memory."""
-        keys = self._connection.execute("select try(json_keys($1))", [line]).fetchall()[0][0]
-        return line[:80] if keys is None else json.dumps(dict.fromkeys(keys))
+    def recognised(self, name: str, lines: Sequence[str]) -> int:
+        """How many of `lines` a format that has a recogniser knows."""
+        recogniser = f'"{self.format(name).name}".recognises(line)'
+        query = f"select count(*) filter (where try({recogniser})) as known from batch"
+        try:
+            return int(self.run(query, line=pa.chunked_array([pa.array(lines, pa.large_string())]))["known"][0].as_py())
+        except duckdb.OutOfMemoryException:
+            if len(lines) == 1:
+                return 0
+            half = len(lines) // 2
+            return self.recognised(name, lines[:half]) + self.recognised(name, lines[half:])
 
     def run(self, query: str, params: Mapping[str, Any] | None = None, **columns: pa.ChunkedArray) -> pa.Table:
         """Runs a query over these columns as the table `batch`."""
@@ -104,6 +120,8 @@ class Parser:
         self._connection.execute(f"set search_path = '\"{format_.name}\",main'")
         try:
             return self.run(format_.query, **dict(zip(lines.column_names, lines.columns, strict=True)))
+        except duckdb.OutOfMemoryException:
+            raise
         except duckdb.Error as error:
             raise UsageError(
                 f"The format {format_.name} failed: {error}", "try() makes a NULL of what fails."
@@ -118,6 +136,10 @@ class Parser:
             raise ValueError("it has no select")
         *preparations, select = statements
         for statement in preparations:
+            if statement.type != duckdb.StatementType.CREATE:
+                raise ValueError(
+                    f"it may create types and macros and select, but not: {_without_end(statement.query).strip()[:80]}"
+                )
             self._connection.execute(statement)
         self._connection.register("batch", LINES.empty_table())
         shape = self._shape(schema)
@@ -132,8 +154,10 @@ class Parser:
         if unknown := columns.keys() - contract.FORMAT_COLUMNS.keys() - {"line_id"}:
             raise ValueError(f"the event contract has no column {', '.join(sorted(unknown))}")
         selected = {name: type_ == "JSON" for name, type_ in columns.items()}
-        query = f"with {relations}, {contract.conform(selected, keep_content=self._keep_content)}"
-        return Format(schema, query, tuple(shape or ()))
+        query = f"with {relations}, {contract.conform(selected, keep_content=self.keep.content)}"
+        macros = f"select 1 from duckdb_functions() where schema_name = '{schema}' and function_name = 'recognises'"
+        has_recogniser = bool(self._connection.execute(macros).fetchall())
+        return Format(schema, query, tuple(shape or ()), tuple(_containers(shape or {})), has_recogniser)
 
     def _shape(self, schema: str) -> dict[str, Any] | None:
         """The fields of the script's type `event`, nested as it is; None where the script has no such type."""
@@ -146,33 +170,19 @@ class Parser:
         return _fields(type_)
 
     def _events(self, shape: Mapping[str, Any]) -> str:
-        hidden = () if self._keep_content else contract.CONTENT_KEYS
         # deeper keys are not counted line by line: where there are any, every line is compared with the shape
         has_more = "true" if any(isinstance(field, Mapping) for field in shape.values()) else "has_unmapped"
-        unmapped = f"json_merge_patch(line, '{_quoted(_mask(shape, hidden))}')"
-        for name in _nested(shape):
-            # an object of which nothing is left; inside a text its quotes would be escaped
-            for emptied in (f',"{name}":{{}}', f'"{name}":{{}},', f'"{name}":{{}}'):
-                unmapped = f"replace({unmapped}, '{emptied}', '')"
-        extra = "unmapped"
-        if hidden:
-            # content further down, under a key that nobody knows
-            has_content = f"regexp_matches(unmapped, '\"({'|'.join(hidden)})\"\\s*:')"
-            extra = f"case when {has_content} then flat_json(unmapped) else unmapped end"
         return f"""
-            select line_id, line, event, {extra} as extra
-            from (
-                select
-                    line_id,
-                    line,
-                    json_transform(line, '{_quoted(shape)}') as event,
-                    case
-                        when not {has_more} then null
-                        when strlen(line) > {LONGEST_KEPT_IN_EXTRA} then json_object('too_long_for_extra', strlen(line))
-                        else nullif({unmapped}, '{{}}')
-                    end as unmapped
-                from lines
-            )"""
+            select
+                line_id,
+                line,
+                json_transform(line, '{_quoted(shape)}') as event,
+                case
+                    when not {has_more} then null
+                    when strlen(line) > {LONGEST_KEPT_IN_EXTRA} then json_object('too_long_for_extra', strlen(line))
+                    else nullif(json_merge_patch(line, '{_quoted(_mask(shape))}'), '{{}}')
+                end as extra
+            from lines"""
 
 
 def names() -> list[str]:
@@ -200,16 +210,15 @@ def _without_end(query: str) -> str:
     return query.encode()[:end].decode() + "\n"
 
 
-def _nested(shape: Mapping[str, Any]) -> list[str]:
-    """The names of the fields that are structs, inner ones first."""
-    structs = [(name, field) for name, field in shape.items() if isinstance(field, Mapping)]
-    return [inner for name, field in structs for inner in (*_nested(field), name)]
+def _containers(shape: Mapping[str, Any], path: str = "") -> list[str]:
+    """The paths of the fields that are structs."""
+    structs = [(path + name, field) for name, field in shape.items() if isinstance(field, Mapping)]
+    return [found for name, field in structs for found in (name, *_containers(field, f"{name}."))]
 
 
-def _mask(shape: Mapping[str, Any], hidden: Sequence[str]) -> dict[str, Any]:
-    """The merge patch that takes out of a line what the shape maps, and the content."""
-    mapped = {name: _mask(field, hidden) if isinstance(field, Mapping) else None for name, field in shape.items()}
-    return {**dict.fromkeys(hidden), **mapped}
+def _mask(shape: Mapping[str, Any]) -> dict[str, Any]:
+    """The merge patch that takes out of a line what the shape maps."""
+    return {name: _mask(field) if isinstance(field, Mapping) else None for name, field in shape.items()}
 
 
 def _quoted(value: Any) -> str:

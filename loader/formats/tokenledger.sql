@@ -72,6 +72,6 @@ select
     event.parent_span_id,
     event.request_preview,
     event.response_preview,
-    merged_json(event.metadata, event.metadata_extra) as tags,
+    joined_json('metadata', event.metadata, 'metadata_extra', event.metadata_extra) as tags,
     extra
 from events

@@ -37,6 +37,7 @@ select
     event.session_id,
     event.tags ->> '$.team' as team,
     event.tags ->> '$.project' as project,
+    event.tags ->> '$.cost_center' as cost_center,
     coalesce(event.water_ml, '0') as water_ml,
     coalesce(event.energy_wh, '0') as energy_wh,
     event.tags,
