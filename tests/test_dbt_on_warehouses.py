@@ -1,14 +1,17 @@
-"""What dbt does beside building works on every warehouse too: unit tests, freshness, docs."""
+"""What dbt does in addition to a build works on every warehouse too: parts of a build, clones, freshness, docs."""
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psycopg2
 import pytest
-from conftest import as_line, tokenledger
+import yaml
+from conftest import PROJECT, as_line, tokenledger
 from dbt.cli.main import dbtRunner
-from targets import EMULATED, OTHERS, Engine, engine, statements_sent
+from targets import EMULATED, MARTS, OTHERS, Engine, _schema_key, engine, statements_sent
 
 from loader.build import _disconnect
 
@@ -33,6 +36,68 @@ def dbt(on: Engine, target: Path, *arguments: str) -> Any:
     return outcome.result
 
 
+def test_nothing_is_read_or_written_with_empty(on: Engine, tmp_path: Path) -> None:
+    counts = "select count(*) from {marts}.llm_requests union all select count(*) from {marts}.daily_costs"
+    before = sorted(on.query(counts))
+    dbt(on, tmp_path, "build", "--empty", "--exclude-resource-type", "unit_test")
+    assert sorted(on.query(counts)) == before
+    # into tables that are not there yet, and then the requests
+    dbt(on, tmp_path, "build", "--empty", "--full-refresh", "--exclude-resource-type", "unit_test")
+    assert [int(row[0]) for row in on.query(counts)] == [0, 0]
+    on.run("build")
+    assert sorted(on.query(counts)) == before
+
+
+def test_one_mart_is_built_and_tested_without_the_others(on: Engine, tmp_path: Path) -> None:
+    log = on.folder / "later.jsonl"
+    log.write_bytes(as_line(tokenledger("later", "2026-10-04T12:00:00Z")) + b"\n")
+    on.run("load", log)
+    selected = ["--exclude-resource-type", "unit_test", "--select", "+daily_costs"]
+    ran = {result.node.name for result in dbt(on, tmp_path, "build", *selected).results}
+    assert {"daily_costs", "llm_requests", "tokenmart_adds_up_by_day_daily_costs_"} <= ran
+    assert [name for name in ran if "users" in name or "hourly" in name] == []
+    on.run("build")
+
+
+def test_a_clone_has_what_it_was_cloned_from(on: Engine, tmp_path: Path) -> None:
+    dbt(on, tmp_path / "state", "parse")
+    output = {**on.target.settings, _schema_key(on.target.settings): "tokenmart_test_clone"}
+    profiles = tmp_path / "profiles"
+    profiles.mkdir()
+    (profiles / "profiles.yml").write_text(
+        yaml.safe_dump({"tokenmart": {"target": on.target.name, "outputs": {on.target.name: output}}})
+    )
+    cloned = replace(on, folder=profiles)
+    try:
+        dbt(cloned, tmp_path / "clone", "clone", "--state", str(tmp_path / "state"))
+        count = "select count(*) from {}.llm_requests"
+        assert on.query(count.format("tokenmart_test_clone")) == on.query(count.format("{marts}"))
+    finally:
+        kind, cascade = ("database", "") if on.target.type == "clickhouse" else ("schema", " cascade")
+        on.query(f"drop {kind} if exists tokenmart_test_clone{cascade}")
+
+
+@pytest.mark.parametrize("on", ["postgres"], indirect=True)
+def test_a_role_that_was_granted_the_marts_once_reads_them_after_later_runs(on: Engine, tmp_path: Path) -> None:
+    settings = {name: on.target.settings[name] for name in ("host", "port", "dbname")}
+    own = {name: on.target.settings[name] for name in ("user", "password")}
+    with psycopg2.connect(**settings, **own) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            f"grant usage on schema {MARTS} to reader; grant select on all tables in schema {MARTS} to reader"
+        )
+    for number in range(3):
+        log = on.folder / f"granted-{number}.jsonl"
+        log.write_bytes(as_line(tokenledger(f"granted-{number}", f"2026-10-1{number}T12:00:00Z")) + b"\n")
+        on.run("run", log)
+    users = on.query("select requests from {marts}.users")
+    with psycopg2.connect(**settings, user="reader", password="reader") as connection, connection.cursor() as cursor:
+        for mart in (path.stem for folder in ("marts", "summaries") for path in PROJECT.glob(f"models/{folder}/*.sql")):
+            cursor.execute(f"select count(*) from {MARTS}.{mart}")
+            assert cursor.fetchone() != (0,) or mart == "daily_errors_by_type"
+        cursor.execute(f"select requests from {MARTS}.users")
+        assert cursor.fetchall() == users
+
+
 def test_freshness_is_that_of_the_load(on: Engine, tmp_path: Path) -> None:
     results = dbt(on, tmp_path, "source", "freshness").results
     assert [(result.node.name, result.status, result.age < 600) for result in results] == [("events", "pass", True)]
@@ -44,7 +109,7 @@ def test_docs_know_every_column(on: Engine, tmp_path: Path) -> None:
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     catalog = json.loads((tmp_path / "catalog.json").read_text())["nodes"]
     models = {name: node for name, node in manifest["nodes"].items() if node["resource_type"] == "model"}
-    assert len(models) == 17
+    assert len(models) == 18
     # what the emulators say of their tables is not what the real ones do
     for name, node in models.items() if on.name not in EMULATED else ():
         found = {column.lower() for column in catalog[name]["columns"]}

@@ -347,13 +347,13 @@ class Story:
         tables = self.mart.query("select table_name from duckdb_tables() where schema_name = 'marts'")
         return {name: sorted(self.mart.query(f"select * from marts.{name}"), key=repr) for (name,) in tables}
 
-    def dbt(self, *arguments: str) -> None:
+    def dbt(self, *arguments: str, project: Path = PROJECT) -> None:
         """Runs dbt itself, for what the command does not do."""
         from dbt.cli.main import dbtRunner
 
         from loader.build import _disconnect
 
-        outcome = dbtRunner().invoke([*arguments, "--project-dir", str(PROJECT), "--quiet"])
+        outcome = dbtRunner().invoke([*arguments, "--project-dir", str(project), "--quiet"])
         _disconnect()
         assert outcome.success, outcome.exception
 
@@ -729,6 +729,44 @@ def test_days_begin_in_the_reporting_time_zone(empty: Story, project: Path) -> N
         "2026-01-12",
         "2026-01-13",
     ]
+
+
+def test_changed_settings_are_refused_until_a_full_refresh(empty: Story, project: Path) -> None:
+    mart, here = empty.mart, ("--project-dir", str(project))
+    log = mart.write("first.jsonl", event("a", "2026-01-11T12:00:00", model=UNKNOWN, cost_usd=None, output_tokens=9))
+    mart.run("run", log, *here)
+    count = "select count(cost_usd), count(*) from marts.llm_requests"
+    assert mart.query(count) == [(0, 1)]
+
+    prices = project / "seeds/model_prices.csv"
+    columns = prices.read_text().splitlines()[0].split(",")
+    row = {"provider": "acme", "model": UNKNOWN, "model_pattern": UNKNOWN, "match_order": "1", "is_vendor": "true"}
+    row |= {"input_usd_per_million": "1", "output_usd_per_million": "1", "priced_as_of": "2026-11-09"}
+    prices.write_text(prices.read_text().rstrip("\n") + "\n" + ",".join(row.get(name, "") for name in columns) + "\n")
+    change(project / "dbt_project.yml", "cost_preference: reported", "cost_preference: computed")
+    refused = mart.run("build", *here, code=1).output
+    assert "cost_preference has changed from reported to computed, and the prices in" in refused
+    assert "tokenmart build --full-refresh" in refused
+    assert mart.query(count) == [(0, 1)]
+    for command in ("compile", "docs generate", "build --empty --exclude-resource-type unit_test"):
+        empty.dbt(*command.split(), project=project)
+    assert mart.query(count) == [(0, 1)]
+
+    mart.run("build", "--full-refresh", *here)
+    mart.run("build", *here)
+    assert mart.query(count) == [(1, 1)]
+
+
+@pytest.mark.parametrize(
+    "damage", ["drop table marts.build_settings", "update marts.build_settings set batch_id = batch_id + 1"]
+)
+def test_marts_without_the_settings_they_were_built_with_are_refused(story: Story, damage: str) -> None:
+    """Those of version 0.1 have none; a full refresh that was cut off has older requests than settings."""
+    story.mart.query(damage)
+    for _ in range(2):
+        assert "built by an earlier version" in story.mart.run("build", code=1).output
+    story.build("--full-refresh")
+    story.build()
 
 
 def test_a_new_column_wants_the_mart_built_anew(empty: Story, project: Path) -> None:

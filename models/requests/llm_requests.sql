@@ -1,6 +1,6 @@
 {{ table_layout(day="usage_date", time="occurred_at", keys=["user_id", "model"], lookups=["event_id", "batch_id"]) }}
 
--- depends_on: {{ ref('tokenmart', 'loads') }}
+-- depends_on: {{ ref('tokenmart', 'loads') }} {{ ref('tokenmart', 'build_settings') }}
 {% set measures = [
     "output_tokens",
     "input_tokens",
@@ -52,6 +52,7 @@
 ) | join(", ") %}
 {% set batch = this_batch() %}
 {% if is_incremental() %}
+    {% do refuse_changed_settings() %}
     {% set loads = new_loads() %}
     {% do config.get("meta").update(new_loads=loads) %}
     {% set is_delivered = is_delivered_by(loads) %}

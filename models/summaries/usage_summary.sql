@@ -117,10 +117,12 @@ select
     {% for column in token_columns() + cost_columns() %} measured.{{ column }}, {% endfor %}
     {{ average_money("measured.cost_usd", "measured.requests") }} as average_cost_usd,
     counted.projection_days,
-    case
-        when counted.projection_days >= 3
-        then {{ average_money("measured.complete_cost_usd * 30", "counted.projection_days") }}
-    end as projected_month_cost_usd,
+    cast(
+        case
+            when counted.projection_days >= 3
+            then {{ average_money("measured.complete_cost_usd * 30", "counted.projection_days") }}
+        end as {{ data_type("money") }}
+    ) as projected_month_cost_usd,
     {% for column in duration_columns("duration_ms")[1:] + duration_columns("time_to_first_token_ms")[1:] %}
         measured.{{ column }}{{ ',' if not loop.last }}
     {% endfor %}

@@ -36,8 +36,20 @@ literals have the column's type: by a date, TimescaleDB deletes nothing from pac
     {% set after_commit = [] %}
     {% if time %}
         {% for hook in ["drop_expired_chunks", "refresh_live_usage"] %}
-            {% do after_commit.append({"sql": "{{ postgres__timescale_" ~ hook ~ "() }}", "transaction": false}) %}
+            {% do after_commit.append({"sql": "{{ postgres__timescale_" ~ hook ~ "() if is_written() }}", "transaction": false}) %}
         {% endfor %}
     {% endif %}
-    {% do return({"indexes": indexes, "post_hook": after_commit}) %}
+    {% set layout = {"indexes": indexes, "post_hook": after_commit} %}
+    {# a table that is made again loses its grants: one that is built whole keeps its table, and gets new rows #}
+    {% if not day and not lookups %}
+        {% do layout.update(materialized="incremental", incremental_strategy="replace_rows") %}
+    {% endif %}
+    {% do return(layout) %}
+{% endmacro %}
+
+{# dbt looks this strategy up by its name. Both statements are one transaction: no reader sees the table empty. #}
+{% macro get_incremental_replace_rows_sql(arg_dict) %}
+    delete from {{ arg_dict["target_relation"] }}
+    ;
+    {{ get_insert_into_sql(arg_dict["target_relation"], arg_dict["temp_relation"], arg_dict["dest_columns"]) }}
 {% endmacro %}

@@ -23,5 +23,5 @@
 {%- endmacro %}
 
 {% macro snowflake__table_layout(day, time, keys, lookups) %}
-    {% do return({"transient": true, "cluster_by": [day] if day else none}) %}
+    {% do return({"transient": true, "copy_grants": true, "cluster_by": [day] if day else none}) %}
 {% endmacro %}

@@ -1,0 +1,11 @@
+{# The settings that every request is built with: those that take a full refresh to change. #}
+{% macro current_settings() %}
+    {% do return(
+        {
+            "reporting_time_zone": var("reporting_time_zone"),
+            "cost_preference": var("cost_preference"),
+            "model_prices": graph.nodes["seed.tokenmart.model_prices"].checksum.checksum if execute else "",
+            "models_version": 2,
+        }
+    ) %}
+{% endmacro %}

@@ -1,0 +1,36 @@
+{#
+Stops an incremental run of llm_requests whose settings are not those that its rows were built with: new rows would differ
+from old ones. `batch_id` says whether they were built with the recorded settings at all: after an upgrade, or a full
+refresh that was cut off, some are older.
+#}
+{% macro refuse_changed_settings() %}
+    {% if not execute or flags.WHICH not in ["build", "run"] or invocation_args_dict.get("empty") %}
+        {% do return("") %}
+    {% endif %}
+    {% set again = (
+        "Build everything again: tokenmart build --full-refresh (with dbt alone: dbt build --full-refresh)."
+    ) %}
+    {% set settings, names = current_settings(), current_settings().keys() | list %}
+    {% set recorded = load_relation(ref("tokenmart", "build_settings")) %}
+    {% set found = run_query("select " ~ names | join(", ") ~ ", batch_id from " ~ recorded) if recorded else none %}
+    {% set oldest = first_column("select min(batch_id) from " ~ this)[0] %}
+    {% if not found or not found.rows | length or (oldest or found.rows[0][4]) | int < found.rows[0][4] | int %}
+        {% do exceptions.raise_compiler_error(
+            "The requests were built by an earlier version, or their last full refresh did not finish. "
+            ~ again
+        ) %}
+    {% endif %}
+    {% set changes = [] %}
+    {% for name in names %}
+        {% set before, now = found.rows[0][loop.index0] | string, settings[name] | string %}
+        {% if before != now and name == "model_prices" %}
+            {% do changes.append("the prices in seeds/model_prices.csv have changed") %}
+        {% elif before != now %} {% do changes.append(name ~ " has changed from " ~ before ~ " to " ~ now) %}
+        {% endif %}
+    {% endfor %}
+    {% if changes %}
+        {% do exceptions.raise_compiler_error(
+            "Since the requests were built, " ~ changes | join(", and ") ~ ". " ~ again
+        ) %}
+    {% endif %}
+{% endmacro %}

@@ -1,0 +1,17 @@
+{{ table_layout(lookups=["batch_id"]) }}
+
+{% set settings = current_settings() %}
+with
+
+    settings as (
+        select
+            cast('{{ settings.reporting_time_zone }}' as {{ data_type("key") }}) as reporting_time_zone,
+            cast('{{ settings.cost_preference }}' as {{ data_type("key") }}) as cost_preference,
+            cast('{{ settings.model_prices }}' as {{ data_type("key") }}) as model_prices,
+            cast({{ settings.models_version }} as {{ data_type("count") }}) as models_version,
+            cast({{ 0 if is_incremental() else this_batch() }} as {{ data_type("count") }}) as batch_id
+    )
+
+select *
+from settings
+{% if is_incremental() %} where 1 = 0 {% endif %}
