@@ -615,6 +615,36 @@ def test_a_full_refresh_equals_all_the_runs_before_it(story: Story) -> None:
     story.step(bounds=[])
 
 
+def test_what_two_builds_at_once_have_doubled_is_put_right_by_the_next(story: Story) -> None:
+    """As two runs leave it that take a load at the same time: both have written, counted and marked it."""
+    before = story.contents()
+    story.deliver(event("new", "2026-01-13T05:00:00"), snapshot(BASE[0], output_tokens=5000))
+    story.build()
+    mark = story.mart.query("select load_id, max(batch_id) from marts.loads group by 1 order by 2 desc limit 1")[0]
+    story.mart.query(f"insert into marts.loads values ('{mark[0]}', {mark[1] + 1}), ('{mark[0]}', 0)")
+    for table in ("llm_requests", "request_days", "daily_costs"):
+        story.mart.query(
+            f"insert into marts.{table} select * replace ({mark[1]} + 1 as batch_id) from marts.{table}"
+            f" where batch_id = {mark[1]}"
+        )
+    story.build()
+    healed = story.everything()
+    story.step()
+    assert story.everything() == healed
+    after = story.contents()
+    story.build("--full-refresh")
+    assert story.contents() == after != before
+
+
+def test_a_day_that_was_counted_without_the_rows_of_another_run_is_counted_again(story: Story) -> None:
+    story.deliver(event("new", "2026-01-12T05:00:00"))
+    story.build()
+    before = story.contents()
+    story.mart.query("update marts.request_days set requests = requests - 1 where usage_date = date '2026-01-12'")
+    story.build()
+    assert story.contents() == before
+
+
 # ---------------------------------------------------------------- running totals
 
 CTM_EARLIER = [

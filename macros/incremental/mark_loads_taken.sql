@@ -6,10 +6,10 @@ run may have listed more since; a table that was made anew has read all that are
     {%- if is_written() and not invocation_args_dict.get("empty") -%}
         {%- set loads = config.get("meta").get("new_loads") -%}
         insert into {{ ref('tokenmart', 'loads') }} (load_id, batch_id)
-        select load_id, {{ this_batch() }}
+        select load_id, case when max(batch_id) = 0 then {{ this_batch() }} else - max(batch_id) end
         from {{ ref('tokenmart', 'loads') }}
         {% if loads is not none %} where load_id in ({{ literals(loads) }}) {% endif %}
         group by load_id
-        having max(batch_id) = 0
+        having {{ is_to_be_taken() }}
     {%- endif -%}
 {% endmacro %}

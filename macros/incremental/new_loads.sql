@@ -1,10 +1,13 @@
-{# Ids of the loads that llm_requests has not taken yet. #}
-{% macro new_loads() %}
-    {% do return(
-        first_column(
-            "select load_id from "
-            ~ ref("tokenmart", "loads")
-            ~ " group by load_id having max(batch_id) = 0 order by load_id"
-        )
-    ) %}
+{#
+Ids of the loads that llm_requests has to take: those it has not taken yet (`is_taken_twice`: not these), and those that two
+runs have taken at the same time, so that what both have written is written once.
+#}
+{% macro new_loads(is_taken_twice=false) %}
+    {% set query %}
+        select load_id from {{ ref("tokenmart", "loads") }}
+        group by load_id
+        having {{ is_to_be_taken() }} {% if is_taken_twice %} and max(batch_id) > 0 {% endif %}
+        order by load_id
+    {% endset %}
+    {% do return(first_column(query)) %}
 {% endmacro %}

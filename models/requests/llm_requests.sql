@@ -80,7 +80,14 @@ with
             where
                 {{ is_delivered }} {% if first_kept_day() %} and usage_date >= date '{{ first_kept_day() }}' {% endif %}
             union all
-            select {{ columns }}, first_usage_date, last_usage_date, batch_id
+            select
+                {{ columns }},
+                first_usage_date,
+                last_usage_date,
+                {# what two runs at the same time have written is written again, once #}
+                {% if new_loads(is_taken_twice=true) %} cast({{ batch }} as {{ data_type("count") }}) as batch_id
+                {% else %} batch_id
+                {% endif %}
             from {{ this }}
             where {{ in_days(days) }} and {{ is_again }}
         {% elif first_kept_day() %} where usage_date >= date '{{ first_kept_day() }}'
