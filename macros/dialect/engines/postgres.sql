@@ -36,7 +36,9 @@ literals have the column's type: by a date, TimescaleDB deletes nothing from pac
     {% set after_commit = [] %}
     {% if time %}
         {% for hook in ["drop_expired_chunks", "refresh_live_usage"] %}
-            {% do after_commit.append({"sql": "{{ postgres__timescale_" ~ hook ~ "() if is_written() }}", "transaction": false}) %}
+            {% do after_commit.append(
+                {"sql": "{{ postgres__timescale_" ~ hook ~ "() if is_written() }}", "transaction": false}
+            ) %}
         {% endfor %}
     {% endif %}
     {% set layout = {"indexes": indexes, "post_hook": after_commit} %}
