@@ -84,6 +84,7 @@ def build(target: Target, *, full_refresh: bool, on_node: OnNode) -> Build:
     ]
     arguments += ["--project-dir", str(target.project_folder), "--profiles-dir", str(target.profiles_folder)]
     arguments += ["--full-refresh"] if full_refresh else []
+    arguments += ["--select", "package:tokenmart"] if target.is_package else []
     started_at = dt.datetime.now(dt.UTC)
     with contextlib.chdir(target.project_folder), contextlib.redirect_stdout(io.StringIO()):
         outcome = dbtRunner(callbacks=[tell]).invoke(arguments)

@@ -1,7 +1,9 @@
 """Reads the warehouse's connection from dbt's profile, rendered as dbt renders it."""
 
 import contextlib
+import functools
 import hashlib
+import io
 import json
 import os
 import re
@@ -40,14 +42,29 @@ class Target:
 
     @property
     def marts_schema(self) -> str:
-        """The schema (dataset, database) that dbt builds the marts in."""
+        """The schema (dataset, database) that dbt builds the marts in.
+
+        A project that has Tokenmart as a package may build them elsewhere (`+schema`): dbt is asked.
+        """
+        if self.is_package:
+            return _schema_of_package(self.project_folder, self.profiles_folder, self.name)
+        return self.profile_schema
+
+    @property
+    def is_package(self) -> bool:
+        """Whether Tokenmart is a package in this dbt project, and not the project itself."""
+        return bool(_project(self.project_folder).get("name", PROFILE) != PROFILE)
+
+    @property
+    def profile_schema(self) -> str:
+        """The schema (dataset, database) that the profile names."""
         return str(self.settings.get("schema") or self.settings.get("dataset") or "")
 
     @property
     def place(self) -> tuple[str, ...]:
         """Where the marts are, in words that two targets have in common just if they build into one schema."""
         where = ("path", "host", "port", "account", "project", "dbname", "database")
-        return (self.type, *(str(self.settings.get(key, "")).lower() for key in where), self.marts_schema.lower())
+        return (self.type, *(str(self.settings.get(key, "")).lower() for key in where), self.profile_schema.lower())
 
     @property
     def raw_schema(self) -> str:
@@ -62,29 +79,39 @@ class Target:
 
 
 def find_project(start: Path, *, is_named: bool = False) -> Path:
-    """The folder of dbt_project.yml: `start` or one above it, else the checkout that this module lies in.
+    """The nearest folder with a dbt_project.yml: `start` or one above it, else the checkout of this module.
 
-    A folder that the user named (`is_named`) is it or is not. Raises UsageError where there is no Tokenmart project.
+    It is Tokenmart's own project or one that has Tokenmart among its packages. A folder that the user named
+    (`is_named`) is it or is not. Raises UsageError where there is no such project.
     """
-    for folder in [start] if is_named else [start, *start.parents, Path(__file__).parent.parent]:
-        project = folder / "dbt_project.yml"
-        if project.is_file() and _read_yaml(project).get("name") == PROFILE:
-            return folder
-    raise UsageError(f"There is no Tokenmart project in {start}.", "Name a checkout of Tokenmart with --project-dir.")
+    for folder in [start] if is_named else [start, *start.parents]:
+        if (folder / "dbt_project.yml").is_file():
+            name = _project(folder).get("name")
+            if name == PROFILE or _has_package(folder):
+                return folder
+            raise UsageError(
+                f"The dbt project {name} in {folder} does not have Tokenmart among its packages.",
+                "Add it to packages.yml there, or name a checkout of Tokenmart with --project-dir.",
+            )
+    if is_named:
+        raise UsageError(f"There is no dbt project in {start}.", "Name a checkout of Tokenmart with --project-dir.")
+    return Path(__file__).parent.parent
 
 
 def read_target(project_folder: Path, name: str | None = None) -> Target:
     """The target of that name, or the profile's own default.
 
-    profiles.yml is looked for as dbt does: in DBT_PROFILES_DIR, in the project, in ~/.dbt. Where there is none, the
-    project's example is copied: it names the embedded DuckDB. Raises UsageError for a target that the profile lacks.
+    The profile is the one that dbt_project.yml names. profiles.yml is looked for as dbt does: in DBT_PROFILES_DIR, in
+    the project, in ~/.dbt. Where there is none, the project's example is copied: it names the embedded DuckDB. Raises
+    UsageError for a target that the profile lacks.
     """
-    folder = _profiles_folder(project_folder)
+    profile_name = _profile_name(project_folder)
+    folder = _profiles_folder(project_folder, profile_name)
     path = folder / "profiles.yml"
-    profile = _read_yaml(path).get(PROFILE)
+    profile = _read_yaml(path).get(profile_name)
     outputs = profile.get("outputs") if isinstance(profile, dict) else None
     if not isinstance(profile, dict) or not isinstance(outputs, dict):
-        raise UsageError(f"{path} has no profile '{PROFILE}' with outputs.", f"See {EXAMPLE}.")
+        raise UsageError(f"{path} has no profile '{profile_name}' with outputs.", f"See {EXAMPLE}.")
     is_named = bool(name)
     name = str(name or _rendered(profile.get("target", "default"), path))
     if name not in outputs:
@@ -93,21 +120,21 @@ def read_target(project_folder: Path, name: str | None = None) -> Target:
     if not isinstance(settings, dict) or "type" not in settings:
         raise UsageError(f"{path} has no type for the target {name}.", f"See {EXAMPLE}.")
     target = Target(name, str(settings["type"]), settings, project_folder, folder, is_named)
-    if not target.marts_schema:
+    if not target.profile_schema:
         raise UsageError(f"{path} has no schema for the marts of the target {name}.", "Give it one: schema: marts")
     if not RAW_NAME.fullmatch(target.raw_schema):
         raise UsageError(
             f"TOKENMART_RAW_SCHEMA is {target.raw_schema!r}, which is no name for a schema here.",
             "Take small letters, digits and single underscores, a letter first.",
         )
-    if not MARTS_NAME.fullmatch(target.marts_schema):
+    if not MARTS_NAME.fullmatch(target.profile_schema):
         raise UsageError(
-            f"The target {name} builds its marts in {target.marts_schema!r}, which is no name for a schema here.",
+            f"The target {name} builds its marts in {target.profile_schema!r}, which is no name for a schema here.",
             "Take letters, digits and underscores.",
         )
-    if target.marts_schema.lower() == target.raw_schema.lower():
+    if target.profile_schema.lower() == target.raw_schema.lower():
         raise UsageError(
-            f"The target {name} builds its marts in {target.marts_schema}, where events are landed.",
+            f"The target {name} builds its marts in {target.profile_schema}, where events are landed.",
             "Give it another schema, or set TOKENMART_RAW_SCHEMA.",
         )
     return target
@@ -117,7 +144,7 @@ def targets_sharing(target: Target) -> list[str]:
     """The profile's other targets that build into the same schema of the same warehouse."""
     path = target.profiles_folder / "profiles.yml"
     others = []
-    for name in _read_yaml(path)[PROFILE]["outputs"].keys() - {target.name}:
+    for name in _read_yaml(path)[_profile_name(target.project_folder)]["outputs"].keys() - {target.name}:
         # what does not render here, for want of a variable, is not in use here
         with contextlib.suppress(TokenmartError):
             if read_target(target.project_folder, name).place == target.place:
@@ -125,7 +152,52 @@ def targets_sharing(target: Target) -> list[str]:
     return sorted(others)
 
 
-def _profiles_folder(project_folder: Path) -> Path:
+def _project(folder: Path) -> dict[str, Any]:
+    path = folder / "dbt_project.yml"
+    return _read_yaml(path) if path.is_file() else {}
+
+
+def _profile_name(project_folder: Path) -> str:
+    """The profile that dbt_project.yml names."""
+    return str(_rendered(_project(project_folder).get("profile", PROFILE), project_folder / "dbt_project.yml"))
+
+
+def _has_package(folder: Path) -> bool:
+    """Whether the dbt project in `folder` has Tokenmart installed or listed among its packages."""
+    if (folder / _project(folder).get("packages-install-path", "dbt_packages") / PROFILE).is_dir():
+        return True
+    for name in ("packages.yml", "dependencies.yml"):
+        packages = _read_yaml(folder / name).get("packages") if (folder / name).is_file() else None
+        for package in packages or []:
+            if "local" in package and _project(folder / str(package["local"])).get("name") == PROFILE:
+                return True
+            if any(re.search(rf"(^|[/:]){PROFILE}(\.git|\.tar\.gz)?/?$", str(value)) for value in package.values()):
+                return True
+    return False
+
+
+@functools.cache
+def _schema_of_package(project_folder: Path, profiles_folder: Path, target: str) -> str:
+    """The schema that the project builds Tokenmart's marts in, as dbt says, or a TokenmartError."""
+    from dbt.cli.main import dbtRunner
+
+    arguments = ["ls", "--quiet", "--select", f"package:{PROFILE}", "--resource-type", "model", "--output", "json"]
+    arguments += ["--output-keys", "schema", "--target", target]
+    arguments += ["--project-dir", str(project_folder), "--profiles-dir", str(profiles_folder)]
+    with contextlib.chdir(project_folder), contextlib.redirect_stdout(io.StringIO()):
+        outcome = dbtRunner().invoke(arguments)
+    models = outcome.result if isinstance(outcome.result, list) else []
+    schemas = {str(json.loads(line)["schema"]) for line in models}
+    if len(schemas) != 1:
+        found = f"They are in {', '.join(sorted(schemas))}." if schemas else str(outcome.exception or "There are none.")
+        raise TokenmartError(
+            f"dbt names no single schema for the models of the package {PROFILE} in {project_folder}. {found}",
+            f"Run dbt deps there, and give the package one +schema under models: {PROFILE} in dbt_project.yml.",
+        )
+    return schemas.pop()
+
+
+def _profiles_folder(project_folder: Path, profile_name: str) -> Path:
     if named := os.environ.get("DBT_PROFILES_DIR"):
         if not (Path(named) / "profiles.yml").is_file():
             raise UsageError(f"There is no profiles.yml in {named}.", "DBT_PROFILES_DIR names that folder.")
@@ -133,8 +205,13 @@ def _profiles_folder(project_folder: Path) -> Path:
     if (project_folder / "profiles.yml").is_file():
         return project_folder
     shared = Path.home() / ".dbt"
-    if (shared / "profiles.yml").is_file() and PROFILE in _read_yaml(shared / "profiles.yml"):
+    if (shared / "profiles.yml").is_file() and profile_name in _read_yaml(shared / "profiles.yml"):
         return shared
+    if not (project_folder / EXAMPLE).is_file():
+        raise UsageError(
+            f"There is no profiles.yml with the profile '{profile_name}' in {project_folder} or {shared}.",
+            "dbt_project.yml names that profile; DBT_PROFILES_DIR names another folder.",
+        )
     shutil.copyfile(project_folder / EXAMPLE, project_folder / "profiles.yml")
     return project_folder
 

@@ -366,11 +366,36 @@ def test_the_project_is_found_from_below_it(project: Path, tmp_path: Path) -> No
     assert find_project(tmp_path) == PROJECT
 
 
-def test_another_project_is_passed_over(project: Path) -> None:
+def test_a_project_without_tokenmart_is_no_place_to_load_from(project: Path) -> None:
     other = project / "other"
     other.mkdir()
     (other / "dbt_project.yml").write_text("name: other\n")
-    assert find_project(other) == project
+    with pytest.raises(
+        UsageError, match=f"The dbt project other in {other} does not have Tokenmart among its packages"
+    ):
+        find_project(other)
+
+
+@pytest.mark.parametrize(
+    "package", ["local: ..", "git: https://example.com/acme/tokenmart.git", "package: acme/tokenmart"]
+)
+@pytest.mark.parametrize("file", ["packages.yml", "dependencies.yml"])
+def test_a_project_that_has_tokenmart_among_its_packages_is_found(project: Path, file: str, package: str) -> None:
+    other = project / "other"
+    (other / "models").mkdir(parents=True)
+    (other / "dbt_project.yml").write_text("name: other\nprofile: others\n")
+    (other / file).write_text(f"packages:\n  - {package}\n")
+    assert find_project(other / "models") == other
+
+
+def test_the_profile_is_the_one_that_the_project_names(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DBT_PROFILES_DIR", str(tmp_path))
+    outputs = {"prod": {"type": "duckdb", "schema": "marts", "path": "prod.duckdb"}}
+    (tmp_path / "profiles.yml").write_text(yaml.safe_dump({"warehouse": {"target": "prod", "outputs": outputs}}))
+    (project / "dbt_project.yml").write_text("name: tokenmart\nprofile: warehouse\n")
+    assert read_target(project).settings["path"] == "prod.duckdb"
 
 
 @pytest.mark.parametrize("name", ["RawUsage", "raw-usage", "raw__usage", "raw_", "1raw", ""])

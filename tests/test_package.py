@@ -1,0 +1,96 @@
+"""Tokenmart as a package in another dbt project: its marts are built there, and no model of that project is touched."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+from conftest import PROJECT, as_line, tokenledger
+from dbt.cli.main import dbtRunner
+from targets import MARTS, Engine, engine
+
+from loader.build import _disconnect
+from loader.cli import main
+
+# dbt resolves the refs of generic tests by the model's name alone
+FLAGS = {"send_anonymous_usage_stats": False, "require_ref_searches_node_package_before_root": True}
+FILES = {
+    "packages.yml": f"packages:\n  - local: {PROJECT}\n",
+    # names that Tokenmart has too
+    "models/loads.sql": "select 'own' as load_id",
+    "models/users.sql": "select 'own' as user_id",
+    "models/spending.sql": "select sum(cost_usd) as cost_usd from {{ ref('tokenmart', 'daily_costs') }}",
+    "models/sources.yml": "sources:\n  - name: raw_usage\n    tables:\n      - name: events\n",
+    "models/own.md": "{% docs __overview__ %}\nOur project.\n{% enddocs %}\n",
+    "macros/data_type.sql": "{% macro data_type(name) %}no type{% endmacro %}",
+    "macros/unique_together.sql": "{% test unique_together(model, columns) %}not SQL{% endtest %}",
+}
+
+
+@pytest.fixture(scope="module", params=["duckdb", "postgres"])
+def on(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """An empty warehouse; its folder `shop` is a dbt project with Tokenmart as a package and one mart disabled."""
+    with engine(request.param, tmp_path_factory.mktemp(request.param)) as started:
+        shop = started.folder / "shop"
+        tokenmart = {"+schema": "llm", "marts": {"hourly_costs": {"+enabled": False}}}
+        project = {
+            "name": "shop",
+            "version": "1.0",
+            "profile": "warehouse",
+            "flags": {**FLAGS},
+        }
+        project |= {"models": {"tokenmart": tokenmart}, "seeds": {"tokenmart": {"+schema": "llm"}}}
+        profile = {"warehouse": {"target": "prod", "outputs": {"prod": started.target.settings}}}
+        files = {**FILES, "dbt_project.yml": yaml.safe_dump(project), "profiles.yml": yaml.safe_dump(profile)}
+        for name, text in files.items():
+            (shop / name).parent.mkdir(parents=True, exist_ok=True)
+            (shop / name).write_text(text)
+        yield started
+        started.query(f"drop schema if exists {MARTS}_llm cascade")
+
+
+def in_shop(on: Engine, patch: pytest.MonkeyPatch) -> None:
+    patch.delenv("DBT_PROFILES_DIR")
+    patch.chdir(on.folder / "shop")
+
+
+def dbt(on: Engine, *arguments: str) -> Any:
+    with on.chosen(), pytest.MonkeyPatch.context() as patch:
+        in_shop(on, patch)
+        outcome = dbtRunner().invoke([*arguments, "--quiet"])
+    _disconnect()
+    assert outcome.success, outcome.exception or [result.message for result in outcome.result.results]
+    return outcome.result
+
+
+def tokenmart(on: Engine, *arguments: str | Path) -> Result:
+    with on.chosen(), pytest.MonkeyPatch.context() as patch:
+        in_shop(on, patch)
+        result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    assert result.exit_code == 0, f"{result.output}\n{result.exception!r}"
+    return result
+
+
+def test_a_project_with_models_of_the_same_names_keeps_them(on: Engine) -> None:
+    dbt(on, "deps")
+    log = on.folder / "log.jsonl"
+    log.write_bytes(as_line(tokenledger("a", cost_usd=0.5)) + b"\n")
+    tokenmart(on, "run", log)
+    assert on.query(f"select requests, cost_usd from {MARTS}_llm.users")[0][0] == 1
+    log.write_bytes(log.read_bytes() + as_line(tokenledger("b", cost_usd=0.25)) + b"\n")
+    tokenmart(on, "load", log)
+    assert "in the marts" in tokenmart(on, "status").output
+
+    ran = {result.unique_id for result in dbt(on, "build").results}
+    assert {"model.shop.users", "model.tokenmart.users"} <= ran and "model.tokenmart.hourly_costs" not in ran
+    assert on.query("select * from {marts}.loads") == on.query("select * from {marts}.users") == [("own",)]
+    assert [str(row[0]) for row in on.query("select cost_usd from {marts}.spending")] == ["0.750000000000"]
+    assert on.query(f"select requests from {MARTS}_llm.users") == [(2,)]
+
+
+def test_the_overview_is_the_projects_own(on: Engine) -> None:
+    docs = dbt(on, "parse").docs
+    assert docs["doc.shop.__overview__"].block_contents == "Our project."
+    assert "doc.tokenmart.__overview__" not in docs and "doc.tokenmart.__tokenmart__" in docs
