@@ -170,4 +170,4 @@ def test_unit_tests_pass(on: Engine, tmp_path: Path) -> None:
     exclude = ["--exclude", *(f"test_name:{name}" for name in left_out)] if left_out else []
     results = dbt(on, tmp_path, "test", "--select", "test_type:unit", *exclude).results
     assert {result.status for result in results} == {"pass"}
-    assert len(results) + len(left_out) == 79
+    assert len(results) + len(left_out) == 86
