@@ -135,7 +135,11 @@ class Reader:
         self._identities = Identities(lambda number: _batches_before(self._sources[number]))
         self._sources: list[_Source] = []
         self._omitted: list[pa.Table] = []
-        self._loaded_at = pa.scalar(dt.datetime.now(dt.UTC), pa.timestamp("us", "UTC"))
+
+    @cached_property
+    def _loaded_at(self) -> pa.Scalar:
+        # where pandas is installed, Arrow's first conversion imports it
+        return pa.scalar(dt.datetime.now(dt.UTC), pa.timestamp("us", "UTC"))
 
     @cached_property
     def _parser(self) -> Parser:
