@@ -30,11 +30,9 @@ from loader import contract
 from loader.destinations import Warehouse, advice, connect, in_one_line, lock
 from loader.errors import TokenmartError, UsageError
 from loader.locks import Check, OnWait
-from loader.positions import Position
+from loader.positions import PIPELINE, SOURCE, Position
 from loader.profile import Target
 
-NAME = "tokenmart"
-SOURCE = "usage"
 ATTEMPTS = 3  # of the whole load step; within each, dlt tries every file several times
 
 
@@ -121,7 +119,7 @@ def open_pipeline(target: Target, *, is_new: bool = False, to_load: bool = False
             _forget(warehouse, target, other)
         try:
             pipeline = dlt.pipeline(
-                NAME,
+                PIPELINE,
                 pipelines_dir=str(folder),
                 destination=warehouse.destination,
                 staging=_bucket(warehouse, target),
@@ -214,7 +212,7 @@ def _as_contracted(schema: pa.Schema) -> pa.Schema:
 
 def _forget(warehouse: Warehouse, target: Target, folder: Path) -> None:
     """Deletes the rows of a load that never became complete, and then its folder. No model reads such rows."""
-    packages = {package.name for package in folder.glob(f"{NAME}/load/*/*") if package.is_dir()}
+    packages = {package.name for package in folder.glob(f"{PIPELINE}/load/*/*") if package.is_dir()}
     tables = warehouse.tables(target.raw_schema) if packages else {}
     if "_dlt_loads" in tables:
         # apart, because replicated tables of ClickHouse refuse to delete by what another query finds

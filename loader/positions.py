@@ -8,6 +8,7 @@ from loader.files import InputFile
 from loader.lines import READ_BYTES, TAIL_BYTES, Readable
 
 HEAD_BYTES = 4096
+PIPELINE, SOURCE = "tokenmart", "usage"  # the names under which dlt's state holds the positions
 MOST_POSITIONS = 50_000  # some 250 bytes each, in every load's state; what is forgotten is only read again
 
 

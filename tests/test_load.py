@@ -616,3 +616,23 @@ def test_a_line_of_fifty_megabytes_lands_in_a_file_that_must_be_recognised(mart:
     path = mart.write("a.jsonl", *(tokenledger(f"e{number}") for number in range(neighbours)), long)
     assert mart.json("load", path)["files"][0]["landed"] == neighbours + 1
     assert mart.query("select extra from raw_usage.events where event_id = 'long'")[0][0].startswith('{"too_long')
+
+
+def test_a_load_of_nothing_new_starts_neither_dlt_nor_a_parser(mart: Mart, project: Path) -> None:
+    path = mart.write("a.jsonl", tokenledger("e1"))
+    mart.run("load", path)
+    script = (
+        "import atexit, sys; from loader.formats import Parser; started = []; make = Parser.__init__;"
+        "Parser.__init__ = lambda *a, **k: (started.append(1), make(*a, **k))[1];"
+        "atexit.register(lambda: print('dlt' in sys.modules, len(started)));"
+        "from loader.cli import main; main(sys.argv[1:])"
+    )
+
+    def said() -> str:
+        command = [sys.executable, "-c", script, "load", str(path)]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
+
+    assert said().startswith("Nothing new") and said().endswith("False 0\n")
+    with path.open("ab") as file:
+        file.write(as_line(tokenledger("e2")) + b"\n")
+    assert said().startswith("Landed 1 of 1 new lines")
