@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from loader import __version__
-from loader.errors import TokenmartError, UsageError
+from loader.errors import TokenmartError, UsageError, without_secrets
 from loader.profile import Target, find_project, read_target, targets_sharing
 from loader.screen import Screen, print_json
 
@@ -69,7 +69,7 @@ def main() -> None:
 
 def _fail(message: str, hint: str | None, code: int, *, is_json: bool, prefix: str = "Failed:") -> NoReturn:
     """Says what went wrong, in one line, and what to do about it, in another."""
-    message = " ".join(message.split())
+    message = without_secrets(" ".join(message.split()))
     if is_json:
         print_json({"error": message, "hint": hint, "exit_code": code})
     else:
@@ -393,7 +393,7 @@ def formats(paths: tuple[str, ...], is_json: bool) -> int:
                 else f"{counts[found]} of its first {len(lines)} lines are"
             )
         except (ValueError, OSError, EOFError) as error:
-            found, why = None, str(error)
+            found, why = None, without_secrets(str(error))
         answers.append({"file": file.name, "format": found, "why": why})
     if is_json:
         print_json(answers)

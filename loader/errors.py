@@ -1,5 +1,12 @@
 """What went wrong, said for people: one sentence, and what to do about it."""
 
+import re
+
+# a container of Azure is written where other URLs have a user
+_USERINFO = re.compile(r"(?<!abfs)(?<!abfss)(?<!wasb)(?<!wasbs)(?<!az)(?<!adl)://[^/?#\s]*@")
+# elsewhere than on the web a question mark may be part of a name or a glob
+_QUERY = re.compile(r"(?P<before>https?://[^\s?'\"]*)\?[^\s'\"]*|(?P<other>://[^\s?]*)\?[^\s'\"]*=[^\s'\"]*")
+
 
 class TokenmartError(Exception):
     """A failure that the user can act on; the command prints it without a traceback and exits with 1."""
@@ -15,3 +22,8 @@ class UsageError(TokenmartError):
     """The command was called with something that cannot be meant: exit code 2."""
 
     exit_code = 2
+
+
+def without_secrets(text: str) -> str:
+    """A text whose URLs have neither user and password nor a query, which may hold a signature."""
+    return _QUERY.sub(lambda found: found["before"] or found["other"], _USERINFO.sub("://", text))

@@ -3,7 +3,6 @@
 import glob
 import gzip
 import os
-import re
 import stat
 import sys
 import zlib
@@ -13,10 +12,11 @@ from dataclasses import dataclass, replace
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pyarrow as pa
 
-from loader.errors import TokenmartError, UsageError
+from loader.errors import TokenmartError, UsageError, without_secrets
 from loader.lines import Readable
 
 SUFFIXES = (".jsonl", ".ndjson", ".log")
@@ -28,13 +28,14 @@ STANDARD_INPUTS = (STANDARD_INPUT, "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
 SAMPLE_MARK = ".sample"
 """A hidden file of this name says that the files in and below its folder are samples."""
 CHANGED_KEYS = ("ETag", "etag", "mtime", "LastModified", "last_modified", "updated", "created")
-BAD_PORT = re.compile(r"[a-zA-Z][\w+.-]*://(?:[^/@]*@)?[^/:\[\]]*:(?!\d+(?:/|$)|:)([^/]*)")
+PORT_SCHEMES = ("http", "https", "ftp", "sftp")
 
 
 @dataclass(frozen=True)
 class InputFile:
     """A file to read: `name` is what the user called it, `url` is where it is found, `size` its bytes on disk.
 
+    The name of a URL is without user, password and query, and may be shown and stored.
     `is_named` where the user meant this very file, and did not just name its folder or a glob. A stream (standard
     input, a pipe, a device) can be read once. `changed` is the file's modification time or version, None if unknown.
     `problem` says why it is not to be read at all.
@@ -259,8 +260,12 @@ def _shown(name: str) -> str:
 
 
 def _remote(path: str) -> list[InputFile]:
-    if port := BAD_PORT.match(path):
-        raise UsageError(f"{path}: the port '{port[1]}' is not a number.", "Check the URL.")
+    shown = without_secrets(path)
+    if path.partition("://")[0].lower() in PORT_SCHEMES:
+        try:
+            urlsplit(path).port  # noqa: B018 - which raises for a bad one
+        except ValueError as error:
+            raise UsageError(f"{shown}: the port is not a number from 0 to 65535.", "Check the URL.") from error
     import fsspec
 
     try:
@@ -272,18 +277,18 @@ def _remote(path: str) -> list[InputFile]:
         else:
             found = {inner: filesystem.info(inner)} if filesystem.isfile(inner) else {}
     except (ImportError, OSError, ValueError) as error:
-        raise UsageError(f"{path}: {error}", "Check the URL.") from error
+        raise UsageError(f"{shown}: {without_secrets(str(error))}", "Check the URL.") from error
     except Exception as error:
         raise TokenmartError(
-            f"{path}: {type(error).__name__}: {error}", "Check the URL and your rights to it."
+            f"{shown}: {type(error).__name__}: {without_secrets(str(error))}", "Check the URL and your rights to it."
         ) from error
     files = [(name, info) for name, info in found.items() if info.get("type") != "directory"]
     if not files:
-        raise UsageError(f"{path}: nothing there to read.", "Check the bucket, the path and your rights to it.")
+        raise UsageError(f"{shown}: nothing there to read.", "Check the bucket, the path and your rights to it.")
     is_named = [name for name, _ in files] == [inner]
     return [
         InputFile(
-            url := filesystem.unstrip_protocol(name),
+            without_secrets(url := filesystem.unstrip_protocol(name)),
             url,
             info.get("size") or 0,
             is_named,

@@ -46,12 +46,12 @@ def _key(position: Position) -> str:
     )
 
 
-def packed_digest(file: InputFile, head: bytes) -> str | None:
-    """What says of a packed file, by its size, its modification time and its first bytes, that it is unchanged.
+def packed_digest(file: InputFile, head: bytes, tail: bytes) -> str | None:
+    """Identifies a packed file by its size, its modification time and its first and last bytes as they are stored.
 
-    None where the time is unknown.
+    gzip ends with a checksum of the content. None if the time is unknown.
     """
-    return digest(f"{file.size} {file.changed} ".encode() + head) if file.changed else None
+    return digest(f"{file.size} {file.changed} ".encode() + head + tail) if file.changed else None
 
 
 def head_digest(head: bytes) -> str:

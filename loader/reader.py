@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from loader import contract, positions
 from loader.ahead import ahead
+from loader.errors import without_secrets
 from loader.files import InputFile, is_packed
 from loader.formats import Parser
 from loader.identity import Identities
@@ -217,7 +218,7 @@ class Reader:
             if not file.is_stream and not done.problem:
                 before, tail = self._read_before(source, known)
         except (OSError, EOFError) as error:
-            done.problem = f"{file.name}: {error}"
+            done.problem = f"{file.name}: {without_secrets(str(error))}"
         # another format than last time reads other things in the same lines
         if before and self._options.format in (None, before["format"]):
             source.before, source.tail_before, source.format = before, tail, before["format"]
@@ -235,8 +236,10 @@ class Reader:
         with file.open_packed() as raw:
             head = raw.read(positions.HEAD_BYTES)
             if is_packed(head):
-                source.packed = positions.packed_digest(file, head)
-                if not self._options.again and (before := known.unchanged(source.packed)):
+                raw.seek(max(0, file.size - positions.HEAD_BYTES))
+                source.packed = positions.packed_digest(file, head, raw.read(positions.HEAD_BYTES))
+                before = None if self._options.again else known.unchanged(source.packed)
+                if before and self._options.format in (None, before["format"]):
                     source.is_unchanged = True
                     return before, b""
                 source.head = positions.read(file, 0, positions.HEAD_BYTES)
@@ -288,7 +291,7 @@ class Reader:
                     source.done.waiting = max(source.file.size - source.end, 0)
         except (OSError, EOFError, _UnknownFormatError) as error:
             after = f" after line {source.lines_before + source.done.read}" if source.done.read else ""
-            source.done.problem = f"{source.file.name}{after}: {error}"
+            source.done.problem = f"{source.file.name}{after}: {without_secrets(str(error))}"
             source.done.is_foreign = isinstance(error, _UnknownFormatError)
 
     def _recognised(self, batch: Batch, file: InputFile) -> str:

@@ -583,10 +583,56 @@ def test_a_tilde_of_no_user_is_no_such_file() -> None:
         find(["~nobody-of-this-name/a.jsonl"])
 
 
-@pytest.mark.parametrize("path", ["http://host:abc/a.jsonl", "http://user:secret@host:8o/", "sftp://host:/a"])
+@pytest.mark.parametrize(
+    "path", ["http://host:abc/a.jsonl?q=1", "http://user:secret@host:80x/a", "sftp://host:99999/a"]
+)
 def test_a_port_that_is_no_number_is_refused(path: str) -> None:
-    with pytest.raises(UsageError, match="is not a number"):
+    with pytest.raises(UsageError, match="the port is not a number") as refused:
         find([path])
+    assert "secret" not in str(refused.value) and "q=1" not in str(refused.value)
+
+
+REMOTE = [
+    ("http://bob:hunter2@h:8080/a.jsonl", "http://h:8080/a.jsonl"),
+    ("https://h:80/a.jsonl?sig=hunter2", "https://h:80/a.jsonl"),
+    ("https://h:80?x=hunter2", "https://h:80"),
+    ("sftp://bob:hunter2@h/a.jsonl", "sftp://h/a.jsonl"),
+    ("s3://arn:aws:s3:eu-central-1:123:accesspoint/logs/a#1.jsonl", None),
+]
+
+
+@pytest.mark.parametrize(("path", "name"), REMOTE)
+def test_a_url_is_shown_without_its_secrets_and_read_with_them(
+    path: str, name: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = fsspec.filesystem("memory", skip_instance_cache=True)
+    monkeypatch.setattr(found, "isdir", lambda _: False)
+    monkeypatch.setattr(found, "isfile", lambda _: True)
+    monkeypatch.setattr(found, "glob", lambda _, detail: {path: found.info(path)})
+    monkeypatch.setattr(found, "info", lambda _: {"size": 3, "ETag": "1"})
+    monkeypatch.setattr(found, "unstrip_protocol", lambda _: path)
+    monkeypatch.setattr(fsspec, "url_to_fs", lambda _: (found, path))
+    assert [(file.url, file.name) for file in find([path])] == [(path, name or path)]
+
+    def fail(_: str) -> None:
+        raise PermissionError(f"403 for {path}")
+
+    monkeypatch.setattr(fsspec, "url_to_fs", fail)
+    with pytest.raises(UsageError, match="403 for") as refused:
+        find([path])
+    assert str(refused.value).startswith(f"{name or path}: ") and "hunter2" not in str(refused.value)
+
+
+def test_a_url_that_fails_to_open_is_shown_without_its_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    url = "https://bob:hunter2@h/a.jsonl?sig=hunter2"
+
+    def fail(*_: Any) -> None:
+        raise FileNotFoundError(url)
+
+    monkeypatch.setattr(fsspec, "open", fail)
+    used = Reader(Options(format="ctm"), lambda _bytes, _lines: None)
+    list(used.tables([InputFile("https://h/a.jsonl", url, 3)], {}))
+    assert [file.problem for file in used.done.files] == ["https://h/a.jsonl: https://h/a.jsonl"]
 
 
 def test_a_pipe_is_read_as_a_stream(loads: Loads) -> None:
@@ -695,6 +741,27 @@ def test_a_packed_file_of_the_same_size_and_time_with_another_beginning_is_read(
     os.utime(loads.folder / "a.jsonl.gz", (7, 7))
     assert (loads.folder / "a.jsonl.gz").stat().st_size == size
     assert loads.load() == {"a.jsonl.gz": [5, 6]}
+
+
+def test_a_packed_file_with_the_size_time_and_beginning_of_another_is_read(loads: Loads) -> None:
+    # stored, not compressed: the packed sizes and the first bytes are equal
+    beginning = some(1, 100)
+    for name, rest in (("a", some(101, 102)), ("b", some(201, 202))):
+        loads.write(f"{name}.gz", gzip.compress(beginning + rest, 0, mtime=0))
+        os.utime(loads.folder / f"{name}.gz", (7, 7))
+    contents = [(loads.folder / f"{name}.gz").read_bytes() for name in "ab"]
+    assert len(contents[0]) == len(contents[1]) and contents[0][:HEAD_BYTES] == contents[1][:HEAD_BYTES]
+    assert loads.load("a.gz") == {"a.gz": [*range(1, 103)]}
+    assert loads.load("b.gz") == {"b.gz": [*range(1, 101), 201, 202]}
+
+
+def test_a_packed_file_that_was_read_in_two_formats_is_recognised_in_the_last(loads: Loads) -> None:
+    loads.write("own.sql", (Path(reader.__file__).parent / "formats/ctm.sql").read_bytes())
+    loads.write("a.gz", gzip.compress(some(1, 2)))
+    own = str(loads.folder / "own.sql")
+    assert loads.load("a.gz") == loads.load("a.gz", format=own) == {"a.gz": [1, 2]}
+    os.utime(loads.folder / "a.gz", (7, 7))
+    assert loads.load("a.gz", format=own) == {}
 
 
 # ---------------------------------------------------------------- samples
