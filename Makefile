@@ -1,6 +1,6 @@
-# make run   sets everything up, loads examples/, builds and tests the marts on a DuckDB file of their own, and shows them
+# make run   sets everything up, loads examples/ into demo.duckdb, builds and tests the marts, and shows a summary
 # make test  sets everything up and runs every test and check
-# make check runs the quick ones, in a minute or two
+# make check runs the fast checks and tests, in a minute or two
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,7 +9,7 @@ export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 .PHONY: run test check lint setup bench examples prices constraints clean
 .DEFAULT_GOAL := run
 
-# the samples go to demo.duckdb, whatever the profile has become
+# the samples always go to demo.duckdb, whatever profiles.yml says
 DEMO := .tokenmart/demo
 run: setup profiles.yml
 	@mkdir -p $(DEMO) && cp profiles.example.yml $(DEMO)/profiles.yml
@@ -21,7 +21,7 @@ test: lint
 	@$(BIN)/pytest
 	@echo "make test: every check and test passed"
 
-# the checks and the tests that need no server, to work with: a minute or two
+# the checks and the tests that need no server: a minute or two
 QUICK := lines formats contract identity positions profile readme model_prices cli
 check: lint
 	@$(BIN)/pytest $(QUICK:%=tests/test_%.py)
@@ -36,7 +36,7 @@ setup: $(VENV)/.installed
 
 $(VENV)/.installed: constraints.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-		|| { echo "Tokenmart needs Python 3.11 or later; name one with: make PYTHON=/path/to/python3"; exit 1; }
+		|| { echo "Tokenmart needs Python 3.11 or later; use another one with: make PYTHON=/path/to/python3"; exit 1; }
 	@echo "Installing into $(VENV), which takes half a minute..."
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r constraints.txt
@@ -52,11 +52,11 @@ $(VENV)/.installed-to-test: $(VENV)/.installed tests/constraints.txt
 profiles.yml:
 	@cp profiles.example.yml $@
 
-# how fast loading is beside the usual ways, on a million events
+# how fast loading is compared with the usual ways, on a million events
 bench: $(VENV)/.installed-to-test
 	@$(BIN)/python tests/bench/load.py
 
-# the committed files that are made by a program
+# committed files that are generated
 examples: setup
 	@rm -rf examples
 	@$(BIN)/tokenmart sample examples --events 600 --days 30 --seed 7

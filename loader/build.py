@@ -1,4 +1,4 @@
-"""Runs dbt for a target, in this process, and says how it went."""
+"""Runs dbt for a target, in this process, and reports the result."""
 
 import contextlib
 import datetime as dt
@@ -21,9 +21,9 @@ LOAD_ID_COLUMNS, EVENT_ID_COLUMNS = ("_dlt_load_id", "load_id"), ("event_id", "r
 
 @dataclass
 class Build:
-    """What dbt did: how many models (and seeds) and data tests came out how, and a line for each failure and warning.
+    """What dbt did: counts of models (and seeds) and data tests by result, and a line for each failure and warning.
 
-    `unrecorded` says why the build could not be written to the table of builds.
+    `unrecorded` says why the build could not be written to the table `builds`.
     """
 
     models: int = 0
@@ -41,7 +41,7 @@ class Build:
 
     @property
     def outcome(self) -> str:
-        """How many models and tests came out how, in words."""
+        """The counts of models and tests by result, as text."""
         models = [f"{self.models} models and seeds"]
         models += [f"{self.models_failed} failed"] if self.models_failed else []
         models += [f"{self.models_skipped} skipped"] if self.models_skipped else []
@@ -53,15 +53,14 @@ class Build:
 
 
 OnNode = Callable[[str, int, int], None]
-"""Is told the description of the node that starts, its number and the number of nodes."""
+"""Called when a node starts, with its description, its number and the number of nodes."""
 
 
 def build(target: Target, *, full_refresh: bool, on_node: OnNode) -> Build:
-    """Builds seeds, models and data tests of the project, and records that in the table of builds.
+    """Builds the seeds, models and data tests of the project, and records the build in the table `builds`.
 
-    Raises TokenmartError where dbt cannot even begin.
-
-    Unit tests are left out: they test the project, not the data, and `make test` runs them.
+    Raises TokenmartError if dbt cannot start. Unit tests are left out: they test the project, not the data, and
+    `make test` runs them.
     """
     from dbt.artifacts.schemas.run import RunExecutionResult
     from dbt.cli.main import dbtRunner
@@ -93,15 +92,15 @@ def build(target: Target, *, full_refresh: bool, on_node: OnNode) -> Build:
     _disconnect()
     if not isinstance(outcome.result, RunExecutionResult):
         reason = " ".join((str(outcome.exception) if outcome.exception else "\n".join(problems)).split())
-        _record(target, started_at, Build(failures=[f"dbt could not begin: {reason}"]))
-        raise TokenmartError(f"dbt could not begin: {reason}", "Try dbt debug in the project's folder.")
+        _record(target, started_at, Build(failures=[f"dbt could not start: {reason}"]))
+        raise TokenmartError(f"dbt could not start: {reason}", "Run dbt debug in the project's folder.")
     done = Build(seconds=outcome.result.elapsed_time)
     for result in results:
         _count(done, str(result.node.resource_type), str(result.status))
         name, row = result.node.name, rows.get(result.node.unique_id)
         message = f"{name}: {_first_lines(result.message)}"
         if row:
-            message += "; such as " + ", ".join(f"{column}={value}" for column, value in row.items())[:ROW_LENGTH]
+            message += "; for example " + ", ".join(f"{column}={value}" for column, value in row.items())[:ROW_LENGTH]
         if result.status in FAILED:
             done.failures.append(message)
             done.hint = done.hint or _advice(target, name, result.message or "", row or {})
@@ -123,12 +122,12 @@ def _has_rows(result: Any) -> bool:
 
 
 def _row(result: Any) -> dict[str, Any] | None:
-    """One of the rows that a data test found; None where it cannot be had."""
+    """One of the rows that a data test found; None if it cannot be read."""
     from dbt.adapters.factory import FACTORY
 
     adapter: Any
     for adapter in FACTORY.adapters.values():
-        # what a test says of its rows is a help: without it the failure stands
+        # the row only helps: the failure is reported without it too
         with contextlib.suppress(Exception), adapter.connection_named("tokenmart_row"):
             _, table = adapter.execute(f"select * from ({result.node.compiled_code}\n) as found limit 1", fetch=True)
             for values in table.rows:
@@ -140,7 +139,7 @@ def _advice(target: Target, node: str, message: str, row: dict[str, Any]) -> str
     again = f"tokenmart build --full-refresh{target.option}"
     for column in LOAD_ID_COLUMNS:
         if load_id := row.get(column):
-            return f"The row came with this load; to take it out: tokenmart undo {load_id}{target.option}"
+            return f"The row came from this load. To delete the load: tokenmart undo {load_id}{target.option}"
     for column in EVENT_ID_COLUMNS:
         if event_id := row.get(column):
             with contextlib.suppress(TokenmartError), connect(target) as warehouse:
@@ -149,16 +148,18 @@ def _advice(target: Target, node: str, message: str, row: dict[str, Any]) -> str
                     f" {warehouse.literal(str(event_id))} order by loaded_at desc limit 1"
                 )
                 for (load_id,) in warehouse.query(query):
-                    return f"The row came with load {load_id}; to take it out: tokenmart undo {load_id}{target.option}"
+                    return (
+                        f"The row came from load {load_id}. To delete the load: tokenmart undo {load_id}{target.option}"
+                    )
     if row or node.startswith("assert_"):
-        return f"To build everything again from the landed events: {again}"
+        return f"To rebuild everything from the raw events: {again}"
     if "out of sync" in message:
-        return f"It was built by an older version. To build it again: {again}"
+        return f"The table was built by an older version. To rebuild it: {again}"
     return advice(target, message)
 
 
 def _record(target: Target, started_at: dt.datetime, done: Build) -> None:
-    """Writes what became of a build where `tokenmart status` finds it."""
+    """Records the result of a build for `tokenmart status`."""
     try:
         with connect(target) as warehouse:
             done.location = warehouse.location
@@ -175,7 +176,7 @@ def _record(target: Target, started_at: dt.datetime, done: Build) -> None:
                 "failures": str(len(done.failures)),
                 "warnings": str(len(done.warnings)),
                 "messages": warehouse.literal(json.dumps({"failures": done.failures, "warnings": done.warnings})),
-                # a build is part of no load
+                # a build belongs to no load
                 "_dlt_load_id": "''",
             }
             warehouse.query(
@@ -186,7 +187,7 @@ def _record(target: Target, started_at: dt.datetime, done: Build) -> None:
 
 
 def _disconnect() -> None:
-    """Closes what dbt left open: an embedded database lets nobody else in until then."""
+    """Closes the connections that dbt left open: they would keep others out of an embedded database."""
     from dbt.adapters.factory import FACTORY, reset_adapters
 
     for adapter in FACTORY.adapters.values():

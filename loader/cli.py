@@ -1,4 +1,4 @@
-"""The command `tokenmart`: thin commands over the modules that do the work."""
+"""The command line interface `tokenmart`: thin commands over the modules that do the work."""
 
 import dataclasses
 import datetime as dt
@@ -28,16 +28,16 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class Commands(click.Group):
-    """The commands. Each is listed with its whole first sentence; --json answers a wrong call in JSON too."""
+    """The command group. Lists each command with its full first sentence; --json reports usage errors as JSON."""
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        """As click does it, without cutting a sentence."""
+        """Like click's own, but without truncating sentences."""
         rows = [(name, command.get_short_help_str(limit=1000)) for name, command in sorted(self.commands.items())]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 
     def main(self, args: Sequence[str] | None = None, *others: Any, **options: Any) -> Any:
-        """Runs a command and exits with its code."""
+        """Runs a command and exits with its exit code."""
         arguments = list(sys.argv[1:] if args is None else args)
         call: Any = functools.partial(super().main, arguments, *others, **{**options, "standalone_mode": False})
         if not options.get("standalone_mode", True):
@@ -46,7 +46,7 @@ class Commands(click.Group):
             sys.exit(call() or DONE)
         except click.ClickException as error:
             usage = error.ctx.get_usage() if isinstance(error, click.UsageError) and error.ctx else None
-            hint = f"{error.ctx.command_path} --help says more." if usage and error.ctx else None  # type: ignore[attr-defined]
+            hint = f"For help, run: {error.ctx.command_path} --help" if usage and error.ctx else None  # type: ignore[attr-defined]
             _fail(error.format_message(), hint, error.exit_code, is_json="--json" in arguments)
         except click.Abort:
             _fail("Stopped.", None, FAILED, is_json="--json" in arguments)
@@ -57,18 +57,18 @@ class Commands(click.Group):
 def main() -> None:
     """What do our LLM calls cost, how fast are they, how often do they fail, and who makes them?
 
-    Loads LLM usage logs into the warehouse that dbt's profile names, and builds the marts there.
+    Loads LLM usage logs into the warehouse of your dbt profile, and builds the marts there.
 
     \b
     Example:
       tokenmart run examples
 
-    Exit codes: 0 done, 1 failed, 2 called wrongly, 3 done, but lines were rejected or files left out.
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done, but lines were rejected or files left out.
     """
 
 
 def _fail(message: str, hint: str | None, code: int, *, is_json: bool, prefix: str = "Failed:") -> NoReturn:
-    """Says what went wrong, in one line, and what to do about it, in another."""
+    """Prints what went wrong on one line and what to do about it on another, and exits."""
     message = without_secrets(" ".join(message.split()))
     if is_json:
         print_json({"error": message, "hint": hint, "exit_code": code})
@@ -80,17 +80,17 @@ def _fail(message: str, hint: str | None, code: int, *, is_json: bool, prefix: s
 
 
 def command(example: str, *, has_target: bool = True) -> Callable[[Command], Command]:
-    """A subcommand with the options that all have, an example in its help, and errors said for people."""
+    """Makes a subcommand: adds the common options, an example in its help, and readable errors."""
 
     def decorate(function: Command) -> Command:
         @functools.wraps(function)
         def run(*args: Any, debug: bool, **options: Any) -> None:
             is_json = bool(options.get("is_json"))
             if not debug:
-                # those of libraries are for their developers; dlt has filters of its own
+                # warnings of libraries are for their developers; dlt sets its own filters
                 warnings.showwarning = lambda *_, **__: None
             if path := os.environ.get("TOKENMART_DUCKDB_PATH"):
-                # dbt runs in the project's folder, and the path was meant from here
+                # dbt runs in the project's folder, but the path is relative to the current one
                 os.environ["TOKENMART_DUCKDB_PATH"] = str(Path(path).expanduser().absolute())
             try:
                 if has_target:
@@ -103,12 +103,12 @@ def command(example: str, *, has_target: bool = True) -> Callable[[Command], Com
                     raise
                 _fail(str(error), error.hint, error.exit_code, is_json=is_json)
             except KeyboardInterrupt:
-                unfinished = "Nothing of an unfinished load counts; the next one reads it again."
+                unfinished = "An unfinished load has no effect; the next load reads the same lines again."
                 _fail(unfinished, None, 130, is_json=is_json, prefix="Stopped.")
             except click.ClickException:
                 raise
             except OSError as error:
-                # click ends quietly where nobody reads on
+                # click ends quietly when the reader of a pipe has gone
                 if debug or error.errno == errno.EPIPE:
                     raise
                 what = ": ".join(str(part) for part in (error.filename, error.strerror or error) if part)
@@ -118,20 +118,20 @@ def command(example: str, *, has_target: bool = True) -> Callable[[Command], Com
             except Exception as error:
                 if debug:
                     raise
-                hint = "The same command with --debug shows where. Please report that."
+                hint = "Run the same command with --debug to see where, and please report it."
                 what = f"{type(error).__name__}: {error}"
                 _fail(what, hint, FAILED, is_json=is_json, prefix="Failed unexpectedly:")
             sys.exit(code or DONE)
 
         run.__doc__ = f"{function.__doc__}\n\n    \b\n    Example:\n      {example}\n    "
-        decorated: Any = click.option("--debug", is_flag=True, help="Show the traceback of a failure.")(run)
+        decorated: Any = click.option("--debug", is_flag=True, help="Show the traceback if the command fails.")(run)
         if has_target:
-            decorated = click.option("--project-dir", help="The checkout of Tokenmart; here or above by default.")(
-                decorated
-            )
-            decorated = click.option("--target", help="The profile's output to use; its default if not given.")(
-                decorated
-            )
+            decorated = click.option(
+                "--project-dir", help="Folder of the dbt project; by default this folder or one above it."
+            )(decorated)
+            decorated = click.option(
+                "--target", help="Output of the dbt profile to use; by default the profile's target."
+            )(decorated)
         return main.command()(decorated)  # type: ignore[return-value]
 
     return decorate
@@ -141,47 +141,51 @@ as_json = click.option("--json", "is_json", is_flag=True, help="Print JSON, for 
 
 
 def reading(function: Command) -> Command:
-    """The paths and options of the commands that read files."""
+    """Adds the paths and options of the commands that read files."""
     for option in reversed(
         [
             click.argument("paths", nargs=-1, required=True),
             click.option(
                 "--format",
                 "format",
-                help="A format's name, or your own .sql file; recognised by default.",
+                help="Name of a format, or your own .sql file; by default recognised from the content.",
             ),
             click.option(
                 "--timezone",
                 "time_zone",
                 default="UTC",
                 show_default=True,
-                help="Time zone of timestamps that name none.",
+                help="Time zone of timestamps that have none.",
             ),
             click.option("--follow-links", is_flag=True, help="Read symbolic links that lead out of a named folder."),
             click.option(
                 "--keep-content",
                 is_flag=True,
-                help="Land prompts and replies too, where the format has them.",
+                help="Also load prompts and replies, if the format has them.",
             ),
             click.option(
                 "--keep-key",
                 "keep_keys",
                 multiple=True,
                 metavar="KEY",
-                help="Keep this key in tags and extra, whatever it holds; may be repeated.",
+                help="Keep this key in tags and extra, whatever its value; can be repeated.",
             ),
-            click.option("--final", is_flag=True, help="Read a last line without its newline: nothing will be added."),
+            click.option(
+                "--final",
+                is_flag=True,
+                help="Also read a last line that has no newline; use it when the files are complete.",
+            ),
             click.option(
                 "--again",
                 is_flag=True,
-                help="Read files from their beginning, even if they were read before.",
+                help="Read files from the beginning, even if they were read before.",
             ),
             click.option(
                 "--max-rejects",
                 default=0,
                 type=click.IntRange(0),
                 show_default=True,
-                help="Rejected lines that still count as done.",
+                help="How many rejected lines to allow before the exit code is 3.",
             ),
         ]
     ):
@@ -191,13 +195,15 @@ def reading(function: Command) -> Command:
 
 @command("tokenmart load ~/.claude/projects 'logs/*.jsonl.gz' --max-rejects 10")
 @reading
-@click.option("--dry-run", is_flag=True, help="Say what would be read, and how the first rows would land.")
+@click.option(
+    "--dry-run", is_flag=True, help="Show what would be read and how the first rows would be loaded; load nothing."
+)
 @as_json
 def load(target: Target, dry_run: bool, is_json: bool, max_rejects: int, **reading: Any) -> int:
     """Load the new lines of files, folders, globs or '-' (standard input).
 
-    Reads .jsonl, .ndjson and .log, also packed by gzip or zstd. Of a file that was read before only the new whole lines
-    are read, whatever it is called now.
+    Reads .jsonl, .ndjson and .log files, also compressed with gzip or zstd. If a file was read before, even under
+    another name, only its new complete lines are read.
     """
     if dry_run:
         return _preview(target, is_json=is_json, **reading)
@@ -208,7 +214,7 @@ def load(target: Target, dry_run: bool, is_json: bool, max_rejects: int, **readi
 
 
 @command("tokenmart build --target duckdb")
-@click.option("--full-refresh", is_flag=True, help="Rebuild everything from the landed events.")
+@click.option("--full-refresh", is_flag=True, help="Rebuild everything from the raw events.")
 @as_json
 def build(target: Target, full_refresh: bool, is_json: bool) -> int:
     """Build and test the marts with dbt.
@@ -250,29 +256,28 @@ def run(target: Target, is_json: bool, max_rejects: int, **reading: Any) -> int:
 
 @command("tokenmart undo 1763712000.123456 --yes")
 @click.argument("load_ids", nargs=-1)
-@click.option("--samples", is_flag=True, help="Delete the rows of sample files, whichever load they came with.")
-@click.option("--no-build", is_flag=True, help="Leave the marts as they are; the next full refresh rebuilds them.")
+@click.option("--samples", is_flag=True, help="Delete the rows of sample files, from all loads.")
+@click.option("--no-build", is_flag=True, help="Do not rebuild the marts; the next full refresh does.")
 @click.option("--yes", is_flag=True, help="Do not ask before deleting.")
 @as_json
 def undo(target: Target, load_ids: tuple[str, ...], samples: bool, no_build: bool, yes: bool, is_json: bool) -> int:
-    """Delete what some loads have landed, and rebuild the marts.
+    """Delete what loads have landed, and rebuild the marts.
 
-    Name loads by their ids, which tokenmart status lists. Read positions stay: to load the same files again, use
-    load --again.
+    tokenmart status lists the ids of loads. Read positions are kept: to load the same files again, use load --again.
     """
     from loader.destinations import connect, lock
     from loader.screen import show_undone
     from loader.undo import delete, find
 
     if samples == bool(load_ids):
-        raise UsageError("Name the loads to undo, or --samples.", f"See: tokenmart status{target.option}")
+        raise UsageError("Give the ids of the loads to undo, or --samples.", f"See: tokenmart status{target.option}")
     if is_json and not yes:
-        raise UsageError("With --json nothing is asked.", "Add --yes.")
+        raise UsageError("With --json the command cannot ask for confirmation.", "Add --yes.")
     with _loaded(target) as warehouse:
         undone = find(warehouse, target, load_ids, samples=samples)
     if not yes:
         show_undone(console, undone, target, is_done=False)
-        click.confirm("Delete them?", abort=True, err=True)
+        click.confirm("Delete these rows?", abort=True, err=True)
     with lock(target, "load", _say), connect(target) as warehouse:
         delete(warehouse, target, undone)
     if not is_json:
@@ -282,19 +287,19 @@ def undo(target: Target, load_ids: tuple[str, ...], samples: bool, no_build: boo
         figures = {name: getattr(undone, name) for name in ("load_ids", "files", "events", "rejected")}
         print_json({"undone": figures, "build": built, **_place(target, undone.location)})
     elif no_build:
-        console.print(f"The marts still hold them, until: tokenmart build --full-refresh{target.option}")
+        console.print(
+            f"The marts still contain these rows. To remove them: tokenmart build --full-refresh{target.option}"
+        )
     return FAILED if built and built.failures else DONE
 
 
 @command("tokenmart status --json")
-@click.option(
-    "--loads", default=5, type=click.IntRange(1), show_default=True, help="How many of the last loads to list."
-)
+@click.option("--loads", default=5, type=click.IntRange(1), show_default=True, help="How many loads to list.")
 @as_json
 def status(target: Target, loads: int, is_json: bool) -> int:
     """Show the last loads, the last build, and what was rejected.
 
-    Also how fresh the data is, which samples the target holds, and what is still to be done.
+    Also shows how fresh the data is, how many samples the target has, and which loads are not in the marts yet.
     """
     from loader import report
     from loader.screen import show_status
@@ -327,20 +332,20 @@ def doctor(target: Target, is_json: bool) -> int:
 
 
 @command("tokenmart rejects --export rejects.jsonl")
-@click.option("--reason", help="Only lines rejected for this reason.")
+@click.option("--reason", help="Only lines that were rejected for this reason.")
 @click.option(
     "--limit",
     default=20,
     type=click.IntRange(1),
     show_default=True,
-    help="How many lines to list; an export has them all.",
+    help="How many lines to list; --export always writes all.",
 )
-@click.option("--export", type=click.Path(dir_okay=False), help="Write the lines, byte for byte, to this new file.")
+@click.option("--export", type=click.Path(dir_okay=False), help="Write the lines to this new file, byte for byte.")
 @as_json
 def rejects(target: Target, reason: str | None, limit: int, export: str | None, is_json: bool) -> int:
     """List or export the rejected lines.
 
-    Lines that were exported and corrected can be loaded as any file.
+    Correct exported lines and load them like any other file.
     """
     from loader import report
     from loader.screen import show_rejects
@@ -348,7 +353,7 @@ def rejects(target: Target, reason: str | None, limit: int, export: str | None, 
     with _loaded(target) as warehouse:
         rows = report.rejects(warehouse, target, reason=reason, limit=None if export else limit)
     if export:
-        # a file that is there may hold what somebody has mended
+        # an existing file may contain lines that somebody has corrected
         with Path(export).open("xb") as file:
             file.writelines(row["bytes"] + b"\n" for row in rows)
         if is_json:
@@ -368,7 +373,7 @@ def rejects(target: Target, reason: str | None, limit: int, export: str | None, 
 @click.argument("paths", nargs=-1)
 @as_json
 def formats(paths: tuple[str, ...], is_json: bool) -> int:
-    """List the input formats, or say which one a file is."""
+    """List the input formats, or show which one a file has."""
     from loader import files, formats
     from loader.reader import head, unrecognised
 
@@ -390,7 +395,7 @@ def formats(paths: tuple[str, ...], is_json: bool) -> int:
             why = (
                 unrecognised(lines, may_quote=file.is_named)
                 if found is None
-                else f"{counts[found]} of its first {len(lines)} lines are"
+                else f"{counts[found]} of its first {len(lines)} lines match"
             )
         except (ValueError, OSError, EOFError) as error:
             found, why = None, without_secrets(str(error))
@@ -406,28 +411,29 @@ def formats(paths: tuple[str, ...], is_json: bool) -> int:
 
 @command("tokenmart sample logs --events 100000 --days 90 --seed 7", has_target=False)
 @click.argument("folder", type=click.Path(file_okay=False))
-@click.option("--events", default=10_000, show_default=True, help="Requests of each format.")
-@click.option("--days", default=30, show_default=True, help="Days that they are spread over.")
-@click.option("--seed", default=1, show_default=True, help="The same seed writes the same bytes.")
+@click.option("--events", default=10_000, show_default=True, help="Number of requests per format.")
+@click.option("--days", default=30, show_default=True, help="Number of days to spread them over.")
+@click.option("--seed", default=1, show_default=True, help="Random seed; the same seed writes the same bytes.")
 @click.option(
     "--format",
     "format_names",
     multiple=True,
     default=("tokenledger",),
     show_default=True,
-    help="May be repeated.",
+    help="Format to write; can be repeated.",
 )
 def sample(folder: str, events: int, days: int, seed: int, format_names: tuple[str, ...]) -> int:
     """Write realistic sample events.
 
-    They have several providers, caches, errors, timeouts, late and repeated events, and an unknown model.
+    They include several providers, caches, errors, timeouts, late and repeated events, and an unknown model.
     """
     from loader.sample import write_sample
 
     written = write_sample(Path(folder), events=events, days=days, seed=seed, formats=format_names)
     size = sum(path.stat().st_size for path in written)
     console.print(
-        f"{len(written)} files, {size / 1e6:,.1f} MB, below {escape(folder)}. Load them: tokenmart run {escape(folder)}"
+        f"Wrote {len(written)} files ({size / 1e6:,.1f} MB) to {escape(folder)}."
+        f" Load them: tokenmart run {escape(folder)}"
     )
     return DONE
 
@@ -442,7 +448,7 @@ def _load(target: Target, paths: tuple[str, ...], *, follow_links: bool, is_quie
     _report_sharing(target)
     started = dt.datetime.now()
     with _progress(is_quiet) as progress:
-        # the sizes of packed files and of standard input say little: then the bar only moves
+        # the sizes of compressed files and of standard input are no guide; the bar then only shows activity
         size = sum(file.size for file in found)
         task = progress.add_task("load", total=size or None, rate="")
         lines = 0
@@ -460,18 +466,18 @@ def _load(target: Target, paths: tuple[str, ...], *, follow_links: bool, is_quie
 
 
 def _found(paths: tuple[str, ...], follow_links: bool) -> Any:
-    """The files that the paths name; says which of them wait for a writer."""
+    """Finds the files that the paths name, and prints which of them wait for a writer."""
     from loader import files
 
     found = files.find(paths, follow_links=follow_links)
     for file in found:
         if file.is_fifo:
-            complaints.print(f"{escape(file.name)} is a FIFO: reading waits for its writer.")
+            complaints.print(f"{escape(file.name)} is a named pipe (FIFO). Waiting for another process to write to it.")
     return found
 
 
 def _place(target: Target, location: str | None) -> dict[str, Any]:
-    """The target and the place that a command wrote to, for JSON."""
+    """The target and the location that a command wrote to, for JSON."""
     return {
         "target": {"name": target.name, "type": target.type},
         "location": location,
@@ -481,12 +487,12 @@ def _place(target: Target, location: str | None) -> dict[str, Any]:
 
 
 def _reason(built: Any) -> dict[str, Any]:
-    """Why a build has failed, for JSON."""
+    """Why a build failed, for JSON."""
     return {"error": f"The build failed: {built.outcome}", "hint": built.hint, "exit_code": FAILED}
 
 
 def _summary(target: Target, *, is_quiet: bool, has_failed: bool) -> Any:
-    """Shows the summary of the marts that exist; None where a failed build has left too few of them."""
+    """Shows the summary of the marts. Returns None if a failed build has left some of them unbuilt."""
     from loader import report
     from loader.destinations import connect
     from loader.screen import show_summary
@@ -498,7 +504,7 @@ def _summary(target: Target, *, is_quiet: bool, has_failed: bool) -> Any:
     except TokenmartError:
         if has_failed:
             if not is_quiet:
-                console.print("There is no summary: some marts have not been built yet.")
+                console.print("No summary: some marts have not been built yet.")
             return None
         raise
     if not is_quiet:
@@ -509,8 +515,8 @@ def _summary(target: Target, *, is_quiet: bool, has_failed: bool) -> Any:
 def _report_sharing(target: Target) -> None:
     if others := targets_sharing(target):
         complaints.print(
-            f"The targets {target.name} and {', '.join(others)} are one schema: what one builds is the other's too."
-            " Give each its own in profiles.yml.",
+            f"The targets {target.name} and {', '.join(others)} build into the same schema and overwrite each other."
+            " Give each target its own schema in profiles.yml.",
         )
 
 
@@ -551,9 +557,9 @@ def _build(target: Target, full_refresh: bool, *, is_quiet: bool) -> Any:
 
 @contextmanager
 def _loaded(target: Target) -> Iterator[Any]:
-    """The target's warehouse, open to read, with the raw tables of this version.
+    """Opens the target's warehouse for reading, after adding the raw tables and columns that this version needs.
 
-    Raises TokenmartError if nothing has been loaded into it, or if this login may not bring older tables up to date.
+    Raises TokenmartError if nothing has been loaded into it, or if this login has no permission to alter older tables.
     """
     from loader import report
     from loader.destinations import connect, is_new
@@ -571,9 +577,9 @@ def _loaded(target: Target) -> Iterator[Any]:
         upgrade(target, _say)
     except TokenmartError as error:
         raise TokenmartError(
-            f"The tables in {target.raw_schema} are of an older version: {', '.join(missing)} missing."
-            f" They could not be added: {error}",
-            f"Run tokenmart doctor{target.option} with a login that may change them.",
+            f"The tables in {target.raw_schema} were created by an older version and lack {', '.join(missing)}."
+            f" These could not be added: {error}",
+            f"Run tokenmart doctor{target.option} with a login that may alter the tables.",
         ) from error
     with connect(target, to_read=True) as warehouse:
         yield warehouse
@@ -584,7 +590,7 @@ def _say(text: str) -> None:
 
 
 def _load_code(loaded: Any, max_rejects: int) -> int:
-    """The exit code of a load. A foreign file that was only come across in a folder is told of, and fails nothing."""
+    """The exit code of a load. A file of unknown format found in a folder is reported, but is no failure."""
     problems = [file for file in loaded.files if file.problem]
     if problems and len(problems) == len(loaded.files) and not loaded.total("read"):
         return FAILED

@@ -1,4 +1,4 @@
-"""The event contract: the columns of raw_usage, and the SQL that holds every line to them."""
+"""The event contract: the columns of raw_usage, and the SQL that checks every line against them."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -14,7 +14,7 @@ DLT_TYPES: dict[Kind, dict[str, Any]] = {
     "milliseconds": {"data_type": "double"},
     "money": {"data_type": "decimal", "precision": 38, "scale": 12},
     "boolean": {"data_type": "bool"},
-    "json": {"data_type": "text"},  # warehouses disagree on what a JSON type accepts; all of them read it from text
+    "json": {"data_type": "text"},  # JSON types differ between warehouses, but all can read JSON from text
     "bigint": {"data_type": "bigint"},
 }
 REQUIRED = {"event_id", "occurred_at", "source_file", "source_line", "loaded_at"}
@@ -66,10 +66,10 @@ FORMAT_COLUMNS: dict[str, Kind] = {
     "tags": "json",
     "extra": "json",
 }
-"""What a format may select, beside `line_id`. What it leaves out is NULL."""
+"""What a format may select, in addition to `line_id`. Columns that it leaves out are NULL."""
 
 INDEXED, INDEXED_BYTES = ("event_id", "user_id"), 2_000
-"""What warehouses find requests by, and how long it may be: an index of PostgreSQL holds no more than 2,704 bytes."""
+"""Columns that requests are looked up by, and their maximum length: a PostgreSQL index entry takes 2,704 bytes."""
 
 PROVENANCE_COLUMNS: dict[str, Kind] = {
     "source_format": "text",
@@ -93,7 +93,7 @@ TABLES: dict[str, dict[str, Kind]] = {
         "is_sample": "boolean",
         "loaded_at": "timestamp",
     },
-    # written after each build by the loader's own insert, not by a load
+    # written after each build by a plain insert, not by a load
     "builds": {
         "started_at": "timestamp",
         "finished_at": "timestamp",
@@ -115,7 +115,7 @@ TABLES: dict[str, dict[str, Kind]] = {
 }
 CONTENT_COLUMNS = ("request_preview", "response_preview")
 FREE_TEXTS = ("error_message", *CONTENT_COLUMNS)
-"""Mapped texts that may quote a credential, which is taken out of them."""
+"""Mapped texts that may quote credentials, which are removed from them."""
 
 OMISSIONS = {
     "has_negative_cost": ("reported_cost_usd", "negative cost"),
@@ -124,11 +124,11 @@ OMISSIONS = {
     "has_request_preview": ("request_preview", "content key"),
     "has_response_preview": ("response_preview", "content key"),
 }
-"""What of a mapped value a line lands without: the column that marks these lines, the key and the reason."""
+"""Mapped values that may be left out: the column that marks such lines, with the key and the reason."""
 
 
 def missing(tables: Mapping[str, set[str]]) -> list[str]:
-    """The tables, and of the others the columns (as table.column), that these raw tables lack."""
+    """The tables, and in existing tables the columns (as table.column), that are missing."""
     return [
         name
         for table, columns in TABLES.items()
@@ -139,8 +139,8 @@ def missing(tables: Mapping[str, set[str]]) -> list[str]:
 
 
 def dlt_columns(table: str, hints: Mapping[str, dict[str, Any]]) -> list[Any]:
-    """dlt's columns of one raw table, with further `hints` by column."""
-    # reading a new target's first lines does not wait for this import
+    """dlt's columns of one raw table, with additional `hints` by column."""
+    # imported here so that reading can start before this slow import
     from dlt.common.schema.utils import dlt_load_id_column
 
     columns: list[Any] = [
@@ -152,13 +152,12 @@ def dlt_columns(table: str, hints: Mapping[str, dict[str, Any]]) -> list[Any]:
 def conform(selected: Mapping[str, bool], *, keep_content: bool) -> str:
     """SQL that turns the relation `selected` of a format into the contract's columns and a `reject_reason`.
 
-    `selected` says of each column that the format selects whether its type is DuckDB's JSON.
+    `selected` maps each column that the format selects to whether its type is DuckDB's JSON.
 
     Text is read as text: numbers are checked before they are cast, and a naive timestamp is read in the session's time
-    zone. Money is made of its digits: all of a text, and of a JSON number the 17 that a double carries, so that a log
-    written from doubles loses none. `input_tokens` comes out inclusive of its cached parts, and so do `output_tokens`
-    of its reasoning and the cache writes of the one-hour ones: a part that exceeds its whole cannot have been counted
-    in it.
+    zone. Money is made from its digits: all digits of a text, and the 17 digits of a JSON number that a double
+    carries, so that a log written from doubles loses none. `input_tokens` includes its cached parts, `output_tokens`
+    its reasoning, and cache writes the one-hour ones: a part that is greater than its whole cannot be included in it.
     """
     texts, faults, typed = [], [], []
     for name, kind in FORMAT_COLUMNS.items():
@@ -166,7 +165,7 @@ def conform(selected: Mapping[str, bool], *, keep_content: bool) -> str:
             texts.append(f"cast(null as varchar) as {name}")
             typed.append(f"cast(null as {_SQL_TYPES[kind]}) as {name}")
             continue
-        # a timestamp may come as one; JSON's own cast to text would leave a text in its quotes
+        # a timestamp may have its own type; casting JSON to text would keep the quotes of a text
         as_text = name if kind == "timestamp" else f"cast({name} as varchar)"
         if selected[name] and kind in ("text", "timestamp"):
             as_text = f"json_extract_string({name}, '$')"

@@ -1,4 +1,4 @@
-"""Checks a target: its packages, connection, rights and schemas, and says what to do about what is wrong."""
+"""Checks a target's packages, connection, permissions and schemas, and says how to fix what is wrong."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ PROBE = "tokenmart_doctor"
 
 @dataclass(frozen=True)
 class Finding:
-    """What was looked at, whether it is as it should be, what was found, and what to do about it."""
+    """What was checked, whether it is all right, what was found, and what to do about it."""
 
     what: str
     is_fine: bool
@@ -27,14 +27,14 @@ class Finding:
 
 
 def examine(target: Target) -> Iterator[Finding]:
-    """Everything that a load and a build need, in their order; ends with what makes the rest pointless."""
+    """Checks everything that a load and a build need, in order; stops when the remaining checks cannot work."""
     yield Finding("profile", True, f"{target.profiles_folder / 'profiles.yml'}, target {target.name}, {target.type}")
     if others := targets_sharing(target):
         yield Finding(
             "profile", False, f"{', '.join(others)} build into the same schema", "Give each target a schema of its own."
         )
     if target.type not in TYPES:
-        yield Finding("profile", False, f"no type {target.type}", f"There are {', '.join(TYPES)}.")
+        yield Finding("profile", False, f"unknown type {target.type}", f"Use one of {', '.join(TYPES)}.")
         return
     versions = dict(_versions(target))
     missing = [package for package, found in versions.items() if not found]
@@ -43,7 +43,7 @@ def examine(target: Target) -> Iterator[Finding]:
     from loader.pipeline import open_pipeline
 
     try:
-        # as a load does, with dlt's own connection beside ours
+        # like a load, with dlt's own connection in addition to ours
         with open_pipeline(target, is_new=is_new(target)) as pipeline:
             warehouse = pipeline.warehouse
             server = str(warehouse.query(warehouse.version)[0][0])
@@ -67,7 +67,7 @@ def _versions(target: Target) -> Iterator[tuple[str, str | None]]:
 
 
 def _rights(warehouse: Warehouse, target: Target, schema: str) -> Finding:
-    """Tries what loading and building do, in a table and a view that are dropped again."""
+    """Tries the statements of loading and building on a test table and view, and drops both."""
     table = f"{schema}.{PROBE}"
     try:
         warehouse.create_schema(schema)
@@ -83,20 +83,22 @@ def _rights(warehouse: Warehouse, target: Target, schema: str) -> Finding:
     except Exception as error:
         return Finding(f"schema {schema}", False, in_one_line(error), advice(target, error))
     if foreign:
-        to_do = f"Let an administrator: alter table {schema}.{foreign[0]} owner to ...; and so for the others."
+        to_do = (
+            f"Ask an administrator to run: alter table {schema}.{foreign[0]} owner to ...; and the same for the others."
+        )
         return Finding(f"schema {schema}", False, f"this login does not own {', '.join(foreign)}", to_do)
     return Finding(f"schema {schema}", True, "tables can be created, changed and dropped")
 
 
 def _landed(pipeline: "Pipeline") -> Iterator[Finding]:
-    """Whether the raw tables are those of this version, which they are from then on."""
+    """Checks the raw tables, and adds what older ones lack."""
     warehouse, target = pipeline.warehouse, pipeline.target
     tables = warehouse.tables(target.raw_schema)
     if not contract.TABLES.keys() & tables.keys():
-        yield Finding("landed", True, "nothing yet", f"Begin with: tokenmart run examples{target.option}")
+        yield Finding("landed", True, "nothing yet", f"Start with: tokenmart run examples{target.option}")
         return
     if missing := contract.missing(tables):
         pipeline.upgrade()
-        yield Finding("raw tables", True, f"of an older version; added {', '.join(missing)}")
+        yield Finding("raw tables", True, f"created by an older version; added {', '.join(missing)}")
     last = warehouse.query(f"select count(*) from {target.raw_schema}._dlt_loads where status = 0")[0][0]
     yield Finding("landed", True, f"{last:,} complete loads")

@@ -1,4 +1,4 @@
-"""What went wrong, said for people: one sentence, and what to do about it."""
+"""Errors for users: one sentence on what went wrong, and a hint on what to do."""
 
 import re
 
@@ -19,7 +19,7 @@ class TokenmartError(Exception):
 
 
 class UsageError(TokenmartError):
-    """The command was called with something that cannot be meant: exit code 2."""
+    """The command was called with invalid arguments: exit code 2."""
 
     exit_code = 2
 

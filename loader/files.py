@@ -1,4 +1,4 @@
-"""Finds the files that a user means and opens them as one stream of decompressed bytes, here or in a bucket."""
+"""Finds the files that the user names, local or in a bucket, and opens each as a stream of decompressed bytes."""
 
 import glob
 import gzip
@@ -26,19 +26,19 @@ PACKED_SUFFIXES = (".gz", ".zst", ".zstd")
 STANDARD_INPUT = "-"
 STANDARD_INPUTS = (STANDARD_INPUT, "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
 SAMPLE_MARK = ".sample"
-"""A hidden file of this name says that the files in and below its folder are samples."""
+"""A hidden file with this name marks the files in and below its folder as samples."""
 CHANGED_KEYS = ("ETag", "etag", "mtime", "LastModified", "last_modified", "updated", "created")
 PORT_SCHEMES = ("http", "https", "ftp", "sftp")
 
 
 @dataclass(frozen=True)
 class InputFile:
-    """A file to read: `name` is what the user called it, `url` is where it is found, `size` its bytes on disk.
+    """A file to read: `name` is how the user named it, `url` is where it is, `size` is its size on disk in bytes.
 
-    The name of a URL is without user, password and query, and may be shown and stored.
-    `is_named` where the user meant this very file, and did not just name its folder or a glob. A stream (standard
-    input, a pipe, a device) can be read once. `changed` is the file's modification time or version, None if unknown.
-    `problem` says why it is not to be read at all.
+    The name of a URL has no user, password or query, so it may be shown and stored.
+    `is_named` is true if the user named this file itself, not only its folder or a glob. A stream (standard input, a
+    pipe, a device) can be read only once. `changed` is the file's modification time or version, None if unknown.
+    `problem` says why the file is not read at all.
     """
 
     name: str
@@ -53,7 +53,7 @@ class InputFile:
 
     @contextmanager
     def open_packed(self) -> Iterator[Any]:
-        """A stream of its bytes as they are stored."""
+        """Opens a stream of its bytes as they are stored."""
         if self.url == STANDARD_INPUT:
             yield sys.stdin.buffer if hasattr(sys.stdin.buffer, "peek") else BufferedReader(sys.stdin.buffer)
         elif "://" in self.url:
@@ -67,7 +67,7 @@ class InputFile:
 
     @contextmanager
     def open(self) -> Iterator[tuple[Readable, bool]]:
-        """A stream of its bytes, and whether they are unpacked on the way, as their first ones say."""
+        """Yields a stream of its decompressed bytes, and whether it is compressed, as its first bytes say."""
         with ExitStack() as stack:
             raw = stack.enter_context(self.open_packed())
             if self.is_stream:
@@ -85,7 +85,7 @@ class InputFile:
 
 
 class _Careful:
-    """Reads a packed stream piece by piece, so that what comes before a fault is not lost with it."""
+    """Reads a compressed stream in pieces, so that the data before an error is not lost."""
 
     def __init__(self, read: Callable[[int], bytes]) -> None:
         self._read = read
@@ -109,11 +109,11 @@ class _Careful:
 
 
 def find(paths: Iterable[str], *, follow_links: bool = False) -> list[InputFile]:
-    """The files that `paths` (files, folders, globs, fsspec URLs, '-') name, each once, in the order of their names.
+    """The files that `paths` (files, folders, globs, fsspec URLs, '-') name, each once, ordered by name.
 
-    A folder stands for the .jsonl, .ndjson and .log files in and below it, packed ones included. A symbolic link below
-    a folder or glob that leads out of it comes with a `problem`, unless `follow_links`. Raises UsageError for a path
-    that leads nowhere and for a folder without such files.
+    A folder stands for the .jsonl, .ndjson and .log files in and below it, including compressed ones. A symbolic link
+    that leads out of a folder or glob gets a `problem`, unless `follow_links` is set. Raises UsageError for a path that
+    does not exist and for a folder without such files.
     """
     found: dict[str, InputFile] = {}
     for path in paths:
@@ -130,7 +130,7 @@ def find(paths: Iterable[str], *, follow_links: bool = False) -> list[InputFile]
     files = []
     for file in found.values():
         name, number = file.name, 2
-        # lines are counted by file name: two files of one load never share one
+        # lines are counted by file name, so names are unique within a load
         while name in names:
             name, number = f"{file.name} ({number})", number + 1
         names.add(name)
@@ -140,7 +140,7 @@ def find(paths: Iterable[str], *, follow_links: bool = False) -> list[InputFile]
 
 
 def is_packed(head: bytes) -> bool:
-    """Whether a file that begins with these bytes is packed by gzip or zstd."""
+    """Whether a file that begins with these bytes is compressed with gzip or zstd."""
     return head.startswith((GZIP, ZSTANDARD))
 
 
@@ -157,13 +157,13 @@ def _local(path: str, follow_links: bool) -> list[InputFile]:
         try:
             here = here.expanduser()
         except RuntimeError:
-            # it begins with a tilde, and there is no such user
+            # it begins with a tilde, but no such user exists
             here = Path(path)
     if here.is_dir():
         files = list(_below(str(here), follow_links))
         if not files:
             raise UsageError(
-                f"{_shown(path)}: no {', '.join(SUFFIXES)} file in this folder.", "Name the files themselves."
+                f"{_shown(path)}: this folder has no {', '.join(SUFFIXES)} files.", "Name the files themselves."
             )
     elif here.exists():
         return [_named(here)]
@@ -171,13 +171,13 @@ def _local(path: str, follow_links: bool) -> list[InputFile]:
         files = _matching(here, follow_links)
         if not files:
             raise UsageError(
-                f"{_shown(path)}: no such file.", "Check the path; quote a glob that the shell should not expand."
+                f"{_shown(path)}: no such file.", "Check the path. Quote globs that the shell should not expand."
             )
     return files
 
 
 def _named(path: Path) -> InputFile:
-    """A file that the user named, or a stream: what is not a regular file can only be read once."""
+    """A file that the user named. Anything but a regular file is a stream that can be read only once."""
     found = path.stat()
     if stat.S_ISREG(found.st_mode):
         return _regular(str(path), os.path.realpath(path), found, is_named=True)
@@ -190,7 +190,7 @@ def _regular(name: str, real: str, found: os.stat_result, *, is_named: bool = Fa
 
 
 def _below(folder: str, follow_links: bool) -> Iterator[InputFile]:
-    """The logs in and below a folder. No folder is read twice, whatever links lead to it."""
+    """The log files in and below a folder. No folder is read twice, even if several links lead to it."""
     top = os.path.realpath(folder)
     waiting, seen = [(folder, top)], set()
     while waiting:
@@ -222,7 +222,7 @@ def _below(folder: str, follow_links: bool) -> Iterator[InputFile]:
 
 
 def _matching(pattern: Path, follow_links: bool) -> list[InputFile]:
-    """The files that match a glob. A `**` of it enters no linked folder."""
+    """The files that match a glob. `**` does not follow links to folders."""
     literal = len(pattern.parts)
     literal = next((i for i, part in enumerate(pattern.parts) if glob.has_magic(part)), literal)
     root, rest = Path(*pattern.parts[:literal]), pattern.parts[literal:]
@@ -231,10 +231,10 @@ def _matching(pattern: Path, follow_links: bool) -> list[InputFile]:
     if "**" in rest:
         found: Iterable[Path] = root.glob("/".join([*rest, "*"] if rest[-1] == "**" else rest))
         if not any(part.startswith(".") for part in rest):
-            # as a shell does it
+            # like a shell, without hidden files
             found = (path for path in found if not any(part[0] == "." for part in path.relative_to(root).parts))
     else:
-        found = map(Path, glob.glob(str(pattern)))  # noqa: PTH207 - which leaves out hidden files
+        found = map(Path, glob.glob(str(pattern)))  # noqa: PTH207 - leaves out hidden files
     top = os.path.realpath(root)
     files = []
     for path in found:
@@ -246,7 +246,7 @@ def _matching(pattern: Path, follow_links: bool) -> list[InputFile]:
 
 
 def _left_out(name: str) -> InputFile:
-    problem = f"{_shown(name)}: a symbolic link leads out of the folder; --follow-links reads it"
+    problem = f"{_shown(name)}: a symbolic link that leads out of the folder; use --follow-links to read it"
     return InputFile(_shown(name), name, 0, is_named=False, problem=problem)
 
 
@@ -255,7 +255,7 @@ def _is_within(path: str, folder: str) -> bool:
 
 
 def _shown(name: str) -> str:
-    r"""A file's name as text: bytes that are not UTF-8 become \xe9."""
+    r"""A file's name as text. Bytes that are not UTF-8 are shown as \xe9."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
@@ -280,11 +280,11 @@ def _remote(path: str) -> list[InputFile]:
         raise UsageError(f"{shown}: {without_secrets(str(error))}", "Check the URL.") from error
     except Exception as error:
         raise TokenmartError(
-            f"{shown}: {type(error).__name__}: {without_secrets(str(error))}", "Check the URL and your rights to it."
+            f"{shown}: {type(error).__name__}: {without_secrets(str(error))}", "Check the URL and your permissions."
         ) from error
     files = [(name, info) for name, info in found.items() if info.get("type") != "directory"]
     if not files:
-        raise UsageError(f"{shown}: nothing there to read.", "Check the bucket, the path and your rights to it.")
+        raise UsageError(f"{shown}: no files found.", "Check the bucket, the path and your permissions.")
     is_named = [name for name, _ in files] == [inner]
     return [
         InputFile(

@@ -1,4 +1,4 @@
-"""Gives an id to the lines that bring none: their content, and the how-manieth of its kind in the file it is."""
+"""Gives an id to lines that have none: a digest of the content, and its occurrence number in the file."""
 
 import datetime as dt
 from collections.abc import Callable, Iterator
@@ -32,10 +32,10 @@ _IDENTIFY = """
 
 
 class Identities:
-    """The lines that had to be given an id, counted by file and content. Files are known by number.
+    """Counts the lines without an id by file and content. Files are identified by number.
 
-    What former loads read of a file is read again (`earlier`) only when a new line is not later than all those before
-    it: lines of another time have another content.
+    The part of a file that earlier loads read is read again (`earlier`) only if a new line is not later than all lines
+    before it: lines with different times have different content.
     """
 
     def __init__(self, earlier: Callable[[int], Iterator[Batch]]) -> None:
@@ -45,20 +45,20 @@ class Identities:
 
     @cached_property
     def _connection(self) -> duckdb.DuckDBPyConnection:
-        # where no line needs an id it is never opened
+        # not opened if no line needs an id
         connection = duckdb.connect(config={"memory_limit": "128MB"})
         connection.execute(_SEEN)
         return connection
 
     def begin(self, file: int, latest: dt.datetime | None) -> None:
-        """Says up to which time former loads gave ids to lines of a file; None where they gave none."""
+        """Sets the time up to which earlier loads gave ids to lines of a file; None if they gave none."""
         if latest is None:
             self._counted.add(file)
         else:
             self.latest[file] = latest
 
     def identify(self, events: pa.Table, files: pa.ChunkedArray, lines: pa.ChunkedArray) -> pa.Table:
-        """`events` with every event_id filled; `files` and `lines` hold file number and bytes of each line_id."""
+        """`events` with every event_id filled. `files` and `lines` have file number and bytes of each line_id."""
         is_new = pc.is_null(events["event_id"]).combine_chunks()
         if not pc.any(is_new).as_py():
             return events

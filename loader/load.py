@@ -1,4 +1,4 @@
-"""Lands the new lines of files in the warehouse, or says what would be landed."""
+"""Loads the new lines of files into the warehouse, or previews them."""
 
 import base64
 import json
@@ -21,7 +21,7 @@ from loader.reader import Load, Options, Progress, Reader
 
 @dataclass(frozen=True)
 class Preview:
-    """What a load would read of a file: by which format, from which byte on, and how the first lines would land."""
+    """What a load would read of a file: its format, the first byte, and how the first lines would be loaded."""
 
     name: str
     format: str | None
@@ -35,18 +35,18 @@ class Preview:
 def load(
     files: Sequence[InputFile], target: Target, options: Options, progress: Progress, on_wait: OnWait = lambda _: None
 ) -> Load:
-    """Lands what is new in `files`. Raises TokenmartError where the warehouse cannot be reached or refuses.
+    """Loads the new lines of `files`. Raises TokenmartError if the warehouse cannot be reached or refuses.
 
-    Waits for another load into the same raw schema, and tells `on_wait` so. A file that cannot be read is left out,
-    with its `problem`; the others are loaded all the same.
+    Waits for another load into the same raw schema, and calls `on_wait`. A file that cannot be read is left out, with
+    its `problem`; the others are loaded.
     """
     reader = Reader(options, progress)
     known: dict[str, Position] = {}
     with ExitStack() as stack:
-        # before the positions are read: what another load lands is not to land twice
+        # before the positions are read, so that lines of another load are not loaded twice
         check = stack.enter_context(lock(target, "load", on_wait))
         is_begun = is_new(target)
-        # nothing can be known to a target that does not exist: reading begins before dlt is even imported
+        # a target that does not exist has no positions: reading starts before dlt is even imported
         before = {} if is_begun else _known(target, reader.done, has_own=not all(file.is_sample for file in files))
         if before is not None:
             known.update(before)
@@ -70,9 +70,9 @@ def load(
 
 
 def _known(target: Target, done: Load, *, has_own: bool) -> dict[str, Position] | None:
-    """How far files were read, as dlt's state has it, without the time that importing dlt takes.
+    """How far files were read, from dlt's state, without the time that importing dlt takes.
 
-    Fills in what `done` says of the place. None where a load was broken off, or the state is not as expected.
+    Fills in the location in `done`. None if a load was interrupted, or if the state is not as expected.
     """
     if any(target.working_folder.glob("load-*")):
         return None
@@ -94,7 +94,7 @@ def _known(target: Target, done: Load, *, has_own: bool) -> dict[str, Position] 
 
 
 def preview(files: Sequence[InputFile], target: Target, options: Options, *, rows: int) -> list[Preview]:
-    """Looks at the first new lines of each file as `load` would, and lands nothing."""
+    """Shows how `load` would read the first new lines of each file; loads nothing."""
     known: dict[str, Position] = {}
     if not is_new(target):
         from loader.pipeline import open_pipeline

@@ -1,4 +1,4 @@
-"""Locks between loads and between builds: files, and leases, which are rows of the warehouse that expire."""
+"""Locks between loads and between builds: lock files, and leases, which are rows in the warehouse that expire."""
 
 import contextlib
 import datetime as dt
@@ -19,41 +19,41 @@ from typing import Any
 from loader.errors import TokenmartError
 
 POLL_SECONDS = 0.5  # between attempts to take a file's lock
-LEASE_SECONDS = 120.0  # as long as a killed process keeps others waiting; renewed four times in that time
-LEASE_POLL_SECONDS = 5.0  # each attempt is a query that may cost something
+LEASE_SECONDS = 120.0  # how long a killed process keeps others waiting; renewed four times within that time
+LEASE_POLL_SECONDS = 5.0  # each attempt is a query that may cost money
 
 OnWait = Callable[[str], None]
-"""Is told once who holds a lock that has to be waited for."""
+"""Called once with the holder of a lock that this process waits for."""
 Check = Callable[[], None]
-"""Raises TokenmartError if a lock that was taken has been lost since."""
+"""Raises TokenmartError if the lock has been lost."""
 _held: set[Path] = set()
 
 
 def wait(holder: Callable[[], str | None], on_wait: OnWait, seconds: float) -> None:
-    """Calls `holder`, which takes a lock or says who holds it, until it has taken the lock."""
+    """Calls `holder`, which takes a lock or returns who holds it, until the lock is taken."""
     is_said = False
     while who := holder():
         if not is_said:
             on_wait(who)
         is_said = True
-        # two that ask at the same moment do not next time
+        # processes that ask at the same moment ask at different moments next time
         time.sleep(seconds * random.uniform(0.5, 1.5))
 
 
 def lost(what: str) -> TokenmartError:
-    """That a lock was lost while it was needed."""
+    """The error for a lock that was lost while it was needed."""
     return TokenmartError(
-        f"The lock of {what} was lost, and another process may have taken it.",
-        "Run it again. Nothing of a broken load counts.",
+        f"The lock for {what} was lost, and another process may have taken it.",
+        "Run the command again. An interrupted load has no effect.",
     )
 
 
 @contextmanager
 def held(path: Path, job: str, on_wait: OnWait) -> Iterator[None]:
-    """Holds the lock file `path`, whose content says who does, and for which job.
+    """Holds the lock file `path`, whose content says who holds it, and for which job.
 
-    A process that ends, however it ends, releases it. Waits for other processes, not for its own: what the process does
-    within the lock may ask for it again.
+    The lock is released when the process ends, for whatever reason. Waits for other processes only: this process may
+    take a lock again that it holds already.
     """
     if path in _held:
         yield
@@ -61,7 +61,9 @@ def held(path: Path, job: str, on_wait: OnWait) -> Iterator[None]:
     try:
         file = path.open("a+")
     except OSError as error:
-        raise TokenmartError(f"{path} cannot be written: {error.strerror}", "Let this user write there.") from error
+        raise TokenmartError(
+            f"Cannot write {path}: {error.strerror}", "Give this user permission to write there."
+        ) from error
 
     def holder() -> str | None:
         try:
@@ -102,11 +104,11 @@ def lease(
     job: str,
     on_wait: OnWait,
 ) -> Iterator[Check]:
-    """Holds the lease in the table `schema.table` of a warehouse, which is made where it is missing.
+    """Holds the lease in the table `schema.table` of a warehouse, which is created if it is missing.
 
-    `session` opens a connection of its own (`Warehouse`). The holder is whoever's update of an expired row is carried
-    out; who reads back another holder than itself has not got it. A thread renews the lease; the times are those of the
-    warehouse's clock, as texts that sort.
+    `session` opens a separate connection (`Warehouse`). The process whose update of an expired row succeeds is the
+    holder; a process that reads back another holder does not have the lease. A thread renews the lease. Times are from
+    the warehouse's clock, as texts that sort.
     """
     myself, name = f"{_myself()}, {uuid.uuid4().hex[:8]}", f"{schema}.{table}"
     valid_until = 0.0
@@ -119,12 +121,12 @@ def lease(
         try:
             warehouse.query(sql.update.format(table=name, values=listed, condition=condition))
         except Exception as error:
-            # another's update at the same moment won
+            # another process updated the row at the same moment
             if "concurrent" not in str(error).lower():
                 raise
 
     def holders(warehouse: Any) -> dict[str, str]:
-        """Those whose lease has not expired, and until when: more than one only for a moment, in which none has it."""
+        """Holders whose lease has not expired, and until when. If there are several, none of them has it."""
         rows = warehouse.query(f"select holder, expires_at from {name} where expires_at >= '{_text(now(warehouse))}'")
         return {str(holder): str(until) for holder, until in rows}
 
@@ -143,17 +145,17 @@ def lease(
 
     def holder(warehouse: Any) -> str | None:
         for who, until in holders(warehouse).items():
-            return f"{job} by {who}, until {until[11:19]} UTC unless it renews that"
+            return f"{job} by {who}, until {until[11:19]} UTC or later"
         if not warehouse.query(f"select 1 from {name} limit 1"):
             warehouse.query(f"insert into {name} (holder, acquired_at, expires_at) values ('', '', '')")
         if extend(warehouse, "expires_at < '{now}'", holder=myself, acquired_at=_text(now(warehouse))):
             return None
         release(warehouse)
-        return f"{job} that began at the same moment"
+        return f"{job} that started at the same moment"
 
     def renew() -> None:
         while not is_over.wait(LEASE_SECONDS / 4):
-            # what fails is tried again until the lease has expired; `check` says so then
+            # failures are retried until the lease has expired; then `check` raises
             with contextlib.suppress(Exception), session() as warehouse:
                 extend(warehouse, f"holder = '{myself}' and expires_at >= '{{now}}'")
 
@@ -178,13 +180,13 @@ def lease(
         finally:
             is_over.set()
             thread.join(LEASE_POLL_SECONDS)
-            # where that fails it expires
+            # if this fails, the lease expires
             with contextlib.suppress(Exception):
                 release(warehouse)
 
 
 def _myself() -> str:
-    """Who this process is, in words that another machine understands and SQL takes."""
+    """Identifies this process, in words that mean something on another machine and are safe in SQL."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):

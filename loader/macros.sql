@@ -1,17 +1,17 @@
--- DuckDB macros that the event contract and the formats share; x is a JSON value as text: a number bare, a text quoted.
--- what is landed of a text: empty is unknown
+-- DuckDB macros for the event contract and the formats; x is a JSON value as text: numbers bare, texts quoted.
+-- text to load: an empty text is unknown
 create macro landed_text(x) as nullif(x, '');
 
 create macro number(x) as try_cast(x as double);
 
 -- At most 10^10, so that sums of bigint hold: input, output and their parts of a line are 6 x 10^10 at most, and
--- 9.2 x 10^18 is the sum of 153 million such lines. No model takes more than some 10^7 tokens in a request.
+-- 9.2 x 10^18 is the sum of 153 million such lines. No model takes more than about 10^7 tokens in a request.
 create macro is_token_count(x) as
     coalesce(number(x) between 0 and 10000000000 and number(x) = trunc(number(x)), false);
 
 create macro tokens(x) as case when is_token_count(x) then cast(number(x) as bigint) end;
 
--- what is wrong with a token count; NULL where nothing is
+-- what is wrong with a token count; NULL if nothing is
 create macro token_fault(name, x) as
     case
         when x is null or is_token_count(x) then null
@@ -30,10 +30,10 @@ create macro token_sum(x, y) as
         else x
     end;
 
--- digits to money without a float; the narrow decimal first, because it is ten times as fast to parse
+-- digits to money without a float; the narrow decimal comes first because it parses ten times as fast
 create macro money(x) as coalesce(cast(try_cast(x as decimal(18, 12)) as decimal(38, 12)), try_cast(x as decimal(38, 12)));
 
--- Less than 10^12, so that sums of decimal(38,12) hold: it ends at 10^26, which are 3.3 x 10^12 such lines times the 30
+-- Less than 10^12, so that sums of decimal(38,12) hold: it ends at 10^26, which is 3.3 x 10^12 such lines times the 30
 -- days of a projection.
 create macro money_fault(name, x) as
     case
@@ -42,16 +42,16 @@ create macro money_fault(name, x) as
         else name || ' is not a finite number'
     end;
 
--- up to some four months: what is longer was not measured in milliseconds, and sums of it would not be exact any more
+-- up to about four months: longer values were not measured in milliseconds, and their sums would not be exact
 create macro milliseconds(x) as case when number(x) between 0 and 1e10 then number(x) end;
 
--- a running number of milliseconds or of millionths of a dollar, in the notation that the contract reads
+-- milliseconds since 1970, or millionths of a dollar, in the notation that the contract reads
 create macro epoch_milliseconds(x) as
     coalesce(try(cast(make_timestamptz(try_cast(x as bigint) * 1000) as varchar)), cast(x as varchar));
 create macro micros(x) as
     coalesce(cast(cast(try_cast(x as decimal(32, 6)) * 0.000001 as decimal(38, 12)) as varchar), cast(x as varchar));
 
--- an object, or a text that holds one
+-- an object, or a text that contains one
 create macro json_object_in(x) as
     case
         when json_type(x) = 'OBJECT' then x
@@ -61,9 +61,7 @@ create macro json_object_in(x) as
 create macro members_of(name, x) as
     nullif(trim(trim(cast(coalesce(json_object_in(x), json_object(name, x)) as varchar), e' \t\r\n')[2:-2], e' \t\r\n'), '');
 
--- Two objects, or texts that hold one, as one object, in which the second has the last word. json_merge_patch would
--- look
--- each key of the second up in the first.
+-- Merges two objects, or texts that contain one; the second takes precedence. json_merge_patch would be slower.
 create macro joined_json(x_name, x, y_name, y) as
     case
         when y is null

@@ -18,9 +18,9 @@ _NOT_JSON = "not JSON"
 _OVERLONG = (
     f"longer than {MAX_LINE_BYTES // MEBIBYTE} MiB: only its first {KEPT_OF_OVERLONG_LINE // MEBIBYTE} MiB is kept"
 )
-_TOO_BIG = f"parsing it takes more memory than the {PARSING_MEMORY} that there is"
+_TOO_BIG = f"parsing it takes more than {PARSING_MEMORY} of memory"
 _REASONS = pa.schema([("line_id", pa.int64()), ("reason", pa.string())])
-# try() costs a fifth of the check: it is for the batches that have a line which is not JSON
+# try() makes the check a fifth slower, so only batches with a line that is not JSON use it
 _KEYS, _KEYS_OR_NULL = "json_keys(line)", "try(json_keys(line))"
 _CHECKED = f"""
     with keyed as (select line, is_overlong, {_KEYS_OR_NULL} as keys from batch)
@@ -71,11 +71,11 @@ _KEPT = """
 
 @dataclass(frozen=True)
 class Parsed:
-    """Lines after parsing: landed, rejected and skipped ones add up to those read.
+    """Lines after parsing: landed, rejected and skipped lines add up to those read.
 
-    `events` has line_id and the contract's FORMAT_COLUMNS, in the order of the lines; `rejected` has line_id, reason,
-    line and, where the line is no text that every warehouse can store, line_base64 in its stead. `omitted` has line_id,
-    key and reason of what events landed without.
+    `events` has line_id and the contract's FORMAT_COLUMNS, in the order of the lines. `rejected` has line_id, reason
+    and line, or line_base64 if not every warehouse can store the line as text. `omitted` has line_id, key and
+    reason of the values that were left out of events.
     """
 
     events: pa.Table
@@ -86,8 +86,8 @@ class Parsed:
 def parse(lines: pa.ChunkedArray, is_overlong: pa.ChunkedArray, format_: Format, parser: Parser) -> Parsed:
     """Parses lines (bytes) by one format. A line's line_id is its place in `lines`, from 0.
 
-    Raises UsageError where a user's format gives one line two rows. A line that takes more memory than there is is
-    found by halving the lines, and rejected alone.
+    Raises UsageError if a user's format returns two rows for one line. A line that takes too much memory is found by
+    halving the lines, and only that line is rejected.
     """
     try:
         return _parse(lines, is_overlong, format_, parser)
@@ -125,7 +125,9 @@ def _parse(lines: pa.ChunkedArray, is_overlong: pa.ChunkedArray, format_: Format
         readable = readable.filter(pc.is_null(faults))
     found = parser.parse(format_, readable)
     if pc.count_distinct(found["line_id"]).as_py() < len(found):
-        raise UsageError(f"The format {format_.name} gives more than one row for a line.", "One line, one request.")
+        raise UsageError(
+            f"The format {format_.name} returns more than one row for a line.", "Each line must be one request."
+        )
     reasons = pa.concat_tables(
         [
             pa.table({"line_id": pa.arange(0, len(lines)), "reason": faults}, _REASONS).filter(
@@ -155,7 +157,7 @@ def _rejected(lines: pa.ChunkedArray, reasons: pa.Table, parser: Parser) -> pa.T
 
 
 def _omissions(events: pa.Table) -> Iterator[pa.Table]:
-    """What of their mapped values events land without."""
+    """The mapped values that were left out of events."""
     for column, (key, reason) in contract.OMISSIONS.items():
         if pc.any(events[column]).as_py():
             line_ids = events.filter(events[column])["line_id"]

@@ -1,4 +1,4 @@
-"""Carries Arrow tables to raw_usage with dlt; what is known of former loads lies in the warehouse, not here."""
+"""Loads Arrow tables into raw_usage with dlt; the state of earlier loads is stored in the warehouse, not here."""
 
 import contextlib
 import os
@@ -12,7 +12,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-# dlt reports on its users, and gives Arrow tables no load id, unless it is told
+# by default dlt sends telemetry and adds no load id to Arrow tables
 os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
 os.environ["NORMALIZE__PARQUET_NORMALIZER__ADD_DLT_LOAD_ID"] = "true"
 os.environ.setdefault("RUNTIME__LOG_LEVEL", "CRITICAL")
@@ -38,7 +38,7 @@ ATTEMPTS = 3  # of the whole load step; within each, dlt tries every file severa
 
 @dataclass(frozen=True)
 class Pipeline:
-    """A dlt pipeline into an open warehouse, with the positions that the warehouse knows."""
+    """A dlt pipeline into an open warehouse, with the read positions that the warehouse stores."""
 
     warehouse: Warehouse
     target: Target
@@ -46,16 +46,16 @@ class Pipeline:
 
     @property
     def known(self) -> dict[str, Position]:
-        """How far each file was read, by its name."""
+        """How far each file was read, by the key of its position."""
         state = self.dlt_pipeline.state.get("sources", {}).get(SOURCE, {})
         return dict(state.get("files", {}))
 
     def run(self, tables: Iterator[tuple[str, pa.Table]], known: Mapping[str, Position], check: Check) -> str | None:
         """Loads (name of a raw table, rows for it) in one package; returns its load id, or None for no tables.
 
-        The positions that `known` holds at the end of `tables` become known with the load, or not at all. Where there
-        are no tables, positions that say more than before are kept all the same. A load is complete only if `check`
-        does not raise: the lock for loads may have been lost.
+        The positions in `known` at the end of `tables` are stored with the load, or not at all. If there are no tables,
+        new positions are stored all the same. A load is completed only if `check` does not raise: the lock for loads
+        may have been lost.
         """
 
         first = next(tables, None)
@@ -66,17 +66,17 @@ class Pipeline:
             for name, table in chain([first] if first else [], tables):
                 yield dlt.mark.with_table_name(table.cast(_as_contracted(table.schema)), name)
             dlt.current.source_state()["files"] = dict(known)
-            # what parsing took is given back before the warehouse takes its share
+            # parsing's memory is released before the warehouse needs its own
             pa.default_memory_pool().release_unused()
 
         source = dlt.source(lambda: dlt.resource(rows, name=SOURCE), schema=self._schema())()
         self.dlt_pipeline.extract(source, loader_file_format="parquet")
         self.dlt_pipeline.normalize()
         if contract.missing(self.warehouse.tables(self.target.raw_schema)):
-            # the models want every table to exist, and dlt makes just those that have rows
+            # the models need every table to exist, and dlt creates only those that have rows
             self.warehouse.create_schema(self.target.raw_schema)
             self.dlt_pipeline.sync_schema()
-        # each time: a load may have been cut before
+        # every time: an earlier load may have been interrupted
         self.warehouse.lay_out(self.target.raw_schema)
         patience = tenacity.Retrying(
             stop=tenacity.stop_after_attempt(ATTEMPTS),
@@ -89,7 +89,7 @@ class Pipeline:
         return load_id if first else None
 
     def upgrade(self) -> None:
-        """Adds the tables and columns that raw tables of an older version lack, if there are any."""
+        """Adds the tables and columns that raw tables of an older version lack, if any."""
         if contract.missing(self.warehouse.tables(self.target.raw_schema)):
             schema = self.dlt_pipeline.schemas[SOURCE]
             schema.update_schema(self._schema())
@@ -108,11 +108,11 @@ class Pipeline:
 
 @contextmanager
 def open_pipeline(target: Target, *, is_new: bool = False, to_load: bool = False) -> Iterator[Pipeline]:
-    """Opens the target's warehouse and reads from it how far former loads came, unless it is new and knows of none.
+    """Opens the target's warehouse and reads from it how far earlier loads came, unless the target is new.
 
-    The working folder begins empty, so that the warehouse alone says what was loaded. That of a load (`to_load`, under
-    the lock for loads) goes when the load is complete, or when the rows of a broken one are deleted: if need be by a
-    later load, which the lock tells that all others have ended.
+    The working folder starts empty, so that only the warehouse says what was loaded. The folder of a load (`to_load`,
+    under the lock for loads) is removed when the load is complete, or when the rows of an interrupted load have been
+    deleted, if necessary by a later load: it holds the lock, so all others have ended.
     """
     with connect(target) as warehouse, _folder(target, to_load) as folder:
         for other in set(folder.parent.glob("load-*")) - {folder} if to_load else ():
@@ -129,7 +129,7 @@ def open_pipeline(target: Target, *, is_new: bool = False, to_load: bool = False
                 pipeline.sync_destination()
             yield Pipeline(warehouse, target, pipeline)
         except BaseException as error:
-            # the warehouse may be what has failed: then the folder stays, and tells the next load
+            # if the warehouse itself has failed, the folder stays for the next load to clean up
             with contextlib.suppress(Exception):
                 _forget(warehouse, target, folder)
             if isinstance(error, DltException):
@@ -139,14 +139,14 @@ def open_pipeline(target: Target, *, is_new: bool = False, to_load: bool = False
 
 
 def upgrade(target: Target, on_wait: OnWait) -> None:
-    """Adds to the raw tables of an older version what they lack. Raises TokenmartError where this login may not."""
+    """Adds what raw tables of an older version lack. Raises TokenmartError if this login may not."""
     with lock(target, "load", on_wait), open_pipeline(target) as pipeline:
         pipeline.upgrade()
 
 
 @contextmanager
 def _completing_only_if(check: Check) -> Iterator[None]:
-    """Has dlt mark a load as complete only if `check` does not raise: dlt has no place for that."""
+    """Makes dlt mark a load as complete only if `check` does not raise; dlt has no hook for that."""
     complete = SqlJobClientBase.complete_load
 
     def checked(client: Any, load_id: str) -> None:
@@ -162,7 +162,7 @@ def _completing_only_if(check: Check) -> Iterator[None]:
 
 @contextmanager
 def _folder(target: Target, to_load: bool) -> Iterator[Path]:
-    """A new folder for dlt to work in, in the target's for a load."""
+    """A new working folder for dlt; for a load, inside the target's."""
     if not to_load:
         with tempfile.TemporaryDirectory(prefix="tokenmart-") as name:
             yield Path(name)
@@ -172,26 +172,27 @@ def _folder(target: Target, to_load: bool) -> Iterator[Path]:
         folder.mkdir(parents=True)
     except OSError as error:
         raise TokenmartError(
-            f"{folder.parent} cannot be written to: {error.strerror}", "Let this user write there."
+            f"Cannot write to {folder.parent}: {error.strerror}", "Give this user permission to write there."
         ) from error
     yield folder
 
 
 def _failure(target: Target, error: BaseException) -> TokenmartError:
-    """What dlt stumbled over, in words."""
+    """The cause of dlt's error, as a TokenmartError."""
     cause = error
     while not isinstance(cause, TokenmartError):
         if not (deeper := cause.__cause__ or cause.__context__):
             return TokenmartError(
                 f"The target {target.name} failed: {in_one_line(cause)}",
-                f"{advice(target, str(cause)) or 'Fix the cause and run it again.'} Nothing of a broken load counts.",
+                f"{advice(target, str(cause)) or 'Fix the cause and run the command again.'}"
+                " An interrupted load has no effect.",
             )
         cause = deeper
     return cause
 
 
 def _bucket(warehouse: Warehouse, target: Target) -> Any:
-    """Where files are put for the warehouse to take them from, if TOKENMART_STAGING names a bucket."""
+    """The bucket that files are put into for the warehouse to read, if TOKENMART_STAGING names one."""
     url = os.environ.get("TOKENMART_STAGING")
     if not url:
         return None
@@ -199,23 +200,23 @@ def _bucket(warehouse: Warehouse, target: Target) -> Any:
     if protocol not in warehouse.buckets:
         taken = ", ".join(f"{name}://" for name in warehouse.buckets) or "no bucket"
         raise UsageError(
-            f"TOKENMART_STAGING is {url}, and the target {target.name} ({target.type}) takes files from {taken}.",
-            "Name another, or unset it.",
+            f"TOKENMART_STAGING is {url}, but the target {target.name} ({target.type}) reads files from {taken}.",
+            "Set it to another bucket, or unset it.",
         )
     return dlt.destinations.filesystem(url)
 
 
 def _as_contracted(schema: pa.Schema) -> pa.Schema:
-    """The schema with its required columns not nullable: dlt believes Arrow's word for that, not its own hints."""
+    """The schema with its required columns not nullable: dlt takes this from Arrow, not from its own hints."""
     return pa.schema([field.with_nullable(field.name not in contract.REQUIRED) for field in schema])
 
 
 def _forget(warehouse: Warehouse, target: Target, folder: Path) -> None:
-    """Deletes the rows of a load that never became complete, and then its folder. No model reads such rows."""
+    """Deletes the rows of a load that was never completed, then its folder. No model reads such rows."""
     packages = {package.name for package in folder.glob(f"{PIPELINE}/load/*/*") if package.is_dir()}
     tables = warehouse.tables(target.raw_schema) if packages else {}
     if "_dlt_loads" in tables:
-        # apart, because replicated tables of ClickHouse refuse to delete by what another query finds
+        # a separate query, because replicated tables of ClickHouse refuse to delete by a subquery
         complete = f"select load_id from {target.raw_schema}._dlt_loads where load_id in ({_literals(packages)})"
         packages -= {load_id for (load_id,) in warehouse.query(complete)}
     for name in contract.TABLES.keys() & tables.keys() if packages else ():

@@ -9,16 +9,16 @@ from loader.lines import READ_BYTES, TAIL_BYTES, Readable
 
 HEAD_BYTES = 4096
 PIPELINE, SOURCE = "tokenmart", "usage"  # the names under which dlt's state holds the positions
-MOST_POSITIONS = 50_000  # some 250 bytes each, in every load's state; what is forgotten is only read again
+MOST_POSITIONS = 50_000  # about 250 bytes each, in every load's state; a forgotten file is only read again
 
 
 class Position(TypedDict):
-    """How far a file was read: `offset` bytes and `lines` lines, by the format of that name, when it was called `name`.
+    """How far a file was read: `offset` bytes and `lines` lines, with the given format, when its name was `name`.
 
     `head` is a digest of the first bytes (a power of two of them), `tail` one of the TAIL_BYTES before the offset: a
-    file that has both begins with what was read, whatever its name. `latest` is the latest time (ISO 8601) of a line
-    whose id was made from its content, NULL if there was none. `packed` says of a packed file that was read to its end
-    which one it was: see `packed_digest`.
+    file with both begins with what was read, whatever its name. `latest` is the latest time (ISO 8601) of a line whose
+    id was made from its content, NULL if there was none. `packed` identifies a compressed file that was read to its
+    end: see `packed_digest`.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Position(TypedDict):
 
 
 def remember(known: MutableMapping[str, Position], position: Position, before: Position | None) -> None:
-    """Adds a position to the known ones, in the place of the one `before` it of the same file."""
+    """Adds a position to the known ones; it replaces the position `before` of the same file."""
     if before and before["name"] == position["name"]:
         known.pop(_key(before), None)
     known[_key(position)] = position
@@ -47,7 +47,7 @@ def _key(position: Position) -> str:
 
 
 def packed_digest(file: InputFile, head: bytes, tail: bytes) -> str | None:
-    """Identifies a packed file by its size, its modification time and its first and last bytes as they are stored.
+    """Identifies a compressed file by its size, its modification time and its first and last bytes as they are stored.
 
     gzip ends with a checksum of the content. None if the time is unknown.
     """
@@ -55,17 +55,17 @@ def packed_digest(file: InputFile, head: bytes, tail: bytes) -> str | None:
 
 
 def head_digest(head: bytes) -> str:
-    """The digest of as many of the first bytes as are a power of two."""
+    """The digest of the first bytes, cut to a power of two."""
     return digest(head[: 1 << (len(head).bit_length() - 1)]) if head else digest(b"")
 
 
 def digest(data: bytes) -> str:
-    """A short name for some bytes."""
+    """A short digest of some bytes."""
     return hashlib.blake2b(data, digest_size=12).hexdigest()
 
 
 class Positions:
-    """Known positions, found by what a file begins with."""
+    """Known positions, found by the first bytes of a file."""
 
     def __init__(self, positions: Mapping[str, Position]) -> None:
         self._by_head: dict[str, list[Position]] = {}
@@ -79,13 +79,13 @@ class Positions:
         self._powers = sorted(power for power in powers if power >= 0)
 
     def unchanged(self, packed: str | None) -> Position | None:
-        """The position of the packed file of that `packed_digest`."""
+        """The position of the compressed file with that `packed_digest`."""
         return self._by_packed.get(packed) if packed else None
 
     def find(self, head: bytes, read: Callable[[int, int], bytes]) -> tuple[Position | None, bytes]:
-        """The furthest position that a file with these first bytes has behind it, and the bytes before it.
+        """The furthest position that a file with these first bytes was read to, and the bytes before it.
 
-        `read` gives at most so many bytes of the file from an offset on. None, and no bytes, for a file that is new.
+        `read(offset, size)` returns at most `size` bytes of the file. None, and no bytes, for a new file.
         """
         digests = [digest(head[: 1 << power]) for power in self._powers if 1 << power <= len(head)]
         candidates = [known for name in digests for known in self._by_head.get(name, ())]
@@ -98,7 +98,7 @@ class Positions:
 
 
 def skip(stream: Readable, size: int) -> None:
-    """Moves a stream forward by `size` bytes: at once where it can seek, else by reading."""
+    """Moves a stream forward by `size` bytes, by seeking if possible, else by reading."""
     if hasattr(stream, "seek") and getattr(stream, "seekable", lambda: False)():
         stream.seek(size)
         return

@@ -20,13 +20,13 @@ from loader.errors import TokenmartError, UsageError
 
 PROFILE = "tokenmart"
 EXAMPLE = "profiles.example.yml"
-# what dbt, dlt and the loader write alike, with quotes or without
+# names that dbt, dlt and the loader write the same way, quoted or not
 RAW_NAME, MARTS_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*"), re.compile(r"[a-zA-Z0-9_]+")
 
 
 @dataclass(frozen=True)
 class Target:
-    """One output of the profile: where the warehouse is and what its parts are called."""
+    """One output of the profile: where the warehouse is, and its settings."""
 
     name: str
     type: str
@@ -37,14 +37,14 @@ class Target:
 
     @property
     def option(self) -> str:
-        """What a command has to say to mean this target: nothing for the profile's default."""
+        """The option that selects this target in a command; empty for the profile's default."""
         return f" --target {self.name}" if self.is_named else ""
 
     @property
     def marts_schema(self) -> str:
         """The schema (dataset, database) that dbt builds the marts in.
 
-        A project that has Tokenmart as a package may build them elsewhere (`+schema`): dbt is asked.
+        A project that has Tokenmart as a package may build them elsewhere (`+schema`), so dbt is asked.
         """
         if self.is_package:
             return _schema_of_package(self.project_folder, self.profiles_folder, self.name)
@@ -52,7 +52,7 @@ class Target:
 
     @property
     def is_package(self) -> bool:
-        """Whether Tokenmart is a package in this dbt project, and not the project itself."""
+        """Whether Tokenmart is a package in this dbt project, not the project itself."""
         return bool(_project(self.project_folder).get("name", PROFILE) != PROFILE)
 
     @property
@@ -62,18 +62,18 @@ class Target:
 
     @property
     def place(self) -> tuple[str, ...]:
-        """Where the marts are, in words that two targets have in common just if they build into one schema."""
+        """Where the marts are. Two targets have the same place only if they build into the same schema."""
         where = ("path", "host", "port", "account", "project", "dbname", "database")
         return (self.type, *(str(self.settings.get(key, "")).lower() for key in where), self.profile_schema.lower())
 
     @property
     def raw_schema(self) -> str:
-        """The schema (dataset, database) that events are landed in."""
+        """The schema (dataset, database) that events are loaded into."""
         return os.environ.get("TOKENMART_RAW_SCHEMA", "raw_usage")
 
     @property
     def working_folder(self) -> Path:
-        """Where processes that load into the same schemas keep what they work on, whatever they log in with."""
+        """The working folder of processes that load into the same schemas, whatever their login."""
         place = hashlib.sha256(repr((self.place, self.raw_schema)).encode()).hexdigest()[:12]
         return self.project_folder / ".tokenmart" / f"{self.type}-{place}"
 
@@ -81,8 +81,8 @@ class Target:
 def find_project(start: Path, *, is_named: bool = False) -> Path:
     """The nearest folder with a dbt_project.yml: `start` or one above it, else the checkout of this module.
 
-    It is Tokenmart's own project or one that has Tokenmart among its packages. A folder that the user named
-    (`is_named`) is it or is not. Raises UsageError where there is no such project.
+    It must be Tokenmart's own project or one that has Tokenmart as a package. If the user named the folder
+    (`is_named`), folders above it are not searched. Raises UsageError if there is no such project.
     """
     for folder in [start] if is_named else [start, *start.parents]:
         if (folder / "dbt_project.yml").is_file():
@@ -90,20 +90,20 @@ def find_project(start: Path, *, is_named: bool = False) -> Path:
             if name == PROFILE or _has_package(folder):
                 return folder
             raise UsageError(
-                f"The dbt project {name} in {folder} does not have Tokenmart among its packages.",
-                "Add it to packages.yml there, or name a checkout of Tokenmart with --project-dir.",
+                f"The dbt project {name} in {folder} does not have Tokenmart as a package.",
+                "Add it to packages.yml there, or give a checkout of Tokenmart with --project-dir.",
             )
     if is_named:
-        raise UsageError(f"There is no dbt project in {start}.", "Name a checkout of Tokenmart with --project-dir.")
+        raise UsageError(f"There is no dbt project in {start}.", "Give a checkout of Tokenmart with --project-dir.")
     return Path(__file__).parent.parent
 
 
 def read_target(project_folder: Path, name: str | None = None) -> Target:
-    """The target of that name, or the profile's own default.
+    """The target with that name, or the profile's default.
 
-    The profile is the one that dbt_project.yml names. profiles.yml is looked for as dbt does: in DBT_PROFILES_DIR, in
-    the project, in ~/.dbt. Where there is none, the project's example is copied: it names the embedded DuckDB. Raises
-    UsageError for a target that the profile lacks.
+    The profile is the one that dbt_project.yml names. profiles.yml is searched as dbt does: in DBT_PROFILES_DIR, in
+    the project, in ~/.dbt. If there is none, the project's example is copied, which uses the embedded DuckDB. Raises
+    UsageError if the profile does not have the target.
     """
     profile_name = _profile_name(project_folder)
     folder = _profiles_folder(project_folder, profile_name)
@@ -124,18 +124,18 @@ def read_target(project_folder: Path, name: str | None = None) -> Target:
         raise UsageError(f"{path} has no schema for the marts of the target {name}.", "Give it one: schema: marts")
     if not RAW_NAME.fullmatch(target.raw_schema):
         raise UsageError(
-            f"TOKENMART_RAW_SCHEMA is {target.raw_schema!r}, which is no name for a schema here.",
-            "Take small letters, digits and single underscores, a letter first.",
+            f"TOKENMART_RAW_SCHEMA is {target.raw_schema!r}, which is not a valid schema name.",
+            "Use lower-case letters, digits and single underscores, starting with a letter.",
         )
     if not MARTS_NAME.fullmatch(target.profile_schema):
         raise UsageError(
-            f"The target {name} builds its marts in {target.profile_schema!r}, which is no name for a schema here.",
-            "Take letters, digits and underscores.",
+            f"The target {name} builds its marts in {target.profile_schema!r}, which is not a valid schema name.",
+            "Use letters, digits and underscores.",
         )
     if target.profile_schema.lower() == target.raw_schema.lower():
         raise UsageError(
-            f"The target {name} builds its marts in {target.profile_schema}, where events are landed.",
-            "Give it another schema, or set TOKENMART_RAW_SCHEMA.",
+            f"The target {name} builds its marts in {target.profile_schema}, the schema of the raw events.",
+            "Give the target another schema, or set TOKENMART_RAW_SCHEMA.",
         )
     return target
 
@@ -145,7 +145,7 @@ def targets_sharing(target: Target) -> list[str]:
     path = target.profiles_folder / "profiles.yml"
     others = []
     for name in _read_yaml(path)[_profile_name(target.project_folder)]["outputs"].keys() - {target.name}:
-        # what does not render here, for want of a variable, is not in use here
+        # an output that does not render, for example without its variable, is not used here
         with contextlib.suppress(TokenmartError):
             if read_target(target.project_folder, name).place == target.place:
                 others.append(name)
@@ -163,7 +163,7 @@ def _profile_name(project_folder: Path) -> str:
 
 
 def _has_package(folder: Path) -> bool:
-    """Whether the dbt project in `folder` has Tokenmart installed or listed among its packages."""
+    """Whether the dbt project in `folder` has Tokenmart installed or listed as a package."""
     if (folder / _project(folder).get("packages-install-path", "dbt_packages") / PROFILE).is_dir():
         return True
     for name in ("packages.yml", "dependencies.yml"):
@@ -178,7 +178,7 @@ def _has_package(folder: Path) -> bool:
 
 @functools.cache
 def _schema_of_package(project_folder: Path, profiles_folder: Path, target: str) -> str:
-    """The schema that the project builds Tokenmart's marts in, as dbt says, or a TokenmartError."""
+    """The schema that the project builds Tokenmart's marts in, according to dbt. Raises TokenmartError if unclear."""
     from dbt.cli.main import dbtRunner
 
     arguments = ["ls", "--quiet", "--select", f"package:{PROFILE}", "--resource-type", "model", "--output", "json"]
@@ -189,9 +189,9 @@ def _schema_of_package(project_folder: Path, profiles_folder: Path, target: str)
     models = outcome.result if isinstance(outcome.result, list) else []
     schemas = {str(json.loads(line)["schema"]) for line in models}
     if len(schemas) != 1:
-        found = f"They are in {', '.join(sorted(schemas))}." if schemas else str(outcome.exception or "There are none.")
+        found = f"They are in {', '.join(sorted(schemas))}." if schemas else str(outcome.exception or "It found none.")
         raise TokenmartError(
-            f"dbt names no single schema for the models of the package {PROFILE} in {project_folder}. {found}",
+            f"dbt does not build the models of the package {PROFILE} in {project_folder} into one schema. {found}",
             f"Run dbt deps there, and give the package one +schema under models: {PROFILE} in dbt_project.yml.",
         )
     return schemas.pop()
@@ -200,7 +200,10 @@ def _schema_of_package(project_folder: Path, profiles_folder: Path, target: str)
 def _profiles_folder(project_folder: Path, profile_name: str) -> Path:
     if named := os.environ.get("DBT_PROFILES_DIR"):
         if not (Path(named) / "profiles.yml").is_file():
-            raise UsageError(f"There is no profiles.yml in {named}.", "DBT_PROFILES_DIR names that folder.")
+            raise UsageError(
+                f"There is no profiles.yml in {named}.",
+                "The environment variable DBT_PROFILES_DIR points to that folder.",
+            )
         return Path(named).absolute()
     if (project_folder / "profiles.yml").is_file():
         return project_folder
@@ -210,7 +213,7 @@ def _profiles_folder(project_folder: Path, profile_name: str) -> Path:
     if not (project_folder / EXAMPLE).is_file():
         raise UsageError(
             f"There is no profiles.yml with the profile '{profile_name}' in {project_folder} or {shared}.",
-            "dbt_project.yml names that profile; DBT_PROFILES_DIR names another folder.",
+            "dbt_project.yml names that profile. To use another folder, set DBT_PROFILES_DIR.",
         )
     shutil.copyfile(project_folder / EXAMPLE, project_folder / "profiles.yml")
     return project_folder
@@ -223,7 +226,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise UsageError(f"{path} is not UTF-8.", f"See {EXAMPLE}.") from error
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path} has no end: an alias in it refers to itself.") from error
+        raise UsageError(f"{path} has no usable profile: an alias in it refers to itself.") from error
     except yaml.YAMLError as error:
         raise UsageError(f"{path} has no usable profile: {error}", f"See {EXAMPLE}.") from error
     return content if isinstance(content, dict) else {}
@@ -233,12 +236,12 @@ def _env_var(name: str, default: Any = None) -> Any:
     value = os.environ.get(name, default)
     if value is None:
         raise TokenmartError(f"The environment variable {name} is not set.", "The profile reads it with env_var().")
-    # dbt gives a default in the place of an environment variable as it stands in the profile
+    # like dbt, a default is returned exactly as the profile has it
     return value
 
 
 def _rendered(value: Any, path: Path, key: str = "") -> Any:
-    """A value of the profile with its Jinja rendered by dbt's own environment."""
+    """A value of the profile, its Jinja rendered by dbt's own environment."""
     if isinstance(value, dict):
         return {name: _rendered(item, path, str(name)) for name, item in value.items()}
     if isinstance(value, list):
@@ -253,6 +256,6 @@ def _rendered(value: Any, path: Path, key: str = "") -> Any:
         if isinstance(error.__cause__, TokenmartError):
             raise error.__cause__ from error
         if key == "password":
-            # what looks like Jinja in a password is part of it
+            # text that looks like Jinja may be part of a password
             return value
-        raise UsageError(f"{path}: {value} does not render: {error.msg}") from error
+        raise UsageError(f"{path}: {value} cannot be rendered: {error.msg}") from error

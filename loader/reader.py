@@ -1,4 +1,4 @@
-"""Reads the new lines of files and turns them into rows for the raw tables, many small files at a time."""
+"""Reads the new lines of files and turns them into rows for the raw tables, many small files at once."""
 
 import datetime as dt
 import json
@@ -43,7 +43,7 @@ _COUNTED = f"""
 
 @dataclass(frozen=True)
 class Options:
-    """How to read: `format` is a name or the path of a .sql file, None to recognise it; the rest as the command's."""
+    """How to read. `format` is a name or the path of a .sql file, None to recognise it; the rest are options."""
 
     format: str | None = None
     time_zone: str = "UTC"
@@ -55,10 +55,10 @@ class Options:
 
 @dataclass
 class FileLoad:
-    """What became of one file: landed + skipped + rejected = read.
+    """The result of one file: landed + skipped + rejected = read.
 
-    `is_named` where the user meant this very file; `waiting` bytes are of a last line that has no newline yet;
-    `problem` says why the file was not (wholly) read; a foreign one is not of a known format.
+    `is_named` is true if the user named this file itself; `waiting` counts the bytes of a last line without a newline;
+    `problem` says why the file was not, or not completely, read; `is_foreign` means that its format is unknown.
     """
 
     name: str
@@ -77,9 +77,9 @@ class FileLoad:
 
 @dataclass
 class Load:
-    """What a load did. `reasons` counts rejected lines, `places` holds the first file and line of each reason.
+    """The result of a load. `reasons` counts rejected lines; `places` has the first file and line of each reason.
 
-    `location` is the warehouse that it landed in; `samples` are the sample events there, if it loaded other files.
+    `location` is the warehouse; `samples` counts the sample events in it, if other files were loaded.
     """
 
     load_id: str | None = None
@@ -96,11 +96,11 @@ class Load:
 
 @dataclass
 class _Source:
-    """A file while it is read: where this load began and how far it has come, in bytes and lines.
+    """A file while it is read: where this load began and how far it has read, in bytes and lines.
 
-    `head` is its first bytes, `tail` those before `end` and `tail_before` those before `start`, `before` the position
-    that former loads left, `packed` the digest that says of a packed file which one it is. One that is unchanged has
-    nothing new: it is not opened again.
+    `head` is its first bytes, `tail` those before `end`, `tail_before` those before `start`, `before` the position from
+    earlier loads, `packed` the digest that identifies a compressed file. An unchanged file has nothing new and is not
+    opened again.
     """
 
     file: InputFile
@@ -118,45 +118,45 @@ class _Source:
 
 
 Progress = Callable[[int, int], None]
-"""Is told the bytes and the lines that were read since it was told last."""
+"""Called with the bytes and the lines read since the last call."""
 
 
 class Reader:
-    """Reads files one after the other. `done` is what has come of it so far."""
+    """Reads files one after the other. `done` is the result so far."""
 
     def __init__(self, options: Options, progress: Progress) -> None:
-        """Raises UsageError for a format or a time zone that does not exist."""
+        """Raises UsageError if the format or the time zone does not exist."""
         self.done = Load()
         self._options = options
         self._progress = progress
         if options.format:
             self._parser.format(options.format)
         elif options.time_zone != "UTC":
-            self._parser  # noqa: B018 - which refuses an unknown one
+            self._parser  # noqa: B018 - raises for an unknown time zone
         self._identities = Identities(lambda number: _batches_before(self._sources[number]))
         self._sources: list[_Source] = []
         self._omitted: list[pa.Table] = []
 
     @cached_property
     def _loaded_at(self) -> pa.Scalar:
-        # where pandas is installed, Arrow's first conversion imports it
+        # Arrow's first conversion imports pandas if it is installed
         return pa.scalar(dt.datetime.now(dt.UTC), pa.timestamp("us", "UTC"))
 
     @cached_property
     def _parser(self) -> Parser:
-        # where nothing is new it is never started
+        # not started if nothing is new
         keep = Keep(self._options.keep_content, self._options.keep_keys)
         return Parser(time_zone=self._options.time_zone, keep=keep)
 
     def tables(self, files: Sequence[InputFile], known: dict[str, Position]) -> Iterator[tuple[str, pa.Table]]:
-        """Yields (name of a raw table, rows for it), and at the end moves the positions in `known` on."""
+        """Yields (name of a raw table, rows for it), and updates the positions in `known` at the end."""
         table = Positions(known)
         waiting: list[tuple[int, Batch]] = []
         held = 0
         for file in files:
             source = self._begin(file, table)
             for batch in self._batches(source):
-                # small files are parsed together, as far as a batch goes
+                # small files are parsed together, up to the size of a batch
                 size = batch.end - batch.start
                 if waiting and (self._sources[waiting[0][0]].format != source.format or held + size > BATCH_BYTES):
                     yield from self._parsed(waiting)
@@ -187,14 +187,14 @@ class Reader:
                 )
                 positions.remember(known, _with_packed(position, source), source.before)
         for source in self._sources:
-            # one without news may have had the position that an equal file has just moved on
+            # a file with nothing new may share its position with an equal file that has just moved it
             if source.before and source.end == source.start:
                 positions.remember(known, _with_packed(source.before, source), source.before)
 
     def preview(self, file: InputFile, known: dict[str, Position], rows: int) -> tuple[FileLoad, int, Parsed | None]:
-        """What became of the first new lines of a file if it was loaded: at most `rows` events and rejected lines.
+        """How the first new lines of a file would be loaded: at most `rows` events and `rows` rejected lines.
 
-        The number is the byte at which the load would begin.
+        The number is the byte offset at which the load would begin.
         """
         source = self._begin(file, Positions(known))
         source.done.format = source.format and self._parser.format(source.format).name
@@ -206,9 +206,9 @@ class Reader:
         return source.done, source.start, None
 
     def _begin(self, file: InputFile, known: Positions) -> _Source:
-        """Finds out what was read of a file before, and makes it the next of `_sources`."""
+        """Looks up how far a file was read before, and appends it to `_sources`."""
         done = FileLoad(file.name, file.is_named, problem=file.problem, is_sample=file.is_sample)
-        # what is left out by a rule is no failure
+        # a file that is left out by a rule is no failure
         done.is_foreign = file.problem is not None and not file.is_named
         self.done.files.append(done)
         source = _Source(file, done, self._options.format)
@@ -219,7 +219,7 @@ class Reader:
                 before, tail = self._read_before(source, known)
         except (OSError, EOFError) as error:
             done.problem = f"{file.name}: {without_secrets(str(error))}"
-        # another format than last time reads other things in the same lines
+        # a format other than last time's reads the same lines differently
         if before and self._options.format in (None, before["format"]):
             source.before, source.tail_before, source.format = before, tail, before["format"]
             source.start = source.end = before["offset"]
@@ -231,7 +231,7 @@ class Reader:
         return source
 
     def _read_before(self, source: _Source, known: Positions) -> tuple[Position | None, bytes]:
-        """How far a file was read before, and the bytes before that; fills in what `source` is to know of it."""
+        """How far a file was read before, and the bytes before that position; completes `source`."""
         file = source.file
         with file.open_packed() as raw:
             head = raw.read(positions.HEAD_BYTES)
@@ -261,7 +261,7 @@ class Reader:
             return before, tail
 
     def _batches(self, source: _Source) -> Iterator[Batch]:
-        """The new lines of a file; what keeps it from being read (on) becomes its `problem`."""
+        """The new lines of a file. An error that stops reading becomes its `problem`."""
         if source.done.problem:
             return
         if source.is_unchanged:
@@ -272,7 +272,7 @@ class Reader:
             with ExitStack() as stack:
                 stream, is_packed = stack.enter_context(source.file.open())
                 positions.skip(stream, source.start)
-                # nobody adds to a packed file or to a stream that has ended
+                # nothing is appended to a compressed file or to a stream that has ended
                 final = self._options.final or is_packed or source.file.is_stream
                 found = batches(stream, offset=source.start, line=source.lines_before, final=final)
                 for batch in stack.enter_context(ahead(found)):
@@ -305,7 +305,7 @@ class Reader:
         return name
 
     def _check_format(self, name: str, batch: Batch, file: InputFile) -> None:
-        """Raises _UnknownFormatError if a format that was named knows none of the first lines."""
+        """Raises _UnknownFormatError if the format given by the user recognises none of the first lines."""
         lines = [line for line in _texts(batch) if line.lstrip().startswith("{")]
         if not lines or not self._parser.format(name).has_recogniser or self._parser.recognised(name, lines):
             return
@@ -317,7 +317,7 @@ class Reader:
         raise _UnknownFormatError(f"not {name}: {what}")
 
     def _parsed(self, waiting: Sequence[tuple[int, Batch]]) -> Iterator[tuple[str, pa.Table]]:
-        """Parses batches of one format, whatever files they are of."""
+        """Parses batches of one format, from any files."""
         origin = pa.table(
             {
                 "file": _chained(pa.repeat(number, len(batch.lines)) for number, batch in waiting),
@@ -394,7 +394,7 @@ class Reader:
         return pa.Table.from_pylist(rows)
 
     def _counted(self, omitted: pa.Table) -> pa.Table:
-        """The lines of each file, key and reason."""
+        """The number of lines per file, key and reason."""
         columns = {name: omitted[name] for name in ("file", "key", "reason")}
         lines = omitted["lines"] if "lines" in omitted.column_names else pa.chunked_array([pa.repeat(1, len(omitted))])
         return self._parser.run(_COUNTED, lines=lines, **columns)
@@ -413,26 +413,26 @@ class Reader:
 
 
 def _with_packed(position: Position, source: _Source) -> Position:
-    """The position of a file, with what says that it is unchanged if it is packed and was read to its end."""
+    """The position of a file, with the digest that identifies it if it is compressed and was read to its end."""
     if not source.packed or source.done.problem or position.get("packed") == source.packed:
         return position
     return {**position, "name": source.file.name, "packed": source.packed}
 
 
 class _UnknownFormatError(Exception):
-    """Why the format of a file could not be recognised."""
+    """Raised if the format of a file could not be recognised."""
 
 
 def head(file: InputFile) -> list[str]:
-    """The first lines of a file, as far as its format is recognised by them."""
+    """The first lines of a file, from which its format is recognised."""
     with file.open() as (stream, _):
         return next((_texts(batch) for batch in batches(stream, final=True)), [])
 
 
 def unrecognised(lines: Sequence[str], *, may_quote: bool) -> str:
-    """Why no format knows these first lines of a file, with the line to look at.
+    """Why no format recognises the first lines of a file, with the number of the line.
 
-    What stands in the line is quoted only where it may be: a file that was come across may hold secrets.
+    The line is quoted only with `may_quote`: a file that was merely found in a folder may contain secrets.
     """
     number, line = next(((i, line) for i, line in enumerate(lines, 1) if line.strip()), (0, ""))
     if not number:
@@ -443,9 +443,11 @@ def unrecognised(lines: Sequence[str], *, may_quote: bool) -> str:
     except (ValueError, RecursionError):
         return f"not JSON Lines{quoted}"
     if not isinstance(value, dict):
-        return f"not JSON Lines of objects{quoted}"
+        return f"lines are not JSON objects{quoted}"
     keys = ", ".join(key[:40] for key in list(value)[:8])
-    return f"no known format: line {number} has the keys {keys}. Name one with --format, or write one (see the README)"
+    return (
+        f"unknown format: line {number} has the keys {keys}. Set one with --format, or write your own (see the README)"
+    )
 
 
 def _texts(batch: Batch) -> list[str]:
@@ -457,7 +459,7 @@ def _chained(chunks: Iterator[pa.Array]) -> pa.ChunkedArray:
 
 
 def _batches_before(source: _Source) -> Iterator[Batch]:
-    """What former loads read of a file."""
+    """The lines of a file that earlier loads read."""
     with source.file.open() as (stream, _):
         for batch in batches(stream):
             if batch.end > source.start:

@@ -1,4 +1,4 @@
-"""Asks the warehouse what it holds: the summary of the marts, the state of the loads, the rejected lines."""
+"""Queries the warehouse for the summary of the marts, the state of the loads and the rejected lines."""
 
 import base64
 import datetime as dt
@@ -19,7 +19,7 @@ Rows = list[dict[str, Any]]
 class Summary:
     """The marts at a glance: totals over everything, by model (most expensive first), by day, by window and by month.
 
-    The months are the last one that has requests, up to its last day, and the whole one before it.
+    The months are the last one with requests, up to its last day, and the whole month before it.
     """
 
     totals: dict[str, Any]
@@ -31,9 +31,9 @@ class Summary:
 
 @dataclass(frozen=True)
 class Status:
-    """Where the loads stand. `pending` are complete loads that the marts have not taken; `stray` rows are of none.
+    """The state of the loads. `pending` counts complete loads that are not in the marts, `stray` rows of no load.
 
-    `samples` counts landed rows of samples. `last_build` is the newest row of `builds`, None if there is none.
+    `samples` counts sample rows. `last_build` is the newest row of `builds`, None if there is none.
     """
 
     events: int
@@ -49,7 +49,7 @@ class Status:
 
 
 def check_loaded(warehouse: Warehouse, target: Target) -> list[str]:
-    """Raises TokenmartError if nothing has ever been loaded into the target; returns what its raw tables lack."""
+    """Raises TokenmartError if nothing has been loaded into the target; returns the missing tables and columns."""
     tables = warehouse.tables(target.raw_schema)
     if "loaded_files" not in tables:
         raise nothing_loaded(target)
@@ -57,15 +57,15 @@ def check_loaded(warehouse: Warehouse, target: Target) -> list[str]:
 
 
 def nothing_loaded(target: Target) -> TokenmartError:
-    """That there is nothing to build or to report on."""
+    """The error for a target with nothing to build or to report on."""
     return TokenmartError(
-        "Nothing has been loaded into this target that this login may read.",
-        f"Begin with: tokenmart run examples{target.option}",
+        "Nothing has been loaded into this target, or this login has no permission to read it.",
+        f"Start with: tokenmart run examples{target.option}",
     )
 
 
 def summary(warehouse: Warehouse, target: Target) -> Summary:
-    """Reads the built marts."""
+    """Reads the summary from the marts."""
     marts = target.marts_schema
     costs = "sum(requests), sum(unpriced_requests), sum(input_tokens), sum(output_tokens), sum(cost_usd)"
     names = ("requests", "unpriced_requests", "input_tokens", "output_tokens", "cost_usd")
@@ -127,7 +127,7 @@ def summary(warehouse: Warehouse, target: Target) -> Summary:
 
 
 def _months(days: Rows, last: dt.date) -> Rows:
-    """The cost of the month of `last` up to that day and of the whole month before, from the first day of history."""
+    """The cost of the month of `last` up to that day, and of the month before, both from the first day of data on."""
     months = []
     first = last.replace(day=1)
     for begin, end in ((first, last), ((first - dt.timedelta(days=1)).replace(day=1), first - dt.timedelta(days=1))):
@@ -146,7 +146,7 @@ def _months(days: Rows, last: dt.date) -> Rows:
 
 
 def status(warehouse: Warehouse, target: Target, *, loads: int) -> Status:
-    """Reads the state of the last `loads` loads, and of what is still to be done."""
+    """Reads the state of the last `loads` loads, of the last build, and of what is pending."""
     check_loaded(warehouse, target)
     raw, marts = target.raw_schema, target.marts_schema
     complete = f"(select load_id from {raw}._dlt_loads where status = 0)"
@@ -158,7 +158,7 @@ def status(warehouse: Warehouse, target: Target, *, loads: int) -> Status:
         taken = f" and load_id not in (select load_id from {marts}.loads where batch_id > 0)"
     return Status(
         events=events,
-        # over no rows some warehouses say NULL, some 1970
+        # max() of no rows is NULL in some warehouses and 1970 in others
         newest_event_at=newest if events else None,
         last_loaded_at=last if events else None,
         loads=_rows(
@@ -186,7 +186,7 @@ def status(warehouse: Warehouse, target: Target, *, loads: int) -> Status:
 
 
 def samples(warehouse: Warehouse, target: Target) -> int:
-    """How many landed rows of complete loads are samples."""
+    """The number of sample rows in complete loads."""
     raw = target.raw_schema
     if "is_sample" not in warehouse.tables(raw).get("loaded_files", set()):
         return 0
@@ -233,7 +233,7 @@ def rejects(warehouse: Warehouse, target: Target, *, reason: str | None, limit: 
 
 
 def _omitted(warehouse: Warehouse, raw: str, complete: str) -> Rows:
-    """What events landed without, by key and reason; nothing where no load has said so yet."""
+    """The values that were left out of events, by key and reason; empty if no load has counted any yet."""
     if "omitted_values" not in warehouse.tables(raw):
         return []
     return _rows(
@@ -246,7 +246,7 @@ def _omitted(warehouse: Warehouse, raw: str, complete: str) -> Rows:
 
 def _rows(warehouse: Warehouse, query: str, *names: str) -> Rows:
     def plain(name: str, value: Any) -> Any:
-        # some warehouses add whole numbers up to decimals
+        # some warehouses return decimals for sums of integers
         return int(value) if isinstance(value, Decimal) and not name.endswith("_usd") else value
 
     return [

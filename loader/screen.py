@@ -54,14 +54,14 @@ _VISIBLE_BUT_LINES = {code: text for code, text in _VISIBLE.items() if code != 0
 
 
 def visible(text: str) -> str:
-    r"""A text without characters that move the cursor, change what stands elsewhere, or cannot be seen: `\x1b`."""
+    r"""Makes characters visible that move the cursor, change other output or cannot be seen, such as `\x1b`."""
     return text.translate(_VISIBLE)
 
 
 class Screen(Console):
-    """The one way to the terminal: whatever is printed, data cannot send it a control character or begin a line.
+    """The only way to the terminal. Data that is printed cannot send it control characters or start new lines.
 
-    On a terminal long lines break between words; a file or a pipe gets them whole.
+    On a terminal, long lines break between words. A file or a pipe gets them unbroken.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -69,11 +69,11 @@ class Screen(Console):
         self.soft_wrap = not (self.is_terminal or "width" in options)
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """As rich does it, with every character visible. Each line that is printed is a text of its own."""
+        """Like rich's own, with every character visible. Each printed line is a separate text."""
         return super().render_str(visible(text), **options)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
-        """As rich does it; what did not come as a string is made visible here."""
+        """Like rich's own; makes visible what was not passed as a string."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else Segment(segment.text.translate(_VISIBLE_BUT_LINES), segment.style)
 
@@ -90,7 +90,7 @@ def print_json(value: Any) -> None:
 
 
 def show_load(console: Console, load: Load, seconds: float, target: Target) -> None:
-    """What was landed, skipped and rejected where, and the first place of each reason."""
+    """Prints how many lines were landed, skipped and rejected, and where each reason first occurred."""
     read = [file for file in load.files if file.read]
     if read:
         formats = ", ".join(sorted({str(file.format) for file in read}))
@@ -107,17 +107,18 @@ def show_load(console: Console, load: Load, seconds: float, target: Target) -> N
     if waiting:
         more = f" and {len(waiting) - 1:,} more" if len(waiting) > 1 else ""
         console.print(
-            f"  waiting for the end of the last line of {escape(waiting[0])}{more}; --final reads it as it is"
+            f"  the last line of {escape(waiting[0])}{more} has no newline yet and waits for the next load;"
+            " --final reads it"
         )
     problems = [file for file in load.files if file.problem]
-    # files that the user named, or that broke off, before those that a folder happens to hold
+    # first the files that the user named or that could not be read to the end, then those found in a folder
     problems.sort(key=lambda file: file.is_foreign and not file.is_named)
     for file in problems[:SHOWN_FILES]:
-        console.print(f"[yellow]  {'broken off' if file.read else 'left out'} [/]{escape(str(file.problem))}")
+        console.print(f"[yellow]  {'stopped early' if file.read else 'left out'} [/]{escape(str(file.problem))}")
     if len(problems) > SHOWN_FILES:
         console.print(f"  and {len(problems) - SHOWN_FILES:,} more files left out; --json lists them all")
     if load.reasons:
-        console.print(f"  see them with: tokenmart rejects{target.option}")
+        console.print(f"  list them with: tokenmart rejects{target.option}")
     if load.location:
         console.print(f"  target {_place(target, load.location)}, schema {target.raw_schema}")
     if load.samples:
@@ -125,7 +126,7 @@ def show_load(console: Console, load: Load, seconds: float, target: Target) -> N
 
 
 def show_build(console: Console, build: Build, target: Target) -> None:
-    """What dbt built and where, what failed, and what to do about it."""
+    """Prints what dbt built and where, what failed, and what to do about it."""
     for failure in build.failures:
         console.print(f"[red]  failed [/]{escape(failure)}")
     if build.hint:
@@ -133,7 +134,7 @@ def show_build(console: Console, build: Build, target: Target) -> None:
     for warning in build.warnings:
         console.print(f"[yellow]  warning [/]{escape(warning)}")
     if build.unrecorded:
-        console.print(f"[yellow]  not recorded for tokenmart status: [/]{escape(build.unrecorded)}")
+        console.print(f"[yellow]  could not be recorded for tokenmart status: [/]{escape(build.unrecorded)}")
     verdict = "[bold red]Built with failures:[/]" if build.failures else "[bold green]Built[/]"
     console.print(f"{verdict} {build.outcome}, in {build.seconds:.1f} s")
     if build.location:
@@ -146,24 +147,24 @@ def _place(target: Target, location: str) -> str:
 
 def _samples(events: int, target: Target) -> str:
     return (
-        f"[yellow]The target also holds {events:,} sample events;[/] remove them with:"
+        f"[yellow]The target also contains {events:,} sample events;[/] remove them with:"
         f" tokenmart undo --samples{target.option}"
     )
 
 
 def show_finding(console: Console, finding: Finding) -> None:
-    """One line of what was looked at, and one of what to do."""
-    mark = "[green] ok  [/]" if finding.is_fine else "[bold red]wrong[/]"
+    """Prints one line on what was checked, and one on what to do."""
+    mark = "[green] ok  [/]" if finding.is_fine else "[bold red]error[/]"
     console.print(f"{mark}  [bold]{escape(finding.what)}[/]: {escape(finding.found)}")
     if finding.to_do:
         console.print(f"       {escape(finding.to_do)}")
 
 
 def show_summary(console: Console, summary: Summary, location: str, target: Target) -> None:
-    """The marts at a glance."""
+    """Prints the marts at a glance."""
     totals = summary.totals
     if not totals["requests"]:
-        console.print("The marts are empty: no request has been loaded.")
+        console.print("The marts are empty: no requests have been loaded.")
         return
     days = _without_gaps(summary.days)
     lines = [
@@ -174,7 +175,7 @@ def show_summary(console: Console, summary: Summary, location: str, target: Targ
         f" and {totals['timeouts']:,} timeouts",
     ]
     if totals["unpriced_requests"]:
-        lines.append(f"[yellow]{totals['unpriced_requests']:,} requests have no price[/] and are missing in the cost")
+        lines.append(f"[yellow]{totals['unpriced_requests']:,} requests have no price;[/] the cost excludes them")
     console.print(
         Panel(Group(*lines, "", _sparklines(console, days)), title="Tokenmart", title_align="left"), soft_wrap=False
     )
@@ -185,16 +186,16 @@ def show_summary(console: Console, summary: Summary, location: str, target: Targ
     console.print(f"The marts are in [bold]{escape(location)}[/].")
     console.print(
         f"Next: [bold]tokenmart status{target.option}[/], or dbt docs generate{target.option} && dbt docs serve"
-        " for what every column means."
+        " to see what every column means."
     )
 
 
 def show_status(console: Console, status: Status, location: str, target: Target) -> None:
-    """The last loads and the last build, the rejects and what is pending."""
-    console.print(f"[bold]{escape(location)}[/]: {status.events:,} landed rows")
+    """Prints the last loads, the last build, the rejected lines and what is pending."""
+    console.print(f"[bold]{escape(location)}[/]: {status.events:,} rows in events")
     if status.last_loaded_at:
         console.print(
-            f"last loaded {status.last_loaded_at:%Y-%m-%d %H:%M} UTC,"
+            f"last load {status.last_loaded_at:%Y-%m-%d %H:%M} UTC,"
             f" newest request {status.newest_event_at:%Y-%m-%d %H:%M} UTC"
         )
     if status.samples:
@@ -217,7 +218,7 @@ def show_status(console: Console, status: Status, location: str, target: Target)
         _print_table(
             console,
             "Rejected lines",
-            ("reason", ">lines", "such as in~"),
+            ("reason", ">lines", "for example in~"),
             [(escape(row["reason"]), f"{row['lines']:,}", escape(row["first_file"])) for row in status.rejects],
         )
     if status.omitted:
@@ -238,33 +239,30 @@ def show_status(console: Console, status: Status, location: str, target: Target)
                 console.print(f"[{colour}]  {kind.removesuffix('s')} [/]{escape(message)}")
     command = f"tokenmart build{target.option}"
     if status.pending:
-        console.print(
-            f"[yellow]The marts are older than the last load. Loads that are not in them yet: {status.pending:,}[/];"
-            f" {command}"
-        )
+        console.print(f"[yellow]Loads that are not in the marts yet: {status.pending:,}.[/] Build them with: {command}")
     else:
         console.print("[green]Every load is in the marts.[/]")
     if status.stray:
-        console.print(f"{status.stray:,} rows are of a load that was broken off; no model reads them.")
+        console.print(f"{status.stray:,} rows belong to an interrupted load; no model reads them.")
 
 
 def show_rejects(console: Console, rows: Rows) -> None:
-    """One rejected line a row: where it is, why, and how it begins."""
+    """Prints each rejected line: where it is, why it was rejected, and how it begins."""
     for row in rows:
         console.print(f"[bold]{escape(row['file'])}:{row['line']}[/]  [yellow]{escape(row['reason'])}[/]")
         console.print("    " + escape(row["bytes"][:WIDE].decode("utf-8", "backslashreplace")))
-    console.print(f"{len(rows):,} rejected lines" if rows else "No line was rejected.")
+    console.print(f"{len(rows):,} rejected lines" if rows else "No lines were rejected.")
 
 
 def show_preview(console: Console, files: Sequence[Preview]) -> None:
-    """What a load would read, and the first rows as they would land."""
+    """Prints what a load would read, and the first rows as they would be loaded."""
     for file in files:
-        known = f", read before up to byte {file.first_offset:,}" if file.first_offset else ""
+        known = f", already read up to byte {file.first_offset:,}" if file.first_offset else ""
         console.print(f"[bold]{escape(file.name)}[/]: {file.format or 'unknown'}, {file.bytes:,} bytes{known}")
         if file.problem:
             console.print(f"[yellow]  would be left out: [/]{escape(file.problem)}")
         elif not file.events and not file.rejected:
-            console.print("  nothing new" if file.first_offset else "  no request in its first lines")
+            console.print("  nothing new" if file.first_offset else "  no requests in its first lines")
         for event in file.events:
             shown = ", ".join(f"{name}={value}" for name, value in event.items() if value is not None)
             console.print(f"[green]  would land [/]{escape(shown)}")
@@ -273,22 +271,22 @@ def show_preview(console: Console, files: Sequence[Preview]) -> None:
 
 
 def show_undone(console: Console, undone: Undone, target: Target, *, is_done: bool) -> None:
-    """What an undo takes out, or has taken out."""
+    """Prints what an undo deletes, or has deleted."""
     verb = "Deleted" if is_done else "This deletes"
     console.print(
         f"{verb} {undone.events:,} events and {undone.rejected:,} rejected lines of {undone.files:,} files"
-        f" in {len(undone.load_ids):,} loads from {_place(target, undone.location)}, schema {target.raw_schema}"
+        f" in {len(undone.load_ids):,} loads, from {_place(target, undone.location)}, schema {target.raw_schema}"
     )
     for name in undone.names[:SHOWN_FILES]:
         console.print(f"  {escape(name)}")
     if len(undone.names) > SHOWN_FILES:
         console.print(f"  and {len(undone.names) - SHOWN_FILES:,} more")
     if is_done:
-        console.print("Loading these files again needs: tokenmart load --again")
+        console.print("To load these files again, use: tokenmart load --again")
 
 
 def _sparklines(console: Console, days: Rows) -> Table:
-    """A row of bars for each measure, as wide as the screen allows."""
+    """Draws a row of bars for each measure, as wide as the screen allows."""
     is_narrow = console.width < NARROW
     most = {name: _most(days, name) for name in ("cost_usd", "requests", "duration_ms_p95")}
     peaks = [_usd(most["cost_usd"]), f"{most['requests']:,}", _ms(most["duration_ms_p95"])]
@@ -303,12 +301,12 @@ def _sparklines(console: Console, days: Rows) -> Table:
     for label, name, peak in zip(("cost", "requests", "p95"), most, peaks, strict=True):
         spark.add_row(label, sparkline([day[name] for day in days], width), peak)
     if size > 1:
-        spark.add_row("", f"a bar: {size} days", "")
+        spark.add_row("", f"one bar: {size} days", "")
     return spark
 
 
 def sparkline(values: Sequence[Any], width: int) -> str:
-    """The values as a row of bars; more than `width` of them are averaged in groups. Unknown is a blank."""
+    """Draws the values as a row of bars; more than `width` values are averaged in groups. Unknown values are blank."""
     known = [None if value is None else float(value) for value in values]
     size = -(-len(known) // width) or 1
     groups = [[value for value in known[i : i + size] if value is not None] for i in range(0, len(known), size)]
@@ -318,7 +316,7 @@ def sparkline(values: Sequence[Any], width: int) -> str:
 
 
 def _without_gaps(days: Rows) -> Rows:
-    """Every day from the first to the last one; those without requests have no figures."""
+    """Every day from the first to the last; days without requests have no figures."""
     known = {day["usage_date"]: day for day in days}
     first, last = days[0]["usage_date"], days[-1]["usage_date"]
     nothing = {"requests": None, "cost_usd": None, "duration_ms_p95": None}
@@ -347,7 +345,7 @@ def _print_days(console: Console, days: Rows) -> None:
         bar = f"[cyan]{'█' * round(share * 24)}[/]"
         figures = (f"{row['requests']:,}", _usd(row["cost_usd"]), _ms(row["duration_ms_p95"]))
         rows.append((str(row["usage_date"]), *figures, bar))
-    more = f"the last {SHOWN_DAYS} of {len(days)} days in daily_costs" if len(days) > SHOWN_DAYS else None
+    more = f"last {SHOWN_DAYS} of {len(days)} days; daily_costs has all" if len(days) > SHOWN_DAYS else None
     _print_table(console, "By day", ("day", ">requests", ">cost", ">p95?", "?"), rows, more)
 
 
@@ -377,7 +375,7 @@ def _print_windows(console: Console, windows: Rows) -> None:
         ">p95?",
         ">users?",
     )
-    _print_table(console, "Up to the last day", columns, rows)
+    _print_table(console, "Last days", columns, rows)
 
 
 def _print_months(console: Console, months: Rows) -> None:
@@ -392,15 +390,15 @@ def _print_months(console: Console, months: Rows) -> None:
         for row in months
     ]
     columns = ("month", ">requests", ">cost", "from?", "to?")
-    _print_table(console, "Month to date, and the month before", columns, rows)
+    _print_table(console, "Month to date and previous month", columns, rows)
 
 
 def _print_table(
     console: Console, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], caption: str | None = None
 ) -> None:
-    """Prints rows of markup under `columns`: `>` aligns to the right, `~` may break into lines as the first one may.
+    """Prints rows of markup under `columns`. `>` aligns right; `~` allows line breaks, as in the first column.
 
-    Of those with a `?` as many are left out, last ones first, as the screen is too narrow for.
+    Columns with a `?` are left out, the last ones first, until the table fits the screen.
     """
     widths = [
         max(cell_len(Text.from_markup(cell).plain) for cell in (column.strip(">?~"), *(row[i] for row in rows)))

@@ -1,4 +1,4 @@
-"""Takes loads, or the samples of all loads, out of the raw tables again."""
+"""Deletes loads, or the samples of all loads, from the raw tables."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ from loader.profile import Target
 
 FILES_PER_STATEMENT = 500
 LANDED_TABLES = [name for name, columns in contract.TABLES.items() if "source_file" in columns]
-"""The raw tables with rows of files; loaded_files, which says what there is to undo, comes last."""
+"""The raw tables with rows from files. loaded_files comes last, because it says what there is to undo."""
 LANDED_TABLES.sort(key=lambda name: name == "loaded_files")
 
 
 @dataclass(frozen=True)
 class Undone:
-    """What an undo takes out: whole loads (`files` is None for them), or some files of a load."""
+    """What an undo deletes: `parts` holds load ids, each with its files to delete, or None for the whole load."""
 
     load_ids: list[str]
     names: list[str]
@@ -32,9 +32,9 @@ class Undone:
 
 
 def find(warehouse: Warehouse, target: Target, load_ids: Sequence[str], *, samples: bool) -> Undone:
-    """What the loads of these ids, or the sample files of all loads, have landed.
+    """What the loads with these ids, or the sample files of all loads, have landed.
 
-    Raises UsageError for an id of no load, and where there are no samples.
+    Raises UsageError for an unknown load id, and if there are no samples.
     """
     raw = target.raw_schema
     has_samples = "is_sample" in warehouse.tables(raw).get("loaded_files", set())
@@ -44,7 +44,7 @@ def find(warehouse: Warehouse, target: Target, load_ids: Sequence[str], *, sampl
         f" else 0 end) from {raw}.loaded_files group by _dlt_load_id, source_file order by _dlt_load_id, source_file"
     )
     known = {str(row[0]) for row in rows}
-    # an undo that was broken off has left rows of a load without its files
+    # an interrupted undo leaves rows of a load without its files
     known |= {str(row[0]) for row in warehouse.query(f"select distinct _dlt_load_id from {raw}.events")}
     if missing := [load_id for load_id in load_ids if load_id not in known]:
         raise UsageError(
@@ -52,7 +52,7 @@ def find(warehouse: Warehouse, target: Target, load_ids: Sequence[str], *, sampl
         )
     wanted = [row for row in rows if (samples and row[4]) or row[0] in load_ids]
     if samples and not wanted:
-        raise UsageError(f"{warehouse.location} holds no samples.")
+        raise UsageError(f"{warehouse.location} has no samples.")
     parts: list[tuple[str, list[str] | None]] = []
     for load_id in sorted({*load_ids, *(str(row[0]) for row in wanted)}):
         files = [str(row[1]) for row in wanted if row[0] == load_id]
@@ -69,7 +69,7 @@ def find(warehouse: Warehouse, target: Target, load_ids: Sequence[str], *, sampl
 
 
 def delete(warehouse: Warehouse, target: Target, undone: Undone) -> None:
-    """Deletes the rows from the raw tables. Broken off, it can be run again."""
+    """Deletes the rows from the raw tables. If interrupted, it can be run again."""
     tables = warehouse.tables(target.raw_schema)
     for table in LANDED_TABLES:
         for load_id, files in undone.parts if table in tables else ():
@@ -78,7 +78,7 @@ def delete(warehouse: Warehouse, target: Target, undone: Undone) -> None:
 
 
 def _conditions(warehouse: Warehouse, load_id: str, files: list[str] | None) -> Iterator[str]:
-    """What holds for the rows of a load, or of some files of it; not all of those in one statement."""
+    """Conditions for the rows of a load, or of some of its files, a limited number of files per statement."""
     of_load = f"_dlt_load_id = {warehouse.literal(load_id)}"
     if files is None:
         yield of_load

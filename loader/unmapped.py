@@ -1,4 +1,4 @@
-"""Decides what is kept of the values that a format does not map: short harmless ones, no content, no credentials."""
+"""Decides which unmapped values are kept: short harmless ones, but no content and no credentials."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ Run = Callable[..., pa.Table]
 
 @dataclass(frozen=True)
 class Keep:
-    """What is kept on request: all content, or the values of some keys (names or dotted paths, in any case)."""
+    """What is kept on request: all content, or the values of some keys (names or dotted paths, case-insensitive)."""
 
     content: bool = False
     keys: tuple[str, ...] = ()
@@ -70,7 +70,7 @@ _CREDENTIAL_VALUE = "|".join(
 _NUMBER = r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?"
 _LINE_BREAK = r"[\x00-\x1f\x7f\x{85}\x{2028}\x{2029}]"
 _JSON_IN_TEXT = r"""[{\[]\s*(?:["'{\[\\}\]]|$)|^\s*[{\[].*[}\]]\s*$"""
-# what somebody wrote can be a key as well
+# keys may be free text too
 _USUAL_KEY = r"[\pL\pN_.:/@#$+-]+(?: [\pL\pN_.:/@#$+-]+){0,2}"
 
 # Most values are flat objects of short texts under harmless keys: two passes over the text see it.
@@ -108,7 +108,7 @@ def _has_credential(json: str) -> str:
 
 
 def without_credentials(text: str, *members: str) -> str:
-    """SQL for a text without what looks like a credential, and without the JSON values that `members` match."""
+    """SQL that removes what looks like a credential from a text, and the JSON values that `members` match."""
     for regex in members:
         text = f"regexp_replace({text}, {_quoted(regex)}, '\\1null', 'g')"
     return f"regexp_replace({text}, {_quoted(_CREDENTIAL_VALUE)}, '(credential)', 'g')"
@@ -148,7 +148,7 @@ _ROOTS = f"""
         $keep_content as is_allowed
     from open
 """
-# json_keys and '$.*' give an object's members in the same order, each in one pass: the cost is that of the value's size
+# json_keys and '$.*' return an object's members in the same order, each in one pass over the value
 _MEMBERS = f"""
     with
         members as (
@@ -282,10 +282,10 @@ _OMITTED = """
 
 
 def keep_harmless(events: pa.Table, containers: Sequence[str], keep: Keep, run: Run) -> tuple[pa.Table, pa.Table]:
-    """`events` with what may be kept of their tags and extra, as flat JSON objects, and what was left out (OMITTED).
+    """Returns `events` with the values of tags and extra that may be kept, as flat JSON objects, and OMITTED.
 
-    A nested value is kept under the keys that lead to it, joined by dots. `containers` are the paths of objects that
-    the format maps in part. `run` runs a query over columns as the table `batch`.
+    A nested value is kept under its keys joined by dots. `containers` are the paths of objects that the format maps in
+    part. `run` runs a query over columns as the table `batch`.
     """
     found = run(
         _ROOTS,

@@ -1,4 +1,4 @@
-{# Dimensions of a relation as attributed_<name>, in which what is not known stays visible as 'unattributed'. #}
+{# Dimensions of a relation as attributed_<name>, with 'unattributed' for unknown values. #}
 {% macro attributed(dimensions, relation, type="dimension") %}
     {%- for dimension in dimensions -%}
         cast(

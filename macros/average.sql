@@ -1,6 +1,6 @@
 {#
-The mean of a column of milliseconds, to six places; NULL where there are none. Whole numbers are added up and divided,
-because a sum of doubles depends on their order: microseconds give a mean in nanoseconds.
+The mean of a column of milliseconds, to six places; NULL if there are none. It sums whole microseconds, because a sum
+of doubles depends on their order.
 #}
 {% macro average(milliseconds) -%}
     {%- set microseconds = "cast(floor((" ~ milliseconds ~ ") * 1000 + 0.5) as " ~ data_type("bigint") ~ ")" -%}

@@ -1,7 +1,7 @@
 {#
-A model or source of this project by its name, for a test that compares with it: a test that refs two models is selected
-as soon as one of them is, and fails where the other is missing, disabled or not built in this run. Under `dbt --empty` it
-is empty, as every ref is.
+A model or source of this project by its name, for a test that compares with it. A test that refs two models is selected
+with either of them, and fails if the other is missing, disabled or not built in this run. Under `dbt --empty` it is
+empty, like every ref.
 #}
 {% macro without_dependency(name) %}
     {% if not execute %} {% do return(name) %} {% endif %}

@@ -697,7 +697,7 @@ def test_lines_that_take_too_much_memory_are_rejected_alone(monkeypatch: pytest.
     landed_ids = [1, 2, 3, 4, 5, 6, 9, 10]
     assert found.events["line_id"].to_pylist() == found.omitted["line_id"].to_pylist() == landed_ids
     assert found.events["user_id"].to_pylist() == [str(number) for number in landed_ids]
-    reason = "parsing it takes more memory than the 512MB that there is"
+    reason = "parsing it takes more than 512MB of memory"
     assert [(row["line_id"], row["reason"], row["line"]) for row in found.rejected.to_pylist()] == [
         (number, reason, heavy.decode()) for number in (0, 7, 8)
     ]

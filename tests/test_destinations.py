@@ -667,12 +667,12 @@ def test_a_missing_package_is_said_with_what_to_install(
     monkeypatch.setitem(sys.modules, package, None)
     profile_of(folder, kind)
     failed, hint = complaint()
-    assert failed.startswith(f"Failed: The target own is of type {kind}, whose packages are not installed (")
+    assert failed.startswith(f"Failed: The target own has type {kind}, whose packages are not installed (")
     assert hint == f"Install them: pip install --editable '.[{kind}]'"
 
 
 def test_postgres_is_not_given_a_schema_with_capitals(folder: Path) -> None:
-    with pytest.raises(TokenmartError, match="capitals"), connect(profile_of(folder, "postgres", schema="Marts")):
+    with pytest.raises(TokenmartError, match="upper-case"), connect(profile_of(folder, "postgres", schema="Marts")):
         pass
 
 
@@ -716,8 +716,8 @@ def test_what_the_loader_itself_says_is_said_as_it_is() -> None:
 def test_another_type_is_said_with_those_that_there_are(kind: str, folder: Path) -> None:
     profile_of(folder, kind)
     failed, hint = complaint()
-    assert failed == f"Failed: The target own is of type {kind}, which the loader cannot load into."
-    assert hint == f"It loads into {', '.join(TYPES)}."
+    assert failed == f"Failed: The target own has type {kind}, which is not supported."
+    assert hint == f"Supported types are {', '.join(TYPES)}."
 
 
 REFUSED: dict[str, tuple[str, dict[str, Any]]] = {
@@ -778,8 +778,8 @@ SAID: list[tuple[str, str, str]] = [
     ("postgres", 'connection to server at "192.0.2.1", port 5432 failed: timeout expired\n', "firewall"),
     ("postgres", "FATAL:  the database system is starting up\n", "in a moment"),
     ("postgres", 'FATAL:  too many connections for role "loader"\n', "connection limit"),
-    ("postgres", "SSL connection has been closed unexpectedly\n", "The connection was cut"),
-    ("postgres", "server closed the connection unexpectedly\n", "The connection was cut"),
+    ("postgres", "SSL connection has been closed unexpectedly\n", "The connection was closed"),
+    ("postgres", "server closed the connection unexpectedly\n", "The connection was closed"),
     ("postgres", "FATAL:  sorry, too many clients already\n", "max_connections"),
     ("postgres", "permission denied for database usage\n", "create on database"),
     ("postgres", "permission denied for schema raw_usage\nLINE 1: create table raw_usage.events (\n", "on schema"),

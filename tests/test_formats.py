@@ -614,12 +614,12 @@ def test_a_file_that_two_formats_know_alike_is_left_out(lines: list[Line], tmp_p
 @pytest.mark.parametrize(
     ("lines", "said"),
     [
-        ([OTHER], "no known format: line 1 has the keys level, msg"),
-        (["", OTHER], "no known format: line 2 has the keys level, msg"),
+        ([OTHER], "unknown format: line 1 has the keys level, msg"),
+        (["", OTHER], "unknown format: line 2 has the keys level, msg"),
         (["12:00 server started"], "not JSON Lines: line 1 begins with '12:00 server started'"),
         ([b"\xff\xfe"], "not JSON Lines: line 1 begins with"),
         (["[", TOKENLEDGER["event_id"], "]"], "not JSON Lines: line 1 begins with '['"),
-        (["[1]"], "not JSON Lines of objects: line 1 begins with '[1]'"),
+        (["[1]"], "lines are not JSON objects: line 1 begins with '[1]'"),
         (["[" * 100_000], "not JSON Lines: line 1 begins with '[[[["),
     ],
 )
@@ -785,11 +785,11 @@ def test_a_format_that_does_not_work_is_said_so_with_its_name(sql: str, said: st
 @pytest.mark.parametrize(
     ("statement", "said"),
     [
-        ("copy (select 1) to '{path}'", "it may create types and macros and select, but not: copy"),
-        ("attach '{path}' as other", "but not: attach"),
-        ("install httpfs", "but not: install"),
-        ("set memory_limit = '10GB'", "but not: set"),
-        ("pragma enable_profiling", "but not: pragma"),
+        ("copy (select 1) to '{path}'", "it may only create types and macros and select, not: copy"),
+        ("attach '{path}' as other", "select, not: attach"),
+        ("install httpfs", "select, not: install"),
+        ("set memory_limit = '10GB'", "select, not: set"),
+        ("pragma enable_profiling", "select, not: pragma"),
         ("create table copied as select * from read_csv('{path}')", "file system operations are disabled"),
         ("create persistent secret key (type http, bearer_token 'x')", "file system operations are disabled"),
     ],
@@ -826,7 +826,7 @@ def test_a_format_that_is_not_there_is_said_so_with_those_that_are(name: str, tm
 
 def test_a_format_that_gives_two_rows_for_a_line_is_said_so(tmp_path: Path) -> None:
     sql = "select line_id, line ->> '$.when' as occurred_at from lines, (values (1), (2)) as twice"
-    with pytest.raises(UsageError, match=r"The format own gives more than one row for a line\."):
+    with pytest.raises(UsageError, match=r"The format own returns more than one row for a line\."):
         loaded(tmp_path, OWN_LINE, format=own(tmp_path, sql))
 
 

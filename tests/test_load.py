@@ -508,9 +508,9 @@ def test_a_file_that_another_program_reads_can_be_reported_on(
     with held(mart.path, 60, READ):
         assert mart.json("status")["events"] == 1
         assert len(mart.json("rejects")) == 1
-        assert "only where no other program reads or writes" in mart.run("load", path, code=1).output
+        assert "only if no other program has it open" in mart.run("load", path, code=1).output
     with held(mart.path, 60):
-        assert "another program that writes to it" in mart.run("status", code=1).output
+        assert "open for writing in another program" in mart.run("status", code=1).output
 
 
 KILLED = """
@@ -587,7 +587,7 @@ def test_a_load_that_is_killed_loses_and_doubles_nothing(
 def test_a_folder_that_cannot_be_worked_in_is_said_in_words(mart: Mart, project: Path) -> None:
     (project / ".tokenmart").write_text("a file")
     result = mart.run("load", mart.write("a.jsonl", tokenledger("e")), code=1)
-    assert "cannot be written to" in result.output and len(result.output.splitlines()) == 2
+    assert "Cannot write to" in result.output and len(result.output.splitlines()) == 2
 
 
 def test_a_load_that_is_interrupted_says_so_and_counts_for_nothing(mart: Mart, project: Path) -> None:

@@ -36,7 +36,7 @@ WRONG: dict[str, list[tuple[str, dict[str, Any], str, str]]] = {
         ("missing database", {"dbname": "missing"}, '"missing" does not exist', "Create it"),
         *(
             # a login without rights is known of the server that is started here alone
-            [("missing rights", {"user": "reader", "password": "reader"}, "permission denied", "Let an administrator")]
+            [("missing rights", {"user": "reader", "password": "reader"}, "permission denied", "Ask an administrator")]
             if not own("postgres")
             else []
         ),
@@ -114,7 +114,7 @@ def test_what_is_wrong_is_said_in_words(
     assert lines[0].startswith("Failed: ") and said in lines[0]
     assert lines[1:] and hint in lines[1] and len(lines) == 2
     examined = wrong.run("doctor", code=1).output
-    assert "wrong" in examined and hint in examined
+    assert "\nerror  " in examined and hint in examined
     # and with the right settings it goes on
     right = engines[name]
     right.clear()
@@ -231,9 +231,9 @@ def test_status_says_what_a_login_may_not_add(engines: dict[str, Engine], tmp_pa
         on.run("load", write(tmp_path, 3, "older.jsonl"))
     with a_login(on, tmp_path, "select on all tables in schema {raw}", "usage on schema {raw}") as guest:
         lines = guest.run("status", code=1).output.splitlines()
-        assert "of an older version" in lines[0] and "loaded_files.is_sample" in lines[0]
+        assert "created by an older version" in lines[0] and "loaded_files.is_sample" in lines[0]
         assert "must be owner of" in lines[0] or "permission denied" in lines[0]
-        assert "with a login that may change them" in lines[1] and len(lines) == 2
+        assert "with a login that may alter the tables" in lines[1] and len(lines) == 2
 
 
 @contextmanager
@@ -282,7 +282,7 @@ def test_advice_fits_what_a_real_server_says(engines: dict[str, Engine], tmp_pat
             ((own,),) = warehouse.query("select pg_backend_pid()")
             on.query(f"select pg_terminate_backend({own})")
             warehouse.query("select 1")
-        assert "The connection was cut" in str(cut.value.hint)
+        assert "The connection was closed" in str(cut.value.hint)
         with pytest.raises(TokenmartError) as wrong, connect(on.target) as warehouse:
             warehouse.query("select 'database \"a\" does not exist'::int")
         assert wrong.value.hint is None
@@ -317,7 +317,7 @@ def test_one_job_at_a_time_holds_the_lease_of_a_warehouse(name: str, engines: di
             assert not taken.wait(3)
             check()
         assert taken.wait(60)
-        assert len(said) == 1 and f"process {os.getpid()}, " in said[0] and " UTC unless it renews that" in said[0]
+        assert len(said) == 1 and f"process {os.getpid()}, " in said[0] and " UTC or later" in said[0]
         done.set()
         second.join()
         # a holder that was thought dead, and is not: another has taken the lease over
@@ -420,12 +420,12 @@ def test_two_targets_of_one_schema_are_told_of(engines: dict[str, Engine], tmp_p
     (tmp_path / "profiles.yml").write_text(yaml.safe_dump(profile))
     both = Engine("postgres", tmp_path)
     path = write(tmp_path, 3)
-    assert "postgres and twin are one schema" in both.run("run", path).output
+    assert "postgres and twin build into the same schema" in both.run("run", path).output
     assert "twin build into the same schema" in both.run("doctor", code=1).output
     # the second has what the first has landed: nothing is doubled
     assert "Nothing new" in both.run("run", path, "--target", "twin").output
     assert landed(on) == (3, 0)
-    assert "one schema" not in both.run("load", path, "--target", "other").output
+    assert "the same schema" not in both.run("load", path, "--target", "other").output
 
 
 def test_a_bucket_is_for_those_that_take_files_from_one(engines: dict[str, Engine], tmp_path: Path) -> None:
@@ -434,7 +434,7 @@ def test_a_bucket_is_for_those_that_take_files_from_one(engines: dict[str, Engin
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TOKENMART_STAGING", f"file://{tmp_path}/bucket")
         refused = engines["postgres"].run("load", write(tmp_path, 1), code=2)
-        assert "takes files from no bucket" in refused.output.splitlines()[0]
+        assert "reads files from no bucket" in refused.output.splitlines()[0]
         with engines["clickhouse"].chosen(), open_pipeline(engines["clickhouse"].target) as pipeline:
             assert pipeline.dlt_pipeline.staging.config_params["bucket_url"] == f"file://{tmp_path}/bucket"
         on = engines["clickhouse"]
@@ -452,7 +452,7 @@ def test_a_bucket_is_of_a_kind_that_the_warehouse_reads(
 ) -> None:
     monkeypatch.setenv("TOKENMART_STAGING", url)
     refused = engines[name].run("load", write(tmp_path, 1), code=2).output.splitlines()
-    assert url in refused[0] and "takes files from" in refused[0] and "gs://" in refused[0]
+    assert url in refused[0] and "reads files from" in refused[0] and "gs://" in refused[0]
 
 
 def test_a_schema_in_which_nothing_may_be_made_is_said_in_words(engines: dict[str, Engine], tmp_path: Path) -> None:
@@ -518,4 +518,4 @@ def build_with(on: Engine, folder: Path, **variables: Any) -> None:
 def test_marts_are_not_built_where_events_are_landed(engines: dict[str, Engine], tmp_path: Path) -> None:
     mixed = with_settings(engines["postgres"], tmp_path, schema=RAW)
     result = mixed.run("load", write(tmp_path, 1), code=2)
-    assert "where events are landed" in result.output.splitlines()[0]
+    assert "the schema of the raw events" in result.output.splitlines()[0]

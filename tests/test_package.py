@@ -81,7 +81,7 @@ def test_a_project_with_models_of_the_same_names_keeps_them(on: Engine) -> None:
     assert on.query(f"select requests, cost_usd from {MARTS}_llm.users")[0][0] == 1
     log.write_bytes(log.read_bytes() + as_line(tokenledger("b", cost_usd=0.25)) + b"\n")
     tokenmart(on, "load", log)
-    assert "not in them yet: 1" in tokenmart(on, "status").output
+    assert "not in the marts yet: 1" in tokenmart(on, "status").output
 
     ran = {result.unique_id for result in dbt(on, "build").results}
     assert {"model.shop.users", "model.tokenmart.users"} <= ran and "model.tokenmart.hourly_costs" not in ran

@@ -307,7 +307,7 @@ def test_the_days_end_where_they_are_told_to(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_meant_is_refused_before_anything_is_written(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no sample of 'csv'"):
+    with pytest.raises(UsageError, match="no sample for the format 'csv'"):
         sample.write_sample(tmp_path, events=1, days=1, seed=1, formats=["ctm", "csv"])
     for events, days in ((0, 1), (1, 0)):
         with pytest.raises(UsageError, match="at least one event and one day"):

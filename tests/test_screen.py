@@ -86,7 +86,7 @@ def test_what_stands_in_a_file_that_was_only_come_across_is_not_printed(mart: Ma
     (mart.folder / "linked/a.log").symlink_to(mart.folder / "logs/0.log")
     for arguments in (["formats"], ["load"], ["load", "--dry-run"]):
         output = mart.run(*arguments, mart.folder / "linked", code=1).output
-        assert "a.log: a symbolic link leads out" in output and "hunter2" not in output
+        assert "a.log: a symbolic link that leads out" in output and "hunter2" not in output
 
 
 # ---------------------------------------------------------------- any width

@@ -1,4 +1,4 @@
-"""Opens the warehouse of a target: a module of this package per type, each all that the loader knows of it."""
+"""Opens the warehouse of a target. Each type has a module here with everything that the loader knows about it."""
 
 import importlib
 import re
@@ -23,33 +23,33 @@ Query = Callable[[str], list[tuple[Any, ...]]]
 
 @dataclass(frozen=True)
 class Warehouse:
-    """An open warehouse, and what the loader needs to know of its kind."""
+    """An open warehouse, and what the loader needs to know about its type."""
 
     destination: Any
-    """dlt's."""
+    """dlt's destination."""
     query: Query
     location: str
-    """What people call it."""
+    """Its location, as shown to users."""
     tables: Callable[[str], dict[str, set[str]]]
-    """The tables of a schema with the names of their columns, in lower case; none where there is no such schema."""
+    """The tables of a schema with their column names, in lower case; empty if the schema does not exist."""
     create_schema: Callable[[str], object]
-    """Makes a schema where it is missing."""
+    """Creates a schema if it is missing."""
     dataset: str
-    """What dlt is to call the raw schema."""
+    """dlt's name for the raw schema."""
     lay_out: Callable[[str], object] = lambda schema: None
-    """Gives the tables of the raw schema the indexes and partitions that they lack."""
+    """Adds missing indexes and partitions to the tables of the raw schema."""
     hints: Mapping[str, Mapping[str, dict[str, Any]]] = field(default_factory=dict)
-    """What dlt is to know more of columns, by table and name."""
+    """Additional dlt hints for columns, by table and name."""
     table_hints: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """What dlt is to know more of tables, by name."""
+    """Additional dlt hints for tables, by name."""
     buckets: tuple[str, ...] = ()
-    """Protocols of the buckets that it takes files from."""
+    """Protocols of the buckets that it reads files from."""
     version: str = "select version()"
-    """Asks for the server's version."""
+    """A query for the server's version."""
     literal: Callable[[str], str] = lambda text: "'" + text.replace("'", "''") + "'"
-    """A text as SQL."""
+    """A text as an SQL literal."""
     timestamp: str = "'{}'"
-    """A time (ISO 8601 with its offset) as SQL that can be inserted."""
+    """A template for a time (ISO 8601 with offset) as SQL that can be inserted."""
     trials: tuple[str, ...] = (
         "create table {} as select 1 as id",
         "insert into {} select 2 as id",
@@ -58,18 +58,18 @@ class Warehouse:
         "drop view {}_view",
         "drop table {}",
     )
-    """Statements that only a login can run that may load and build, for a table whose name is to be filled in."""
+    """Statements that need the permissions of loading and building, with placeholders for a table name."""
     foreign_tables: str = ""
-    """Asks which tables of a schema this login may not change, although it may create others."""
+    """A query for the tables of a schema that this login may not alter, although it may create others."""
     grants: str = ""
-    """How others get to read the marts of a schema, and keep it."""
+    """How to let others read the marts of a schema permanently."""
 
 
 @contextmanager
 def connect(target: Target, *, to_read: bool = False) -> Iterator[Warehouse]:
-    """Opens the target's warehouse; what its driver raises, then or later, becomes a TokenmartError with advice.
+    """Opens the target's warehouse. Errors of its driver, now or later, become TokenmartErrors with a hint.
 
-    With `to_read` an embedded database is opened in such a way that others can read it at the same time.
+    With `to_read` an embedded database is opened read-only, so that others can read it at the same time.
     """
     with _in_words(target) as module:
         open_warehouse = getattr(module, "connect_to_read", module.connect) if to_read else module.connect
@@ -79,15 +79,15 @@ def connect(target: Target, *, to_read: bool = False) -> Iterator[Warehouse]:
 
 @contextmanager
 def lock(target: Target, job: Literal["load", "build"], on_wait: OnWait) -> Iterator[Check]:
-    """Holds the target's lock for loads (one per raw schema) or for builds (one per schema of marts).
+    """Holds the target's lock for loads (one per raw schema) or for builds (one per marts schema).
 
-    It is a lock of the warehouse: loads and builds of other machines, profiles and checkouts wait for it, as this one
-    does, after it has told `on_wait` who has the lock. Yields a function that raises TokenmartError if the lock has
-    been lost.
+    The lock is in the warehouse, so loads and builds from other machines, profiles and checkouts wait for each other.
+    `on_wait` is called with the holder of the lock. Yields a function that raises TokenmartError if the lock has been
+    lost.
     """
 
     def tell(who: str) -> None:
-        on_wait(f"Another job uses the target {target.name} ({who}). This one waits for it to end.")
+        on_wait(f"Waiting for another job on the target {target.name} to end ({who}).")
 
     with _in_words(target) as module, module.lock(target, job, tell) as check:
         yield check
@@ -95,7 +95,7 @@ def lock(target: Target, job: Literal["load", "build"], on_wait: OnWait) -> Iter
 
 @contextmanager
 def _in_words(target: Target) -> Iterator[Any]:
-    """The module of the target's type; what its driver raises becomes a TokenmartError."""
+    """The module of the target's type. Errors of its driver become TokenmartErrors."""
     module = _module(target)
     try:
         yield module
@@ -105,13 +105,13 @@ def _in_words(target: Target) -> Iterator[Any]:
 
 
 def in_one_line(error: BaseException) -> str:
-    """What an error says, without line breaks, and not longer than people read."""
+    """The text of an error on one line, shortened."""
     message = " ".join(str(error).split()) or type(error).__name__
     return message if len(message) <= MESSAGE_LENGTH else f"{message[:MESSAGE_LENGTH]}..."
 
 
 def credentials(target: Target, kind: Any) -> Any:
-    """dbt's own credentials of that kind, checked as dbt checks them. Raises TokenmartError for what dbt refuses."""
+    """dbt's own credentials of that kind, validated by dbt. Raises TokenmartError if dbt rejects them."""
     settings = {key: value for key, value in target.settings.items() if key not in ("type", "threads")}
     try:
         settings = kind.translate_aliases(settings)
@@ -120,17 +120,17 @@ def credentials(target: Target, kind: Any) -> Any:
     except (DbtBaseException, ValidationError) as error:
         message = str(getattr(error, "message", None) or getattr(error, "msg", error))
         hint = advice(target, message) or f"See {EXAMPLE}."
-        raise TokenmartError(f"dbt refuses the target {target.name}: {' '.join(message.split())}", hint) from error
+        raise TokenmartError(f"dbt rejects the target {target.name}: {' '.join(message.split())}", hint) from error
 
 
 def is_new(target: Target) -> bool:
-    """Whether nothing can have been loaded into the target, because it does not exist yet."""
+    """Whether the target does not exist yet, so that nothing can have been loaded into it."""
     path_of = getattr(_module(target), "path", None)
     return path_of is not None and not path_of(target).exists()
 
 
 def advice(target: Target, error: BaseException | str) -> str | None:
-    """What to do about an error of the target's warehouse, or what is said of one, where that is known."""
+    """What to do about an error of the target's warehouse (or its text), None if unknown."""
     module = _module(target)
     message = getattr(module, "said", str)(error)
     hints: dict[str, str] = module.ADVICE
@@ -138,12 +138,12 @@ def advice(target: Target, error: BaseException | str) -> str | None:
 
 
 def lease_of(target: Target, job: str) -> str:
-    """The name of the table that holds the lease of such a job."""
+    """The name of the table with the lease of this kind of job."""
     return "load_lease" if job == "load" else f"build_lease_{target.marts_schema.lower()}"
 
 
 def listed_tables(query: Query) -> Callable[[str], dict[str, set[str]]]:
-    """`Warehouse.tables` for those that have the standard's information schema."""
+    """`Warehouse.tables` for warehouses with the standard information schema."""
 
     def tables(schema: str) -> dict[str, set[str]]:
         return grouped(
@@ -157,7 +157,7 @@ def listed_tables(query: Query) -> Callable[[str], dict[str, set[str]]]:
 
 
 def grouped(columns: list[tuple[Any, ...]]) -> dict[str, set[str]]:
-    """Names of columns by their table, of (table, column)."""
+    """Groups (table, column) by table."""
     tables: dict[str, set[str]] = {}
     for table, column in columns:
         tables.setdefault(str(table).lower(), set()).add(str(column).lower())
@@ -165,7 +165,7 @@ def grouped(columns: list[tuple[Any, ...]]) -> dict[str, set[str]]:
 
 
 def missing_schema(query: Query) -> Callable[[str], object]:
-    """`Warehouse.create_schema` where it takes a right to ask even for one that is there."""
+    """`Warehouse.create_schema` where `if not exists` needs the permission to create even if it exists."""
 
     def create(schema: str) -> None:
         if not query(f"select 1 from information_schema.schemata where lower(schema_name) = lower('{schema}')"):
@@ -175,20 +175,20 @@ def missing_schema(query: Query) -> Callable[[str], object]:
 
 
 def escaped_literal(text: str) -> str:
-    """`Warehouse.literal` for those in which a backslash escapes."""
+    """`Warehouse.literal` for warehouses in which a backslash escapes."""
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n") + "'"
 
 
 def _module(target: Target) -> Any:
     if target.type not in TYPES:
         raise TokenmartError(
-            f"The target {target.name} is of type {target.type}, which the loader cannot load into.",
-            f"It loads into {', '.join(TYPES)}.",
+            f"The target {target.name} has type {target.type}, which is not supported.",
+            f"Supported types are {', '.join(TYPES)}.",
         )
     try:
         return importlib.import_module(f"loader.destinations.{target.type}")
     except ModuleNotFoundError as error:
         raise TokenmartError(
-            f"The target {target.name} is of type {target.type}, whose packages are not installed ({error.name}).",
+            f"The target {target.name} has type {target.type}, whose packages are not installed ({error.name}).",
             f"Install them: pip install --editable '.[{target.type}]'",
         ) from error

@@ -1,4 +1,4 @@
-"""BigQuery: parquet files go in by load jobs, which cost nothing."""
+"""BigQuery: parquet files are loaded by load jobs, which are free."""
 
 import os
 from collections.abc import Iterator
@@ -23,19 +23,19 @@ from loader.profile import Target
 CONNECT_SECONDS = 20
 ERRORS = (GoogleAPIError, GoogleAuthError, NotReached, DbtBaseException)
 ADVICE = {
-    "default credentials": "Log in: gcloud auth application-default login; or name a keyfile in the profile.",
-    "reauthentication": "Log in again: gcloud auth application-default login.",
-    "failed to authenticate": "Log in: gcloud auth application-default login; or name a keyfile in the profile.",
-    "invalid_grant": "Log in again, or make a new key: these credentials have ended.",
-    "access denied": "Let an administrator grant the roles BigQuery Data Editor and BigQuery Job User.",
-    "permission": "Let an administrator grant the roles BigQuery Data Editor and BigQuery Job User.",
+    "default credentials": "Log in with gcloud auth application-default login, or set a keyfile in the profile.",
+    "reauthentication": "Log in again with gcloud auth application-default login.",
+    "failed to authenticate": "Log in with gcloud auth application-default login, or set a keyfile in the profile.",
+    "invalid_grant": "These credentials have expired. Log in again, or create a new key.",
+    "access denied": "Ask an administrator to grant the roles BigQuery Data Editor and BigQuery Job User.",
+    "permission": "Ask an administrator to grant the roles BigQuery Data Editor and BigQuery Job User.",
     "not found: project": "Check the project in the profile.",
-    "location": "Give the profile the location that the datasets are in.",
+    "location": "Set location in the profile to the location of the datasets.",
     "no such file": "Check the path of the keyfile in the profile.",
-    "connection": "Is BigQuery reachable from here, and is api_endpoint right, where the profile has one?",
-    "quota": "Wait, or ask for more quota.",
+    "connection": "Is BigQuery reachable from here? Check api_endpoint if the profile has one.",
+    "quota": "Wait, or request more quota.",
 }
-# of the raw tables: what models read is chosen by load
+# models select raw rows by load
 LAYOUT = {"events": {"loaded_at": {"partition": True}}}
 LEASE = LeaseSQL(text="string", clock="select unix_millis(current_timestamp())")
 CLUSTERS = {"events": {"x-bigquery-cluster-columns": ["_dlt_load_id"]}}
@@ -43,16 +43,16 @@ CLUSTERS = {"events": {"x-bigquery-cluster-columns": ["_dlt_load_id"]}}
 
 @contextmanager
 def connect(target: Target) -> Iterator[Warehouse]:
-    """Connects with dbt-bigquery's own credentials, whatever method the profile names."""
+    """Connects with dbt-bigquery's own credentials, for every method that the profile can name."""
     import dlt
     from dlt.common.configuration.specs.gcp_credentials import GcpDefaultCredentials
 
     credentials, google_credentials = _credentials(target)
     if credentials.api_endpoint:
-        # dlt's client takes another endpoint from here alone
+        # dlt's client reads another endpoint only from this variable
         os.environ["BIGQUERY_EMULATOR_HOST"] = credentials.api_endpoint
     with _session(target) as warehouse:
-        # by themselves dlt's credentials take few kinds of Google's
+        # on their own, dlt's credentials support few of Google's kinds
         dlt_credentials: Any = GcpDefaultCredentials()
         dlt_credentials.parse_native_representation(google_credentials)
         dlt_credentials.project_id = credentials.database
@@ -68,24 +68,24 @@ def lock(target: Target, job: str, on_wait: OnWait) -> AbstractContextManager[Ch
 
 
 def _credentials(target: Target) -> tuple[Any, Any]:
-    """dbt's credentials, and Google's that dbt makes of them."""
+    """dbt's credentials, and the Google credentials that dbt makes from them."""
     credentials = dbt_credentials(target, BigQueryCredentials)
     try:
         return credentials, create_google_credentials(credentials)
     except (ValueError, OSError) as error:
         raise TokenmartError(
-            f"What the target {target.name} names as the key of a service account is none: {in_one_line(error)}",
+            f"The service account key of the target {target.name} cannot be used: {in_one_line(error)}",
             "Check keyfile or keyfile_json in the profile.",
         ) from error
 
 
 @contextmanager
 def _session(target: Target) -> Iterator[Warehouse]:
-    """A connection of the loader's own, without dlt's."""
+    """The loader's own connection, without dlt's."""
     credentials, _ = _credentials(target)
-    # names without a project are looked for in that of the client
+    # names without a project are resolved in the client's project
     client: Any = create_bigquery_client(replace(credentials, execution_project=credentials.database))
-    # by itself the client would try for ten minutes
+    # by default the client retries for ten minutes
     client.query_and_wait("select 1", retry=DEFAULT_RETRY.with_timeout(CONNECT_SECONDS), job_retry=None)
     with closing(client):
 

@@ -1,4 +1,4 @@
-"""ClickHouse: parquet files go in over HTTP, dlt's own statements over the native protocol."""
+"""ClickHouse: parquet files are loaded over HTTP; dlt's own statements use the native protocol."""
 
 import logging
 from collections.abc import Iterator
@@ -15,29 +15,29 @@ from loader.destinations import Warehouse, escaped_literal, lease_of, listed_tab
 from loader.locks import Check, LeaseSQL, OnWait, lease
 from loader.profile import Target
 
-# what they log of an error, the error says too
+# the errors that they log are raised too
 for _driver in ("clickhouse_connect", "clickhouse_driver"):
     logging.getLogger(_driver).setLevel(logging.CRITICAL)
 
 ERRORS = (ClickHouseError,)
 ADVICE = {
     "authentication failed": "Check user and password in the profile.",
-    "not enough privileges": "Let an administrator grant what is named there.",
-    "refused": "Is the server running, and are host and port of the profile right? dlt uses native_port too (9000).",
+    "not enough privileges": "Ask an administrator to grant the missing privilege.",
+    "refused": "Is the server running? Check host, port and native_port (9000, used by dlt) in the profile.",
     "name or service not known": "Check the host in the profile.",
-    "timed out": "Is the server reachable from here? A firewall may be in between.",
-    "code: 209": "Is the server reachable from here at native_port of the profile? A firewall may be in between.",
+    "timed out": "Is the server reachable from here? A firewall may block it.",
+    "code: 209": "Is the profile's native_port reachable from here? A firewall may block it.",
     "certificate": "Check secure, verify, client_cert and client_cert_key in the profile.",
-    "memory limit": "Give the server more memory, or load fewer files at a time.",
+    "memory limit": "Give the server more memory, or load fewer files at once.",
 }
-# the ports that ClickHouse listens on unless it is told otherwise, without TLS and with
+# ClickHouse's default ports, without and with TLS
 HTTP_PORTS, NATIVE_PORTS = (8123, 8443), (9000, 9440)
 
-# of the raw tables: what models read is chosen by load
+# models select raw rows by load
 LAYOUT = {"events": {"_dlt_load_id": {"primary_key": True}}}
 SECONDS = {"connect_timeout": 10, "send_receive_timeout": 300}
 PLACE = ("host", "port", "username", "password", "secure")
-# mutations of a table are carried out one after the other
+# mutations of a table run one after the other
 LEASE = LeaseSQL(
     text="String",
     clock="select toUnixTimestamp64Milli(now64(3))",
@@ -47,7 +47,7 @@ LEASE = LeaseSQL(
 
 @contextmanager
 def _client_for_files(**manner: Any) -> Iterator[None]:
-    """Has the HTTP client that dlt opens for files connect in the manner of the profile: dlt's credentials cannot."""
+    """Makes the HTTP client that dlt opens for files use the profile's settings: dlt's credentials cannot."""
     module: Any = clickhouse_connect
     create = module.create_client
     module.create_client = partial(create, **manner)
@@ -67,7 +67,7 @@ def connect(target: Target) -> Iterator[Warehouse]:
     native = (_is_native(target) and settings.get("port")) or settings.get("native_port")
     manner = {name: value for name, value in http.items() if name not in PLACE}
     with _session(target) as warehouse, _client_for_files(**manner):
-        # what dlt calls a database is a schema to dbt; without a name of a dataset its tables get no prefix
+        # dlt's database is dbt's schema; without a dataset name its tables get no prefix
         credentials = ClickHouseCredentials()
         credentials.database, credentials.host, credentials.port, credentials.http_port = (
             target.raw_schema,
@@ -81,7 +81,7 @@ def connect(target: Target) -> Iterator[Warehouse]:
         credentials.query = {"verify": http["verify"]}
         if certificate := http.get("client_cert"):
             credentials.query |= {"certfile": certificate, "keyfile": http["client_cert_key"] or certificate}
-        # dlt has nothing to add, and is not to strip the password
+        # keeps dlt from resolving them again and stripping the password
         credentials.__is_resolved__ = True
         engine = "replicated_merge_tree" if settings.get("cluster") else "merge_tree"
         yield replace(warehouse, destination=dlt.destinations.clickhouse(credentials, table_engine_type=engine))
@@ -95,7 +95,7 @@ def lock(target: Target, job: str, on_wait: OnWait) -> AbstractContextManager[Ch
 
 
 def _is_native(target: Target) -> bool:
-    """Whether the profile's `port` is one of the native protocol, as dbt-clickhouse sees it."""
+    """Whether dbt-clickhouse uses the profile's `port` for the native protocol."""
     settings = target.settings
     return bool(settings.get("driver", "native" if settings.get("port") in NATIVE_PORTS else "http") == "native")
 
@@ -120,7 +120,7 @@ def _http(target: Target) -> dict[str, Any]:
 
 @contextmanager
 def _session(target: Target) -> Iterator[Warehouse]:
-    """A connection of the loader's own, without dlt's."""
+    """The loader's own connection, without dlt's."""
     http = _http(target)
     with closing(clickhouse_connect.get_client(**http)) as client:
 
@@ -146,9 +146,9 @@ def _session(target: Target) -> Iterator[Warehouse]:
 
 
 def _place(target: Target, schema: str) -> str:
-    """Where a schema is created and as what: each server of a cluster has it, and a copy of what is landed."""
+    """How a schema is created: on every server of a cluster, with replicated raw tables."""
     cluster, engine = target.settings.get("cluster"), target.settings.get("database_engine")
     if cluster and not engine and schema == target.raw_schema:
-        # dlt does not make its tables on a cluster: this kind of database does
+        # dlt does not create its tables on a cluster, but this kind of database does
         engine = f"Replicated('/clickhouse/databases/{schema}', 'all', '{{shard}}_{{replica}}')"
     return (f' on cluster "{cluster}"' if cluster else "") + (f" engine = {engine}" if engine else "")

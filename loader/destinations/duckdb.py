@@ -1,4 +1,4 @@
-"""DuckDB: a file that many programs can read at a time, or one can write."""
+"""DuckDB: a file that many programs can read at the same time, or one can write."""
 
 import time
 from collections.abc import Iterator
@@ -16,31 +16,31 @@ from loader.profile import Target
 LOAD_MEMORY = "256MB"  # DuckDB's own default is most of the machine
 LOCK_SECONDS = 10
 ERRORS = (duckdb.Error,)
-ADVICE = {"could not set lock": "Close it in the other program; give a BI tool a copy of the file."}
+ADVICE = {"could not set lock": "Close it in the other program. Give BI tools a copy of the file."}
 
 
 def path(target: Target) -> Path:
-    """The target's file; its name is ':memory:' where there is none."""
+    """The target's file; its name is ':memory:' if there is none."""
     return target.project_folder / str(target.settings.get("path", ":memory:"))
 
 
 @contextmanager
 def connect(target: Target) -> Iterator[Warehouse]:
-    """Opens the file to write, for which it waits a while if another program has it open."""
+    """Opens the file to write; waits a while if another program has it open."""
     with _opened(target, is_read_only=False) as warehouse:
         yield warehouse
 
 
 @contextmanager
 def connect_to_read(target: Target) -> Iterator[Warehouse]:
-    """Opens the file to read, for which it waits a while if another program writes."""
+    """Opens the file read-only; waits a while if another program writes."""
     with _opened(target, is_read_only=True) as warehouse:
         yield warehouse
 
 
 @contextmanager
 def lock(target: Target, job: str, on_wait: OnWait) -> Iterator[Check]:
-    """One lock for loads and builds, next to the file: either of them writes, and opens the file more than once."""
+    """One lock file for loads and builds, next to the database: both write, and open the file several times."""
     file = _file(target)
     with held(file.with_name(f"{file.name}.lock"), job, on_wait):
         yield lambda: None
@@ -73,9 +73,11 @@ def _opened(target: Target, *, is_read_only: bool) -> Iterator[Warehouse]:
 def _file(target: Target) -> Path:
     file = path(target)
     if file.name == ":memory:":
-        raise TokenmartError("The target keeps its DuckDB in memory: nothing would remain.", "Give it a path.")
+        raise TokenmartError(
+            "The target's DuckDB is in memory, so nothing would be kept.", "Set a path in the profile."
+        )
     if not file.parent.is_dir():
-        raise TokenmartError(f"{file}: there is no such folder.", "Create it, or set TOKENMART_DUCKDB_PATH.")
+        raise TokenmartError(f"{file}: its folder does not exist.", "Create the folder, or set TOKENMART_DUCKDB_PATH.")
     return file
 
 
@@ -93,16 +95,16 @@ def _connection(target: Target, is_read_only: bool) -> Any:
                 raise _in_use(file, is_read_only) from error
             time.sleep(0.5)
         except duckdb.Error as error:
-            raise TokenmartError(f"{file} is not a DuckDB file that can be opened: {error}") from error
+            raise TokenmartError(f"{file} cannot be opened as a DuckDB file: {error}") from error
 
 
 def _in_use(file: Path, is_read_only: bool) -> TokenmartError:
     if is_read_only:
         return TokenmartError(
-            f"{file} is open in another program that writes to it, and DuckDB lets nobody read until it is closed.",
-            "Try again when the load, the build or the other program has ended.",
+            f"{file} is open for writing in another program. DuckDB lets nobody read it until it is closed.",
+            "Try again when the load, the build or the other program has finished.",
         )
     return TokenmartError(
-        f"{file} is open in another program, and DuckDB writes only where no other program reads or writes.",
-        f"Close it there; give a BI tool a copy: cp {file} copy.duckdb",
+        f"{file} is open in another program. DuckDB can write only if no other program has it open.",
+        f"Close it there. Give BI tools a copy: cp {file} copy.duckdb",
     )

@@ -1,11 +1,11 @@
-"""PostgreSQL, and TimescaleDB in it: parquet files go in by COPY, through ADBC."""
+"""PostgreSQL, with or without TimescaleDB: parquet files are loaded by COPY, through ADBC."""
 
 import hashlib
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
-import adbc_driver_postgresql  # noqa: F401 - without it dlt would fall back to INSERTs, ten times slower
+import adbc_driver_postgresql  # noqa: F401 - without it dlt falls back to INSERTs, ten times slower
 import psycopg2
 import psycopg2.extensions
 import tenacity
@@ -16,43 +16,43 @@ from loader.locks import POLL_SECONDS, Check, OnWait, lost, wait
 from loader.profile import Target
 
 ERRORS = (psycopg2.Error,)
-# by SQLSTATE where there is one, as of the server's answer to a statement; what failed to connect, and what dbt or dlt
-# says of an error, is text
+# by SQLSTATE if there is one, as in the server's answer to a statement; connection errors, and errors reported by dbt
+# or dlt, are text
 ADVICE = {
     r"^28P01|password authentication failed": "Check user and password in the profile.",
     "no password supplied": "Give the profile a password.",
-    "no pg_hba.conf entry": "Set sslmode in the profile if the server wants TLS, or have it allowed in pg_hba.conf.",
-    r"^28000|FATAL: +role \"": "Create the role, or name another user in the profile: createuser.",
-    r"^3D000|FATAL: +database \"[^\"]*\" does not exist": "Create it, or name another in the profile: createdb.",
-    "temporary tables": "Let an administrator: grant temporary on database ... to ...;",
-    "permission denied for database": "Let an administrator: grant create on database ... to ...;",
-    "permission denied for schema": "Let an administrator: grant usage, create on schema ... to ...;",
+    "no pg_hba.conf entry": "Set sslmode in the profile if the server requires TLS, or allow it in pg_hba.conf.",
+    r"^28000|FATAL: +role \"": "Create the role with createuser, or set another user in the profile.",
+    r"^3D000|FATAL: +database \"[^\"]*\" does not exist": "Create it with createdb, or set another in the profile.",
+    "temporary tables": "Ask an administrator to run: grant temporary on database ... to ...;",
+    "permission denied for database": "Ask an administrator to run: grant create on database ... to ...;",
+    "permission denied for schema": "Ask an administrator to run: grant usage, create on schema ... to ...;",
     r"^42501|permission denied|must be owner of": (
-        "Let an administrator grant what is missing, or make the user the owner of both schemas."
+        "Ask an administrator to grant the missing permission, or to make the user the owner of both schemas."
     ),
     r"too many connections for (role|database)": (
-        "Close some connections of it, or raise its limit: alter role or alter database ... connection limit ...;"
+        "Close some of its connections, or raise the limit: alter role or alter database ... connection limit ...;"
     ),
     r"^53300|too many clients|remaining connection slots": (
-        "Too many connections are open: close some, or raise max_connections."
+        "Too many connections are open. Close some, or raise max_connections."
     ),
     r"^57P03|database system is (starting up|not yet accepting)|in recovery mode": "Try again in a moment.",
-    r"^25006|read-only transaction": "The server is a standby, or read-only: name the primary in the profile.",
+    r"^25006|read-only transaction": "The server is a standby or read-only. Set the primary in the profile.",
     r"^57014|statement timeout": "Raise statement_timeout for this role: alter role ... set statement_timeout = ...;",
     r"^53100|No space left on device": "Give the server more disk space.",
-    r"^40P01|deadlock detected": "Another program changed the same tables. Run it again.",
+    r"^40P01|deadlock detected": "Another program changed the same tables. Run the command again.",
     r"^(08|57P0[12])|connection (has been closed|already closed)|closed the connection unexpectedly"
     "|terminating connection|SSL SYSCALL error|could not receive data": (
-        "The connection was cut. Run it again; if that repeats, look into the server's log."
+        "The connection was closed. Run the command again; if it happens again, check the server's log."
     ),
     r"certificate": "Check sslmode, sslrootcert, sslcert and sslkey in the profile.",
-    r"refused": "Is the server running, and are host and port of the profile right?",
+    r"refused": "Is the server running? Check host and port in the profile.",
     r"could not translate host name": "Check the host in the profile.",
-    r"timeout expired": "Is the server reachable from here? A firewall may be in between.",
+    r"timeout expired": "Is the server reachable from here? A firewall may block it.",
 }
 PASSED_ON = ("sslmode", "sslcert", "sslkey", "sslrootcert", "application_name", "keepalives_idle")
 CONNECT_SECONDS = 10
-# a server that hears nothing of a machine for two minutes takes back its lock; one that is at work may be silent
+# the server releases the lock of a machine that it cannot reach for two minutes; a working session may be idle
 LOCK_SESSION = """
     select set_config(name, value, false)
     from pg_settings
@@ -69,7 +69,7 @@ TRIALS = (
     "create index on {} (id)",
     "analyze {}",
     "drop table {}",
-    # the rows that a later run writes go through one
+    # incremental runs write through a temporary table
     "create temporary table tokenmart_doctor as select 1 as id",
     "drop table pg_temp.tokenmart_doctor",
 )
@@ -77,13 +77,13 @@ FOREIGN_TABLES = """
     select tablename from pg_tables where schemaname = '{}' and not pg_has_role(tableowner, 'usage') order by tablename
 """
 GRANTS = (
-    "let others read them: grant usage on schema {0} to ...; alter default privileges in schema {0}"
+    "to let others read them: grant usage on schema {0} to ...; alter default privileges in schema {0}"
     " grant select on tables to ...;"
 )
 
 
 def said(error: BaseException | str) -> str:
-    """What ADVICE is looked up by: the server's SQLSTATE, and its words where that says too little; else the words."""
+    """What ADVICE is matched against: the SQLSTATE, with the message if it says too little alone; else the message."""
     state = getattr(error, "pgcode", None)
     return f"{state} {error if state == '42501' else ''}" if state else str(error)
 
@@ -95,8 +95,10 @@ def connect(target: Target) -> Iterator[Warehouse]:
     from dlt.destinations.impl.postgres.configuration import PostgresCredentials
 
     if target.marts_schema != target.marts_schema.lower():
-        # dbt quotes names, and here those that are not quoted are in small letters
-        raise TokenmartError(f"The schema {target.marts_schema} of {target.name} has capitals.", "Take small letters.")
+        # dbt quotes names, and PostgreSQL folds unquoted ones to lower case
+        raise TokenmartError(
+            f"The schema {target.marts_schema} of the target {target.name} has upper-case letters.", "Use lower case."
+        )
     settings = _settings(target)
     user, database, host, port = (settings[name] for name in ("user", "dbname", "host", "port"))
     with closing(_connection(target)) as connection:
@@ -114,10 +116,10 @@ def connect(target: Target) -> Iterator[Warehouse]:
             "query": options,
         }.items():
             setattr(credentials, name, value)
-        # the URL that dlt would make of this has no place for sockets, nor for spaces in paths
+        # the URL that dlt would build cannot hold sockets or spaces in paths
         dsn = psycopg2.extensions.make_dsn(**settings)
         credentials.to_native_representation = lambda: dsn  # type: ignore[method-assign]
-        # dlt has nothing to add, and is not to strip the password
+        # keeps dlt from resolving them again and stripping the password
         credentials.__is_resolved__ = True
         yield Warehouse(
             destination=dlt.destinations.postgres(credentials, create_indexes=False),
@@ -135,10 +137,10 @@ def connect(target: Target) -> Iterator[Warehouse]:
 
 @contextmanager
 def lock(target: Target, job: str, on_wait: OnWait) -> Iterator[Check]:
-    """An advisory lock of a connection of its own, by the name of the schema: the server releases it with that."""
+    """An advisory lock on a separate connection, keyed by the schema; the server releases it with the connection."""
     schema = target.raw_schema if job == "load" else target.marts_schema
     digest = hashlib.blake2b(f"tokenmart {job} {schema}".encode(), digest_size=8).digest()
-    # as pg_locks shows it, in two halves
+    # pg_locks shows the key in two halves
     key, halves = int.from_bytes(digest, signed=True), (int.from_bytes(digest[:4]), int.from_bytes(digest[4:]))
 
     def holder() -> str | None:
@@ -167,7 +169,7 @@ def lock(target: Target, job: str, on_wait: OnWait) -> Iterator[Check]:
 
 
 def _settings(target: Target) -> dict[str, Any]:
-    """The profile's settings as libpq takes them."""
+    """The profile's settings as libpq expects them."""
     settings = target.settings
     taken: dict[str, Any] = {
         "host": str(settings.get("host", "localhost")),
@@ -187,7 +189,7 @@ def _settings(target: Target) -> dict[str, Any]:
 
 
 def _connection(target: Target) -> Any:
-    """A connection that commits each statement; as often as the profile's `retries` says it is tried again."""
+    """A connection that commits each statement; connecting is retried as often as the profile's `retries` says."""
     patience = tenacity.Retrying(
         stop=tenacity.stop_after_attempt(1 + int(target.settings.get("retries") or 0)),
         wait=tenacity.wait_exponential(),
@@ -209,13 +211,13 @@ def _query(connection: Any) -> Query:
 
 
 def _lay_out(query: Query, schema: str) -> None:
-    """Indexes for time and load; where TimescaleDB is there, the events in pieces of a week.
+    """Creates indexes for time and load; with TimescaleDB, makes events a hypertable with weekly chunks.
 
-    What is there stays: a load may have been cut before all was made, and the extension may come later.
+    Adds only what is missing: a load may have been interrupted, and the extension may be created later.
     """
     events = f"{schema}.events"
     indexes = f"select indexdef from pg_indexes where schemaname = '{schema}' and tablename = 'events'"
-    # the schema of the extension's functions need not be on the search path
+    # the schema of the extension's functions may not be on the search path
     extension = """
         select 'extension ' || quote_ident(nspname)
         from pg_extension

@@ -1,4 +1,4 @@
-"""Snowflake: parquet files go in by PUT into the table's own stage and COPY from there."""
+"""Snowflake: parquet files are loaded by PUT into the table's stage and COPY from there."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
@@ -18,15 +18,15 @@ from loader.profile import Target
 ERRORS = (snowflake.connector.Error, DbtBaseException)
 ADVICE = {
     "incorrect username or password": "Check user and password, key or token in the profile.",
-    "jwt token": "Check user and private key in the profile: the public key must be set for that user.",
-    "multi-factor": "Use a key pair or a token; or authenticator: username_password_mfa, with a second factor.",
-    "access token": "Check the token in the profile, or make a new one.",
+    "jwt token": "Check user and private key in the profile. The public key must be set for that user.",
+    "multi-factor": "Use a key pair or a token, or authenticator: username_password_mfa with a second factor.",
+    "access token": "Check the token in the profile, or create a new one.",
     "authenticat": "Check user and password, key or token in the profile.",
-    "insufficient privileges": "Let an administrator grant create schema on the database to the profile's role.",
+    "insufficient privileges": "Ask an administrator to grant create schema on the database to the profile's role.",
     "does not exist or not authorized": "Check database, warehouse and role in the profile, or have them granted.",
-    "current database": "Check the database in the profile, or have it granted to the profile's role.",
+    "current database": "Check the database in the profile, or ask an administrator to grant it to the profile's role.",
     "could not connect": "Check the account in the profile. Is Snowflake reachable from here?",
-    "no active warehouse": "Name a warehouse in the profile that its role may use.",
+    "no active warehouse": "Set a warehouse in the profile that its role may use.",
     "failed to connect": "Check the account in the profile. Is Snowflake reachable from here?",
     "404 not found": "Check the account in the profile.",
 }
@@ -36,7 +36,7 @@ SECONDS = {"login_timeout": 30, "network_timeout": 300}
 
 @contextmanager
 def connect(target: Target) -> Iterator[Warehouse]:
-    """Connects with dbt-snowflake's own credentials, whatever way of logging in the profile names."""
+    """Connects with dbt-snowflake's own credentials, for every login method of the profile."""
     import dlt
     from dlt.destinations.impl.snowflake.configuration import SnowflakeCredentials as DltCredentials
 
@@ -45,7 +45,7 @@ def connect(target: Target) -> Iterator[Warehouse]:
         dlt_credentials = DltCredentials()
         dlt_credentials.database, dlt_credentials.host = credentials.database, credentials.account
         dlt_credentials.username, dlt_credentials.password = credentials.user, credentials.password
-        # what is in the query reaches the connector as it is; dlt has nothing to add, and is not to strip the password
+        # query reaches the connector unchanged; dlt must not resolve the credentials again and strip the password
         dlt_credentials.query = _parameters(target, credentials)
         dlt_credentials.__is_resolved__ = True
         yield replace(warehouse, destination=dlt.destinations.snowflake(dlt_credentials, keep_staged_files=False))
@@ -57,7 +57,7 @@ def lock(target: Target, job: str, on_wait: OnWait) -> AbstractContextManager[Ch
 
 
 def _parameters(target: Target, credentials: Any) -> dict[str, Any]:
-    """What the connector and dlt's are opened with."""
+    """The parameters of our connection and dlt's."""
     try:
         login = credentials.auth_args()
     except (OSError, TypeError, ValueError) as error:
@@ -79,7 +79,7 @@ def _parameters(target: Target, credentials: Any) -> dict[str, Any]:
 
 @contextmanager
 def _session(target: Target) -> Iterator[Warehouse]:
-    """A connection of the loader's own, without dlt's."""
+    """The loader's own connection, without dlt's."""
     credentials = dbt_credentials(target, SnowflakeCredentials)
     with closing(snowflake.connector.connect(**_parameters(target, credentials), autocommit=True)) as connection:
 

@@ -1,8 +1,8 @@
 """Input formats: each is a DuckDB script that ends in a select of the event contract's columns.
 
-The select reads `events` (`line_id`, `line`, the line as a struct `event`, `extra`) where the script creates a type
-`event`, else `lines` (`line_id`, `line`); it passes `line_id` on, and the lines that it leaves out are skipped. A macro
-`recognises(line)` says whether a line is of the format.
+The select reads `events` (`line_id`, `line`, the line as a struct `event`, `extra`) if the script creates a type
+`event`, else `lines` (`line_id`, `line`). It must return `line_id`; lines that it leaves out are skipped. A macro
+`recognises(line)` says whether a line has the format.
 """
 
 import json
@@ -37,7 +37,7 @@ LINES = pa.schema([("line_id", pa.int64()), ("line", pa.large_string()), ("has_u
 class Format:
     """A format ready to run: `query` reads a table `batch` (LINES).
 
-    It gives line_id, the contract's FORMAT_COLUMNS and OMISSIONS, and reject_reason. `containers` are the paths of the
+    It returns line_id, the contract's FORMAT_COLUMNS and OMISSIONS, and reject_reason. `containers` are the paths of
     objects that the format maps in part.
     """
 
@@ -49,13 +49,13 @@ class Format:
 
 
 class Parser:
-    """An in-memory DuckDB with the formats that have been asked for, each in a schema of its own.
+    """An in-memory DuckDB with the formats in use, each in its own schema.
 
-    A format may be anybody's SQL, so the database can reach no file, no network and no variable of this program.
+    A format may be untrusted SQL, so the database has no access to files, the network or variables of this program.
     """
 
     def __init__(self, *, time_zone: str = "UTC", keep: Keep | None = None) -> None:
-        """Raises UsageError for a time zone that does not exist."""
+        """Raises UsageError if the time zone does not exist."""
         self.keep = keep or Keep()
         self._formats: dict[str, Format] = {}
         self._connection = duckdb.connect(config=SANDBOX)
@@ -68,9 +68,9 @@ class Parser:
         self._connection.execute("set lock_configuration = true")
 
     def format(self, name: str) -> Format:
-        """The format of that name, or the one in the user's own file `name` (ending in .sql).
+        """The format with that name, or the one in the user's own file `name` (ending in .sql).
 
-        Raises UsageError if there is none, or if its SQL does not run or does not keep to the contract.
+        Raises UsageError if there is none, or if its SQL does not run or does not follow the contract.
         """
         if name not in self._formats:
             path = Path(name) if name.endswith(".sql") else FOLDER / f"{name}.sql"
@@ -86,20 +86,20 @@ class Parser:
         return self._formats[name]
 
     def recognise(self, lines: Sequence[str]) -> tuple[str | None, dict[str, int]]:
-        """The format that comes with Tokenmart and knows the most of `lines`, and how many each one knows.
+        """The built-in format that recognises the most of `lines`, and how many each format recognises.
 
-        None where none knows any; raises ValueError where two know equally many.
+        None if no format recognises any; raises ValueError if two recognise equally many.
         """
         known = {name: self.recognised(name, lines) for name in names()}
         best, second = sorted(known, key=lambda name: -known[name])[:2]
         if not known[best]:
             return None, known
         if known[best] == known[second]:
-            raise ValueError(f"it may be {best} or {second}: name it with --format")
+            raise ValueError(f"it may be {best} or {second}: set it with --format")
         return best, known
 
     def recognised(self, name: str, lines: Sequence[str]) -> int:
-        """How many of `lines` a format that has a recogniser knows."""
+        """How many of `lines` a format with a recogniser recognises."""
         recogniser = f'"{self.format(name).name}".recognises(line)'
         query = f"select count(*) filter (where try({recogniser})) as known from batch"
         try:
@@ -124,7 +124,7 @@ class Parser:
             raise
         except duckdb.Error as error:
             raise UsageError(
-                f"The format {format_.name} failed: {error}", "try() makes a NULL of what fails."
+                f"The format {format_.name} failed: {error}", "Wrap an expression in try() to get NULL instead."
             ) from error
 
     def _prepared(self, path: Path) -> Format:
@@ -138,7 +138,7 @@ class Parser:
         for statement in preparations:
             if statement.type != duckdb.StatementType.CREATE:
                 raise ValueError(
-                    f"it may create types and macros and select, but not: {_without_end(statement.query).strip()[:80]}"
+                    f"it may only create types and macros and select, not: {_without_end(statement.query).strip()[:80]}"
                 )
             self._connection.execute(statement)
         self._connection.register("batch", LINES.empty_table())
@@ -160,7 +160,7 @@ class Parser:
         return Format(schema, query, tuple(shape or ()), tuple(_containers(shape or {})), has_recogniser)
 
     def _shape(self, schema: str) -> dict[str, Any] | None:
-        """The fields of the script's type `event`, nested as it is; None where the script has no such type."""
+        """The fields of the script's type `event`, nested; None if the script has no such type."""
         has_type = f"select 1 from duckdb_types() where schema_name = '{schema}' and type_name = 'event'"
         if not self._connection.execute(has_type).fetchall():
             return None
@@ -170,7 +170,7 @@ class Parser:
         return _fields(type_)
 
     def _events(self, shape: Mapping[str, Any]) -> str:
-        # deeper keys are not counted line by line: where there are any, every line is compared with the shape
+        # nested keys are not checked line by line: if there are any, every line is compared with the shape
         has_more = "true" if any(isinstance(field, Mapping) for field in shape.values()) else "has_unmapped"
         return f"""
             select
@@ -186,12 +186,12 @@ class Parser:
 
 
 def names() -> list[str]:
-    """The names of the formats that come with Tokenmart."""
+    """The names of the built-in formats."""
     return sorted(path.stem for path in FOLDER.glob("*.sql"))
 
 
 def description(name: str) -> str:
-    """The comment that opens the format's script."""
+    """The first comment of the format's script."""
     return (FOLDER / f"{name}.sql").read_text().splitlines()[0].removeprefix("-- ")
 
 
@@ -200,7 +200,7 @@ def _fields(type_: Any) -> dict[str, Any]:
 
 
 def _without_end(query: str) -> str:
-    """A statement without its semicolon and the comments at its end."""
+    """A statement without its final semicolon and comments."""
     end = len(query.encode())
     for offset, type_ in reversed(duckdb.tokenize(query)):
         text = query.encode()[offset:end].decode()
@@ -217,7 +217,7 @@ def _containers(shape: Mapping[str, Any], path: str = "") -> list[str]:
 
 
 def _mask(shape: Mapping[str, Any]) -> dict[str, Any]:
-    """The merge patch that takes out of a line what the shape maps."""
+    """The merge patch that removes from a line what the shape maps."""
     return {name: _mask(field) if isinstance(field, Mapping) else None for name, field in shape.items()}
 
 

@@ -1,4 +1,4 @@
-"""Writes realistic LLM usage logs of any size, for trying Tokenmart out and for measuring it."""
+"""Writes realistic LLM usage logs of any size, to try out Tokenmart and to measure it."""
 
 import datetime
 from collections.abc import Sequence
@@ -27,22 +27,22 @@ def write_sample(
 ) -> list[Path]:
     """Writes `events` requests of each format below `folder`/<format>, over the `days` (UTC) up to `end`.
 
-    A request may take several lines; each point of ctm counts as one. Lines stand in the order of writing,
-    which for some of tokenledger's is days after their timestamp. The same arguments give the same bytes, on
-    any machine and at any time; memory hardly grows with `events`. Returns the files written, in path order. A hidden
-    file marks them as samples for the loader.
+    A request may take several lines; each ctm point counts as one. Lines are in the order of writing, which for some
+    tokenledger lines is days after their timestamp. The same arguments give the same bytes, on any machine and at any
+    time. Memory hardly grows with `events`. Returns the written files, ordered by path. A hidden file marks them as
+    samples for the loader.
 
-    Raises UsageError for an unknown format, for less than one event or one day, and where the folder of a
-    format is not empty: two samples in one folder would be counted together.
+    Raises UsageError for an unknown format, for less than one event or one day, and if the folder of a format is not
+    empty: two samples in one folder would be counted together.
     """
     for name in formats:
         if name not in FORMATS:
-            raise UsageError(f"There is no sample of '{name}'.", f"The formats are {', '.join(FORMATS)}.")
+            raise UsageError(f"There is no sample for the format '{name}'.", f"The formats are {', '.join(FORMATS)}.")
         if (folder / name).exists() and any((folder / name).iterdir()):
-            raise UsageError(f"{folder / name} is not empty.", "Give another folder, or remove its files.")
+            raise UsageError(f"{folder / name} is not empty.", "Use another folder, or delete its files.")
     if events < 1 or days < 1:
         raise UsageError("A sample needs at least one event and one day.")
-    # files that were in the folder before are not marked
+    # files that were already in the folder are not marked
     is_ours = not folder.exists() or (folder / SAMPLE_MARK).exists() or not any(folder.iterdir())
     for marked in [folder] if is_ours else [folder / name for name in formats]:
         marked.mkdir(parents=True, exist_ok=True)
@@ -50,7 +50,7 @@ def write_sample(
     starts_on = end - datetime.timedelta(days=days - 1)
     written: list[Path] = []
     for name in sorted(set(formats)):
-        # with the format in its seed, no two formats share the id of a request
+        # the format is part of the seed, so that no two formats share a request id
         settings = {"seed": f"{seed}/{name}", "events": events, "days": days, "starts_on": starts_on}
         written += _write_format(name, folder / name, events, settings)
     return written
@@ -82,7 +82,7 @@ def _write_format(name: str, folder: Path, events: int, settings: dict[str, obje
                 with path.open("a", encoding="utf-8", newline="") as stream:
                     stream.writelines(line for _, line in lines)
                 written.add(path)
-            # sessions that run on into the next chunk, and late events
+            # sessions that continue in the next chunk, and late events
             connection.execute(
                 """
                 create or replace table waiting as

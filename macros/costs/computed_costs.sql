@@ -1,7 +1,7 @@
 {#
-The CTE `computed_costs`: the requests of the CTE `requests`, each with what it costs by the price table, in USD.
-NULL where its tokens are not known or its model has no price on its UTC day. The model's name is looked up among the
-provider's own prices, then among those of the vendors, and there by the order of the table.
+The CTE `computed_costs`: the requests of the CTE `requests`, each with its cost by the price table, in USD.
+NULL if its tokens are unknown or its model has no price on its UTC day. The model's name is looked up in the
+provider's own prices, then in those of the vendors, each in the order of the table.
 #}
 {% macro computed_costs(requests) %}
     {%- set provider, model = "coalesce(lower(" ~ requests ~ ".provider), '')", "lower(" ~ requests ~ ".model)" -%}
@@ -74,7 +74,7 @@ provider's own prices, then among those of the vendors, and there by the order o
                 then day_prices.output_usd_per_million
                 else coalesce(day_prices.output_usd_per_million, 0)
             end as output_price,
-            -- NULL, as is all that is multiplied by it, where there is too little to compute a cost from
+            -- NULL, and so the cost too, if there is too little to compute a cost from
             case
                 when
                     day_prices.has_prices = 1

@@ -1,6 +1,6 @@
 {#
-The calendar hour, day, week (from Monday) or month that a timestamp in UTC falls in, by the clocks of a time zone: the
-moment that an hour begins at, the date that the others begin on.
+The calendar hour, day, week (from Monday) or month of a UTC timestamp in a time zone: a timestamp for an hour, a date
+for the others, both at the start of the period.
 #}
 {% macro local_period(period, utc, time_zone=none) %}
     {{- adapter.dispatch("local_period")(period, utc, time_zone or var("reporting_time_zone")) -}}

@@ -1,4 +1,4 @@
-{# A post-hook of a table of requests, for warehouses that keep it in pieces of `time`: pack, drop or sum them up. #}
+{# Post-hook of a table of requests, for warehouses with chunks by `time`: compresses, drops or aggregates them. #}
 {% macro manage_storage(time) %}
     {% if is_written() %} {{ adapter.dispatch("manage_storage")(time) }} {% endif %}
 {% endmacro %}

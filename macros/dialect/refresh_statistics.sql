@@ -1,4 +1,4 @@
-{# A post-hook for warehouses whose next plan would be a poor one without fresh statistics of the table. #}
+{# Post-hook for warehouses that need fresh table statistics to plan the next run well. #}
 {% macro refresh_statistics() %}
     {% if is_written() %} {{ adapter.dispatch("refresh_statistics")() }} {% endif %}
 {% endmacro %}

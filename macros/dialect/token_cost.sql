@@ -1,4 +1,4 @@
-{# Tokens at a price per million, in USD to twelve places. Exact: no float on the way. #}
+{# Tokens at a price per million, in USD to twelve places. Computed exactly, without floats. #}
 {% macro token_cost(tokens, price) %} {{ adapter.dispatch("token_cost")(tokens, price) }}{% endmacro %}
 
 {% macro default__token_cost(tokens, price) -%}

@@ -1,6 +1,6 @@
 {#
-Bounds the delete, merge or overwrite that follows by literal days, of which `time` is the column of instants. dbt hands out the configured lists themselves, so
-that what is put in here is seen there.
+Limits the delete, merge or overwrite that follows to literal days; `time` is the table's timestamp column. dbt passes
+the configured lists themselves on, so changing them here has an effect there.
 #}
 {% macro write_bounds(days, time=none) %}
     {% if execute %} {% do adapter.dispatch("write_bounds")(days, time) %} {% endif %}

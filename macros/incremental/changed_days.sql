@@ -1,7 +1,7 @@
 {#
-The days whose requests differ from what {{ this }} was built from: changed, new, emptied or lost.
-A mart keeps no watermark: it compares itself, day by day, with request_days, by the column of both that counts what it
-holds (meta: requests_column in its properties; all requests by default).
+The days whose requests differ from those that {{ this }} was built from: changed, new, emptied or lost.
+A mart keeps no watermark: it compares itself with request_days, day by day, in the column that counts its requests
+(meta: requests_column in its properties; all requests by default).
 #}
 {% macro changed_days() %}
     {# under `dbt --empty` every ref is empty, and no day has really changed #}

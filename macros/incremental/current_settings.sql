@@ -1,4 +1,4 @@
-{# The settings that every request is built with: those that take a full refresh to change. #}
+{# The settings that every request is built with. Changing them takes a full refresh. #}
 {% macro current_settings() %}
     {% do return(
         {

@@ -1,4 +1,4 @@
-{# The days of delivered events, and of the requests in {{ this }} that they are seen again of. #}
+{# The days of delivered events, and of the requests in {{ this }} that they update. #}
 {% macro days_to_write(is_delivered, is_again) %}
     {% set days = days_of(
         "select distinct usage_date from " ~ ref("tokenmart", "stg_usage__events") ~ " where " ~ is_delivered

@@ -1,4 +1,4 @@
-{# Post-hook of a mart: a day that still differs after the rebuild, and is counted with none, has no requests any more. #}
+{# Post-hook of a mart: deletes days that still differ after the rebuild and have a count of 0, because they have no requests left. #}
 {% macro delete_emptied_days() %}
     {%- if is_written() -%}
         {%- set days = changed_days() -%}

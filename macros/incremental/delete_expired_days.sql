@@ -1,4 +1,4 @@
-{# Post-hook: deletes the days before the first that is kept. The marts follow, as they do when days are emptied. #}
+{# Post-hook: deletes the days before the first day that is kept. The marts then delete them as emptied days. #}
 {% macro delete_expired_days() %}
     {%- if is_written() and first_kept_day() -%}
         delete from {{ stored_rows() }} where usage_date < date '{{ first_kept_day() }}'

@@ -1,4 +1,4 @@
-{# Literal spans of the days that requests written since `batch` are dated in, or were before. #}
+{# A predicate of literal spans of the days, present and former, of requests written since `batch`. #}
 {% macro in_spans_written_since(batch) %}
     {%- set days, spans = [], [] -%}
     {%- if execute -%}

@@ -1,6 +1,6 @@
 {#
-What of stg_usage__events a run looks at: the rows of these loads, and where they bring running totals, all rows of those
-sessions, because a total that arrives late changes what the next one added.
+The rows of stg_usage__events that a run reads: those of these loads, and for running totals all rows of their sessions,
+because a total that arrives late changes the increase of the next one.
 #}
 {% macro is_delivered_by(loads) %}
     {% if not loads %} {% do return("1 = 0") %} {% endif %}

@@ -1,2 +1,2 @@
-{# Texts as a list in SQL; one that matches none where there are none. #}
+{# Texts as a list in SQL; for no texts, a list that matches nothing. #}
 {% macro literals(texts) %} {% do return("'" ~ texts | join("', '") ~ "'") %} {% endmacro %}

@@ -1,6 +1,6 @@
 {#
-Post-hook of llm_requests: the loads that it has read are in it now. Their ids were kept in its config, because another
-run may have listed more since; a table that was made anew has read all that are listed.
+Post-hook of llm_requests: marks the loads that it has read. Their ids are kept in its config, because another run may
+have listed more since; a table that was created again has read all listed loads.
 #}
 {% macro mark_loads_taken() %}
     {%- if is_written() and not invocation_args_dict.get("empty") -%}

@@ -1,6 +1,6 @@
 {#
-Ids of the loads that llm_requests has to take: those it has not taken yet (`is_taken_twice`: not these), and those that two
-runs have taken at the same time, so that what both have written is written once.
+Ids of the loads that llm_requests has to read: new ones (not with `is_taken_twice`), and those that two runs have read
+at the same time, so that their duplicate rows are replaced.
 #}
 {% macro new_loads(is_taken_twice=false) %}
     {% set query %}

@@ -1,15 +1,13 @@
 {#
-Stops an incremental run of llm_requests whose settings are not those that its rows were built with: new rows would differ
-from old ones. `batch_id` says whether they were built with the recorded settings at all: after an upgrade, or a full
-refresh that was cut off, some are older.
+Stops an incremental run of llm_requests if its settings differ from those that its rows were built with: new rows would
+not match old ones. `batch_id` shows whether the rows were built with the recorded settings at all: after an upgrade, or
+an interrupted full refresh, some are older.
 #}
 {% macro refuse_changed_settings() %}
     {% if not execute or flags.WHICH not in ["build", "run"] or invocation_args_dict.get("empty") %}
         {% do return("") %}
     {% endif %}
-    {% set again = (
-        "Build everything again: tokenmart build --full-refresh (with dbt alone: dbt build --full-refresh)."
-    ) %}
+    {% set again = "Rebuild everything: tokenmart build --full-refresh (with plain dbt: dbt build --full-refresh)." %}
     {% set settings, names = current_settings(), current_settings().keys() | list %}
     {% set recorded = load_relation(ref("tokenmart", "build_settings")) %}
     {% set found = run_query("select " ~ names | join(", ") ~ ", batch_id from " ~ recorded) if recorded else none %}

@@ -84,7 +84,7 @@ with
                 {{ columns }},
                 first_usage_date,
                 last_usage_date,
-                {# what two runs at the same time have written is written again, once #}
+                {# replaces the rows that two runs have written at the same time #}
                 {% if new_loads(is_taken_twice=true) %} cast({{ batch }} as {{ data_type("count") }}) as batch_id
                 {% else %} batch_id
                 {% endif %}
@@ -94,8 +94,7 @@ with
         {% endif %}
     ),
 
-    -- the fullest snapshot of a request is the true one; the order is by content alone, so that no order of loading
-    -- matters
+    -- the most complete snapshot of a request counts; the order depends only on content, not on the order of loading
     ranked as (
         select
             {{ columns }},
@@ -111,7 +110,7 @@ with
                     {{ dbt.hash(text_of(texts)) }},
                     batch_id
             ) as position,
-            -- what a running total has added is counted anew with each new one, mostly with the same result
+            -- the increase of a running total is computed again with each new total, mostly with the same result
             min(batch_id) over (partition by event_id, {{ counted_columns() | join(", ") }}) as first_batch_id
         from delivered
     ),

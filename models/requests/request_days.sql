@@ -1,7 +1,7 @@
 {{ table_layout(day="usage_date", lookups=["batch_id"]) }}
 
 {% if is_incremental() %}
-    {# the newest run's days too, and those counted twice: another run may have counted them at the same time #}
+    {# includes the newest run's days and days with two rows: another run may have counted them at the same time #}
     {% set newest = first_column(
         "select distinct batch_id from " ~ this ~ " where batch_id > 0 order by batch_id desc limit 2"
     ) %}

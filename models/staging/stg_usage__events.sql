@@ -22,7 +22,7 @@ select
     cast(events.operation as {{ data_type("label") }}) as operation,
     cast(events.endpoint as {{ data_type("label") }}) as endpoint,
 
-    -- a running total counts with what it adds to the one before it
+    -- a running total counts with its increase over the one before it
     {% for column, type in counted_columns().items() %}
         cast(
             case

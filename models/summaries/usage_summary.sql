@@ -38,7 +38,7 @@ with
         {% endfor %}
     ),
 
-    -- a month is projected from days that are over and not older than the first request
+    -- a month is projected from complete days since the first request
     projected as (
         select
             windows.*,

@@ -13,7 +13,7 @@
 
 {% macro bigquery__days_before(day, days) %} date_sub({{ day }}, interval ({{ days }}) day){% endmacro %}
 
-{# PERCENTILE_CONT is no aggregate in BigQuery: the two neighbours are picked from the sorted values #}
+{# PERCENTILE_CONT is not an aggregate in BigQuery, so the two neighbors are taken from the sorted values #}
 {% macro bigquery__percentile(column, p) -%}
     {%- if var("approximate_percentiles") -%}
         {%- do return("approx_quantiles(" ~ column ~ ", 1000)[safe_offset(" ~ (p * 1000) | int ~ ")]") -%}
@@ -44,13 +44,13 @@
     {% do return(layout) %}
 {% endmacro %}
 
-{# its days expire two days behind what the runs delete, as long as the var says so #}
+{# days expire two days after the runs delete them, as long as the var is set #}
 {% macro bigquery__manage_storage(time) %}
     alter table {{ this }}
     set options (partition_expiration_days = {{ var("retention_days") + 2 if var("retention_days") else "null" }})
 {% endmacro %}
 
-{# a mart's days are overwritten as partitions, the requests merged into theirs #}
+{# the days of a mart are overwritten as partitions; requests are merged into theirs #}
 {% macro bigquery__write_bounds(days, time) %}
     {% set predicates, partitions = config.get("incremental_predicates"), config.get("partitions") %}
     {% if predicates is not none %}

@@ -13,13 +13,13 @@
 
 {% macro clickhouse__percentile(column, p) %} quantileExactInclusive({{ p }})({{ column }}){% endmacro %}
 
-{# a literal with a point is a double to ClickHouse, and a product of decimals keeps the digits of the larger operand #}
+{# in ClickHouse a literal with a point is a double, and a product of decimals keeps the larger operand's digits #}
 {% macro clickhouse__token_cost(tokens, price) -%}
     {%- set money = data_type("money") -%}
     cast(({{ tokens }}) * cast({{ price }} as {{ money }}) * toDecimal32('0.000001', 6) as {{ money }})
 {%- endmacro %}
 
-{# ClickHouse cuts a quotient off, so it is made with more places than are kept #}
+{# ClickHouse truncates quotients, so the division uses more places than are kept #}
 {% macro clickhouse__average_money(total, count) -%}
     cast(round(toDecimal256({{ total }}, 30) / nullIf({{ count }}, 0), 12) as {{ data_type("money") }})
 {%- endmacro %}
@@ -45,19 +45,19 @@
     {% do return(layout) %}
 {% endmacro %}
 
-{# else each server would join its part of the requests with its part of what is joined, and figures would be missing #}
+{# without it each server joins only its own parts of both tables, and figures are missing #}
 {% macro clickhouse__prepare_write() %}
     {% if execute and var("distributed") %}
         {% set query = "select value from system.settings where name = 'prefer_global_in_and_join'" %}
         {% if first_column(query) != ["1"] %}
             {% do exceptions.raise_compiler_error(
-                "distributed needs prefer_global_in_and_join: 1 among the custom_settings of the profile"
+                "The variable distributed needs prefer_global_in_and_join: 1 in the custom_settings of the profile."
             ) %}
         {% endif %}
     {% endif %}
 {% endmacro %}
 
-{# its rows expire two days behind what the runs delete, as long as the var says so #}
+{# rows expire two days after the runs delete them, as long as the var is set #}
 {% macro clickhouse__manage_storage(time) %}
     {% set rows = clickhouse__table_of_rows() %}
     {% set expiring %}
@@ -72,7 +72,7 @@
     {% endif %}
 {% endmacro %}
 
-{# a Distributed table has no rows of its own: each server has a part of them in a table beside it #}
+{# a Distributed table has no rows itself: each server has a part of them in a local table #}
 {% macro clickhouse__table_of_rows() %}
     {% if not var("distributed") %} {% do return(this) %} {% endif %}
     {% do return(

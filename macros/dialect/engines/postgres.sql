@@ -5,17 +5,17 @@
 
 {% macro postgres__byte_order(text) %}({{ text }}) collate "C"{% endmacro %}
 
-{# of what windows rank it expects one row, whatever there are, and would join it row by row: for hours instead of seconds #}
+{# PostgreSQL expects one row from a ranking window and would use a nested loop, which takes hours instead of seconds #}
 {% macro postgres__prepare_write() %}
     select set_config('enable_nestloop', 'off', true) {{ postgres__timescale_prepare_write() }}
 {% endmacro %}
 
-{# the next run is planned by them: without, a day that was never counted is taken for one row, and joined row by row #}
+{# the next run is planned with them: without, a new day is taken for one row and joined by a nested loop #}
 {% macro postgres__refresh_statistics() %} analyze {{ this }}{% endmacro %}
 
 {#
-Requests are stored in the order of their instants: those bound the delete too, a day wider for the time zone. The
-literals have the column's type: by a date, TimescaleDB deletes nothing from packed chunks.
+Requests are stored in the order of their timestamps, which also bound the delete, a day wider for the time zone. The
+literals have the column's type: with a date, TimescaleDB deletes nothing from compressed chunks.
 #}
 {% macro postgres__write_bounds(days, time) %}
     {% do default__write_bounds(days, time) %}
@@ -31,7 +31,7 @@ literals have the column's type: by a date, TimescaleDB deletes nothing from pac
     {% set indexes = [] %}
     {% for column in ([day] if day else []) + lookups %} {% do indexes.append({"columns": [column]}) %} {% endfor %}
     {% if time %} {% do indexes.append({"columns": [time], "type": "brin"}) %} {% endif %}
-    {# the marts are small, and a text in them may be longer than an index holds #}
+    {# the marts are small, and their texts may be too long for an index #}
     {% if time and keys %} {% do indexes.append({"columns": [keys[0], time]}) %} {% endif %}
     {% set after_commit = [] %}
     {% if time %}
@@ -42,14 +42,14 @@ literals have the column's type: by a date, TimescaleDB deletes nothing from pac
         {% endfor %}
     {% endif %}
     {% set layout = {"indexes": indexes, "post_hook": after_commit} %}
-    {# a table that is made again loses its grants: one that is built whole keeps its table, and gets new rows #}
+    {# a table that is created again loses its grants, so a model that is built whole keeps its table and gets new rows #}
     {% if not day and not lookups %}
         {% do layout.update(materialized="incremental", incremental_strategy="replace_rows") %}
     {% endif %}
     {% do return(layout) %}
 {% endmacro %}
 
-{# dbt looks this strategy up by its name. Both statements are one transaction: no reader sees the table empty. #}
+{# dbt finds this strategy by its name. Both statements are one transaction: no reader sees the table empty. #}
 {% macro get_incremental_replace_rows_sql(arg_dict) %}
     delete from {{ arg_dict["target_relation"] }}
     ;

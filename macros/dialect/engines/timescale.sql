@@ -1,6 +1,6 @@
 {#
-TimescaleDB is PostgreSQL with an extension; without it, none of this does anything. Its license is 'apache' where it has
-hypertables only, 'timescale' where it also has columnstore, policies and continuous aggregates.
+TimescaleDB is an extension of PostgreSQL; without it, none of this has an effect. With the license 'apache' it has only
+hypertables, with 'timescale' also the columnstore, policies and continuous aggregates.
 #}
 {% macro postgres__timescale_license() %}
     {% set query %}
@@ -20,7 +20,7 @@ hypertables only, 'timescale' where it also has columnstore, policies and contin
     {% do return(first_column(query) | first) %}
 {% endmacro %}
 
-{# late events may fall on packed days, of which TimescaleDB would unpack no more than 100,000 rows #}
+{# late events may fall on compressed days, of which TimescaleDB by default decompresses at most 100,000 rows #}
 {% macro postgres__timescale_prepare_write() -%}
     {%- if postgres__timescale_license() == "timescale" -%}
         , set_config('timescaledb.max_tuples_decompressed_per_dml_transaction', '0', true)
@@ -43,7 +43,7 @@ hypertables only, 'timescale' where it also has columnstore, policies and contin
     {%- endif -%}
     {%- if license == "timescale" -%}
         {{ postgres__timescale_columnstore(schema, time) }} {{ postgres__timescale_live_usage(schema, time) }}
-        {# version 0.1 left it to a policy, whose job may deadlock with the run #}
+        {# version 0.1 used a policy, whose job may deadlock with the run #}
         {%- if postgres__timescale_policy_days("drop_after") -%}
             select {{ schema }}.remove_retention_policy('{{ this }}')
             ;
@@ -74,7 +74,7 @@ hypertables only, 'timescale' where it also has columnstore, policies and contin
             select 1 from timescaledb_information.hypertables
             where hypertable_schema = '{{ this.schema }}' and hypertable_name = '{{ this.identifier }}' and compression_enabled
         {%- endset -%}
-        {# TimescaleDB may refuse to set it again once rows are packed #}
+        {# TimescaleDB may refuse to set it again once rows are compressed #}
         {%- if not first_column(is_on) -%}
             alter table {{ this }} set (
                 timescaledb.enable_columnstore = true, timescaledb.segmentby = 'model', timescaledb.orderby = '{{ time }}'
@@ -91,9 +91,9 @@ hypertables only, 'timescale' where it also has columnstore, policies and contin
 {% endmacro %}
 
 {#
-Post-hook after the commit: drops the chunks that have expired, two days behind the rows that the run deletes. Readers
+Post-hook after the commit: drops expired chunks, two days after the run deletes their rows. Readers
 lock the table first and then its chunks, drop_chunks the other way round: with the table locked neither waits for the
-other. It runs in a transaction of its own because the run's transaction holds other locks on the table.
+other. It needs a separate transaction because the run's transaction holds other locks on the table.
 #}
 {% macro postgres__timescale_drop_expired_chunks() -%}
     {%- if execute and first_kept_day() and postgres__timescale_license() -%}
@@ -116,9 +116,9 @@ other. It runs in a transaction of its own because the run's transaction holds o
 {%- endmacro %}
 
 {#
-Post-hook after the commit, because a refresh opens transactions of its own: brings live_usage up to date with what the
-run changed, deleted or dropped, up to yesterday. Later requests are read from the table, as are all until the first
-refresh is complete. Newer versions refresh in batches unless told otherwise, and hide what is in the later ones.
+Post-hook after the commit, because a refresh opens its own transactions: updates live_usage with what the run changed,
+deleted or dropped, up to yesterday. Later requests are read from the table, as are all until the first refresh is
+complete. Newer versions refresh in batches by default, and hide the data of later batches until then.
 #}
 {% macro postgres__timescale_refresh_live_usage() -%}
     {%- if execute and var("live_usage") and postgres__timescale_license() == "timescale" -%}
@@ -167,7 +167,7 @@ refresh is complete. Newer versions refresh in batches unless told otherwise, an
         group by usage_quarter, provider, model
         with no data
         ;
-        {# version 0.1 left the refresh to a policy, which fills the newest days first and hides the others until then #}
+        {# version 0.1 used a refresh policy, which fills the newest days first and hides the others until then #}
         select {{ schema }}.remove_continuous_aggregate_policy('{{ live_usage }}', if_exists => true)
         ;
     {%- endif -%}
