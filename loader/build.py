@@ -16,6 +16,8 @@ from loader.profile import Target
 BUILT = {"success", "pass"}
 FAILED = {"error", "fail", "runtime error"}
 ROW_LENGTH = 200
+REFUSAL = "tokenmart build --full-refresh"
+"""What the models name when they refuse to add to rows that were built otherwise."""
 LOAD_ID_COLUMNS, EVENT_ID_COLUMNS = ("_dlt_load_id", "load_id"), ("event_id", "request_id")
 
 
@@ -151,10 +153,10 @@ def _advice(target: Target, node: str, message: str, row: dict[str, Any]) -> str
                     return (
                         f"The row came from load {load_id}. To delete the load: tokenmart undo {load_id}{target.option}"
                     )
-    if row or node.startswith("assert_"):
-        return f"To rebuild everything from the raw events: {again}"
     if "out of sync" in message:
         return f"The table was built by an older version. To rebuild it: {again}"
+    if row or node.startswith("assert_") or REFUSAL in message:
+        return f"To rebuild everything from the raw events: {again}"
     return advice(target, message)
 
 
@@ -197,4 +199,7 @@ def _disconnect() -> None:
 
 def _first_lines(message: str | None) -> str:
     lines = [line.strip() for line in (message or "").splitlines() if line.strip()]
+    if REFUSAL in (message or ""):
+        # the models refuse on purpose: no line of a model is at fault
+        lines = [line for line in lines if not line.startswith(("Compilation Error in", ">"))]
     return " ".join(lines[:4])

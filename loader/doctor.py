@@ -51,9 +51,7 @@ def examine(target: Target) -> Iterator[Finding]:
             for schema in (target.raw_schema, target.marts_schema):
                 yield _rights(warehouse, target, schema)
             yield from _landed(pipeline)
-            built = warehouse.tables(target.marts_schema)
-            found = f"{len(built)} tables" if "llm_requests" in built else "not built yet"
-            yield Finding("marts", True, f"{found}; {warehouse.grants}" if warehouse.grants else found)
+            yield _built(warehouse, target)
     except TokenmartError as error:
         yield Finding("connection", False, str(error), error.hint)
 
@@ -102,3 +100,17 @@ def _landed(pipeline: "Pipeline") -> Iterator[Finding]:
         yield Finding("raw tables", True, f"created by an older version; added {', '.join(missing)}")
     last = warehouse.query(f"select count(*) from {target.raw_schema}._dlt_loads where status = 0")[0][0]
     yield Finding("landed", True, f"{last:,} complete loads")
+
+
+def _built(warehouse: Warehouse, target: Target) -> Finding:
+    """Whether the marts are there, and the next build would add to them; the models decide that in the same way."""
+    tables, schema = warehouse.tables(target.marts_schema), target.marts_schema
+    if "llm_requests" not in tables:
+        return Finding("marts", True, f"not built yet; {warehouse.grants}" if warehouse.grants else "not built yet")
+    oldest = warehouse.query(f"select min(batch_id) from {schema}.llm_requests")[0][0]
+    settings = warehouse.query(f"select batch_id from {schema}.build_settings") if "build_settings" in tables else []
+    if not settings or (oldest or settings[0][0]) < settings[0][0]:
+        found = f"{len(tables)} tables, built by an earlier version, or their last full refresh did not finish"
+        return Finding("marts", False, found, f"Build them again: tokenmart build --full-refresh{target.option}")
+    found = f"{len(tables)} tables"
+    return Finding("marts", True, f"{found}; {warehouse.grants}" if warehouse.grants else found)

@@ -7,9 +7,12 @@ from typing import Any
 
 from conftest import PROJECT, as_line, tokenledger
 
+from loader.files import SAMPLE_MARK
 from loader.sample import write_sample
 
 SAMPLE_EVENTS = 20_000
+SAMPLE = "sam'ple \\ 1"
+"""The folder of the large sample, with what quoting could change; the others count as a user's own."""
 # text that quoting, escaping, sorting or trimming somewhere on the way would change
 TEXTS = ["", " ", "ann", "Ann", "ann ", "Zoë", "İstanbul", "ß", "日本語 😀", "a'b", 'a"b', "a\\b", "a\\", "a\tb\nc\rd"]
 TEXTS += [
@@ -55,8 +58,12 @@ TOKENS += [(7, None, None), (None, None, None)]
 
 def write_corpus(folder: Path) -> list[Path]:
     """Writes all files of the corpus below `folder`."""
-    shutil.copytree(PROJECT / "examples", folder / "examples")
-    write_sample(folder / "sample", events=SAMPLE_EVENTS, days=60, seed=11)
+    shutil.copytree(PROJECT / "examples", folder / "examples", ignore=shutil.ignore_patterns(SAMPLE_MARK))
+    write_sample(folder / SAMPLE, events=SAMPLE_EVENTS, days=60, seed=11)
+    # a value of each that is left out of the raw tables, and a line that is rejected
+    with (folder / SAMPLE / "more.jsonl").open("wb") as file:
+        for line in (tokenledger("more", metadata={"prompt": "p"}), "no JSON", tokenledger("most")):
+            file.write(as_line(line) + b"\n")
     hard = folder / "hard"
     hard.mkdir()
     for name, lines in {"tokenledger": _tokenledger(), "tokenmeter": _tokenmeter(), "ctm": _ctm()}.items():
@@ -72,6 +79,7 @@ def write_halves(folder: Path, into: Path) -> None:
         half = into / path.relative_to(folder)
         half.parent.mkdir(parents=True, exist_ok=True)
         half.write_bytes(b"".join(lines[: (len(lines) + 1) // 2]))
+    shutil.copy(folder / SAMPLE / SAMPLE_MARK, into / SAMPLE)
 
 
 def _tokenledger() -> list[str | dict[str, Any]]:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 from conftest import PROJECT
-from corpus import write_corpus, write_halves
+from corpus import SAMPLE, write_corpus, write_halves
 from targets import EMULATED, MARTS, OTHERS, Engine, engine, statements_sent
 from warehouses import ENVIRONMENTS, FOLDER, python_of
 from warehouses.snowflake_functions import refused
@@ -107,6 +107,15 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return folder / "whole", folder / "half"
 
 
+def landed(on: Engine) -> dict[str, int]:
+    """The number of lines that are in each raw table that has rows of files."""
+    measures = {"events": "count(*)", "rejected_lines": "count(*)"}
+    measures |= {"omitted_values": "sum(lines)", "loaded_files": "sum(lines_read)"}
+    return {
+        table: int(on.query(f"select {measure} from {{raw}}.{table}")[0][0] or 0) for table, measure in measures.items()
+    }
+
+
 def build_in_halves(on: Engine, corpus: tuple[Path, Path]) -> None:
     """Loads and builds the first half, then what the whole has more: every file has grown."""
     whole, half = corpus
@@ -130,14 +139,26 @@ def test_the_reference_is_what_one_build_of_everything_gives(
         assert list(differences(read(on), expected)) == []
 
 
+@pytest.fixture(scope="module")
+def left(tmp_path_factory: pytest.TempPathFactory, corpus: tuple[Path, Path]) -> tuple[Marts, dict[str, int]]:
+    """DuckDB's marts and raw tables of the corpus without its sample, loaded and built at once."""
+    with engine("duckdb", tmp_path_factory.mktemp("left")) as on:
+        own = [path for path in corpus[0].iterdir() if path.name != SAMPLE]
+        on.run("run", *own, "--max-rejects", "100")
+        return read(on), landed(on)
+
+
 @dataclass(frozen=True)
 class Built:
     """What one warehouse made of the corpus, and the SQL that it was sent where that was an emulated one."""
 
     name: str
     grown: Marts
-    refreshed: Marts
     summary: dict[str, Any]
+    landed: dict[str, int]
+    undone: Marts
+    landed_after: dict[str, int]
+    builds: list[Row]
     sent: list[str]
     tables: dict[str, dict[str, str]]
     project: str
@@ -145,15 +166,19 @@ class Built:
 
 @pytest.fixture(scope="module", params=OTHERS)
 def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, corpus: tuple[Path, Path]) -> Built:
-    """The marts of a warehouse: loaded and built in two halves, and rebuilt from scratch."""
+    """The marts of a warehouse: loaded and built in two halves, and rebuilt from scratch without the samples."""
     name, tables = request.param, {}
     record = statements_sent(name) if name in EMULATED else nullcontext([])
     with engine(name, tmp_path_factory.mktemp(name)) as on, record as sent:
         build_in_halves(on, corpus)
-        grown = read(on)
-        on.run("build", "--full-refresh")
-        on.run("status")
+        grown, summary, before = read(on), glance(on), landed(on)
+        on.run("undo", "--samples", "--yes")
+        assert "Last build" in on.run("status").output
         on.run("rejects")
+        builds = on.query(
+            "select target, is_successful, failures, started_at < finished_at, count(*) from {raw}.builds"
+            " group by 1, 2, 3, 4"
+        )
         if name == "bigquery":
             # the seed is loaded without SQL
             columns = "select column_name, data_type from {marts}.INFORMATION_SCHEMA.COLUMNS"
@@ -161,7 +186,7 @@ def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
                 f"{PROJECT_ID}.{MARTS}.model_prices": dict(on.query(f"{columns} where table_name = 'model_prices'"))
             }
         project = str(on.target.settings.get("project", ""))
-        return Built(name, grown, read(on), glance(on), sent, tables, project)
+        return Built(name, grown, summary, before, read(on), landed(on), builds, sent, tables, project)
 
 
 def test_the_marts_are_those_of_duckdb(built: Built, expected: Marts) -> None:
@@ -172,8 +197,16 @@ def test_the_summary_is_that_of_duckdb(built: Built, expected: Marts) -> None:
     assert built.summary == expected["summary"]
 
 
-def test_a_full_refresh_changes_nothing(built: Built, expected: Marts) -> None:
-    assert list(differences(built.refreshed, expected)) == []
+def test_undo_and_a_full_refresh_leave_what_was_there_without_the_samples(
+    built: Built, left: tuple[Marts, dict[str, int]]
+) -> None:
+    assert all(built.landed[table] > lines for table, lines in built.landed_after.items())
+    assert built.landed_after == left[1]
+    assert list(differences(built.undone, left[0])) == []
+
+
+def test_each_build_is_recorded(built: Built) -> None:
+    assert [tuple(row) for row in built.builds] == [(built.name, True, 0, True, 3)]
 
 
 @pytest.mark.parametrize("built", ["bigquery"], indirect=True)
