@@ -71,3 +71,19 @@ create macro joined_json(x_name, x, y_name, y) as
         else '{' || concat_ws(',', members_of(x_name, x), members_of(y_name, y)) || '}'
     end
 ;
+
+-- JavaScript writes half of a surrogate pair where it cuts a text inside an emoji: that is not Unicode, but still a
+-- request
+create macro without_half_pairs(line) as
+    case
+        when try(json_valid(line)) or not regexp_matches(line, '\\u[dD]')
+        then line
+        else
+            regexp_replace(
+                line,
+                '(\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u[dD][89a-fA-F][0-9a-fA-F]{2}',
+                '\1',
+                'g'
+            )
+    end
+;

@@ -43,20 +43,6 @@ _WITHOUT_NUL = f"""
     select regexp_replace(regexp_replace(line, {_NUL}, {_NUL_MENDED}, 'g'), {_NUL}, {_NUL_MENDED}, 'g') as line
     from batch
 """
-# JavaScript writes half of a surrogate pair where it cut a text in an emoji: no Unicode, but a request all the same.
-_WITHOUT_HALF_PAIRS = r"""
-    select
-        case
-            when try(json_valid(line)) or not regexp_matches(line, '\\u[dD]') then line
-            else regexp_replace(
-                line,
-                '(\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u[dD][89a-fA-F][0-9a-fA-F]{2}',
-                '\1',
-                'g'
-            )
-        end as line
-    from batch
-"""
 # base64 only where not every warehouse could store the line as text
 _KEPT = """
     with decoded as (select *, try(decode(bytes)) as text from batch)
@@ -115,7 +101,7 @@ def _parse(lines: pa.ChunkedArray, is_overlong: pa.ChunkedArray, format_: Format
     texts = _texts(lines, parser)
     checked = _check(texts, is_overlong, format_, parser)
     if pc.any(pc.equal(checked["fault"], _NOT_JSON)).as_py():
-        texts = parser.run(_WITHOUT_HALF_PAIRS, line=texts)["line"]
+        texts = parser.run("select without_half_pairs(line) as line from batch", line=texts)["line"]
         checked = _check(texts, is_overlong, format_, parser)
     if pc.any(checked["has_nul"]).as_py():
         texts = parser.run(_WITHOUT_NUL, line=texts)["line"]

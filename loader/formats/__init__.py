@@ -100,7 +100,7 @@ class Parser:
 
     def recognised(self, name: str, lines: Sequence[str]) -> int:
         """How many of `lines` a format with a recogniser recognises."""
-        recogniser = f'"{self.format(name).name}".recognises(line)'
+        recogniser = f'"{self.format(name).name}".recognises(without_half_pairs(line))'
         query = f"select count(*) filter (where try({recogniser})) as known from batch"
         try:
             return int(self.run(query, line=pa.chunked_array([pa.array(lines, pa.large_string())]))["known"][0].as_py())
