@@ -4,6 +4,7 @@ import contextlib
 import datetime as dt
 import io
 import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from loader import __version__
 from loader.destinations import advice, connect
 from loader.errors import TokenmartError
+from loader.locks import Check
 from loader.profile import Target
 
 BUILT = {"success", "pass"}
@@ -18,6 +20,7 @@ FAILED = {"error", "fail", "runtime error"}
 ROW_LENGTH = 200
 REFUSAL = "tokenmart build --full-refresh"
 """What the models name when they refuse to add to rows that were built otherwise."""
+CHECK_SECONDS = 5.0  # at least between two checks of the lock, each of which may be a login and a query
 LOAD_ID_COLUMNS, EVENT_ID_COLUMNS = ("_dlt_load_id", "load_id"), ("event_id", "request_id")
 
 
@@ -58,20 +61,33 @@ OnNode = Callable[[str, int, int], None]
 """Called when a node starts, with its description, its number and the number of nodes."""
 
 
-def build(target: Target, *, full_refresh: bool, on_node: OnNode) -> Build:
+def build(target: Target, *, full_refresh: bool, on_node: OnNode, check: Check) -> Build:
     """Builds the seeds, models and data tests of the project, and records the build in the table `builds`.
 
-    Raises TokenmartError if dbt cannot start. Unit tests are left out: they test the project, not the data, and
-    `make test` runs them.
+    Raises TokenmartError if dbt cannot start. When `check` raises, no further node runs, and the build ends with that
+    error. Unit tests are left out: they test the project, not the data, and `make test` runs them.
     """
     from dbt.artifacts.schemas.run import RunExecutionResult
     from dbt.cli.main import dbtRunner
 
+    losses: list[TokenmartError] = []
+    checked_at = time.monotonic()
+
     def tell(event: Any) -> None:
         if event.info.name == "LogStartLine":
+            # if this raises, dbt fails the node
+            still_locked()
             on_node(event.data.description, event.data.index, event.data.total)
         elif event.info.level == "error" and event.info.msg:
             problems.append(event.info.msg)
+
+    def still_locked() -> None:
+        nonlocal checked_at
+        if not losses and time.monotonic() - checked_at >= CHECK_SECONDS:
+            checked_at = time.monotonic()
+            losses.extend(_loss(check))
+        if losses:
+            raise losses[0]
 
     problems: list[str] = []
     arguments = [
@@ -92,6 +108,9 @@ def build(target: Target, *, full_refresh: bool, on_node: OnNode) -> Build:
         results = outcome.result.results if isinstance(outcome.result, RunExecutionResult) else []
         rows = {result.node.unique_id: _row(result) for result in results if _has_rows(result)}
     _disconnect()
+    for loss in losses or _loss(check):
+        _record(target, started_at, Build(failures=[str(loss)]))
+        raise loss
     if not isinstance(outcome.result, RunExecutionResult):
         reason = " ".join((str(outcome.exception) if outcome.exception else "\n".join(problems)).split())
         _record(target, started_at, Build(failures=[f"dbt could not start: {reason}"]))
@@ -110,6 +129,15 @@ def build(target: Target, *, full_refresh: bool, on_node: OnNode) -> Build:
             done.warnings.append(message)
     _record(target, started_at, done)
     return done
+
+
+def _loss(check: Check) -> list[TokenmartError]:
+    """What `check` raises, if it does."""
+    try:
+        check()
+    except TokenmartError as error:
+        return [error]
+    return []
 
 
 def _count(done: Build, kind: str, status: str) -> None:

@@ -209,7 +209,7 @@ def load(target: Target, dry_run: bool, is_json: bool, max_rejects: int, **readi
         return _preview(target, is_json=is_json, **reading)
     loaded = _load(target, is_quiet=is_json, **reading)
     if is_json:
-        print_json({**dataclasses.asdict(loaded), **_place(target, loaded.location)})
+        print_json({**dataclasses.asdict(loaded), **_landed_in(target, loaded.location)})
     return _load_code(loaded, max_rejects)
 
 
@@ -278,8 +278,8 @@ def undo(target: Target, load_ids: tuple[str, ...], samples: bool, no_build: boo
     if not yes:
         show_undone(console, undone, target, is_done=False)
         click.confirm("Delete these rows?", abort=True, err=True)
-    with lock(target, "load", _say), connect(target) as warehouse:
-        delete(warehouse, target, undone)
+    with lock(target, "load", _say) as check, connect(target) as warehouse:
+        delete(warehouse, target, undone, check)
     if not is_json:
         show_undone(console, undone, target, is_done=True)
     built = None if no_build else _build(target, True, is_quiet=is_json)
@@ -476,14 +476,18 @@ def _found(paths: tuple[str, ...], follow_links: bool) -> Any:
     return found
 
 
-def _place(target: Target, location: str | None) -> dict[str, Any]:
-    """The target and the location that a command wrote to, for JSON."""
+def _landed_in(target: Target, location: str | None) -> dict[str, Any]:
+    """The target and the location of its raw tables, for JSON."""
     return {
         "target": {"name": target.name, "type": target.type},
         "location": location,
         "raw_schema": target.raw_schema,
-        "marts_schema": target.marts_schema,
     }
+
+
+def _place(target: Target, location: str | None) -> dict[str, Any]:
+    """The target and the location of its raw tables and marts, for JSON."""
+    return {**_landed_in(target, location), "marts_schema": target.marts_schema}
 
 
 def _reason(built: Any) -> dict[str, Any]:
@@ -541,7 +545,7 @@ def _build(target: Target, full_refresh: bool, *, is_quiet: bool) -> Any:
 
     if is_new(target):
         raise nothing_loaded(target)
-    with _progress(is_quiet, "{task.description}") as progress, lock(target, "build", _say):
+    with _progress(is_quiet, "{task.description}") as progress, lock(target, "build", _say) as check:
         with _loaded(target):
             pass
         task = progress.add_task("dbt", total=None, rate="")
@@ -549,7 +553,7 @@ def _build(target: Target, full_refresh: bool, *, is_quiet: bool) -> Any:
         def tell(description: str, index: int, total: int) -> None:
             progress.update(task, description=description, completed=index, total=total)
 
-        built = run_dbt(target, full_refresh=full_refresh, on_node=tell)
+        built = run_dbt(target, full_refresh=full_refresh, on_node=tell, check=check)
     if not is_quiet:
         show_build(console, built, target)
     return built
@@ -579,7 +583,7 @@ def _loaded(target: Target) -> Iterator[Any]:
         raise TokenmartError(
             f"The tables in {target.raw_schema} were created by an older version and lack {', '.join(missing)}."
             f" These could not be added: {error}",
-            f"Run tokenmart doctor{target.option} with a login that may alter the tables.",
+            f"Run tokenmart status{target.option} with a login that may alter the tables.",
         ) from error
     with connect(target, to_read=True) as warehouse:
         yield warehouse

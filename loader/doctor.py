@@ -46,6 +46,7 @@ def examine(target: Target) -> Iterator[Finding]:
         # like a load, with dlt's own connection in addition to ours
         with open_pipeline(target, is_new=is_new(target)) as pipeline:
             warehouse = pipeline.warehouse
+            warehouse.check_session()
             server = str(warehouse.query(warehouse.version)[0][0])
             yield Finding("connection", True, f"{warehouse.location}, {server}")
             for schema in (target.raw_schema, target.marts_schema):
@@ -89,15 +90,15 @@ def _rights(warehouse: Warehouse, target: Target, schema: str) -> Finding:
 
 
 def _landed(pipeline: "Pipeline") -> Iterator[Finding]:
-    """Checks the raw tables, and adds what older ones lack."""
+    """Reports what is landed, and what raw tables of an older version lack."""
     warehouse, target = pipeline.warehouse, pipeline.target
     tables = warehouse.tables(target.raw_schema)
     if not contract.TABLES.keys() & tables.keys():
         yield Finding("landed", True, "nothing yet", f"Start with: tokenmart run examples{target.option}")
         return
     if missing := contract.missing(tables):
-        pipeline.upgrade()
-        yield Finding("raw tables", True, f"created by an older version; added {', '.join(missing)}")
+        to_do = f"To add them: tokenmart status{target.option}. A load or a build adds them too."
+        yield Finding("raw tables", True, f"created by an older version; they lack {', '.join(missing)}", to_do)
     last = warehouse.query(f"select count(*) from {target.raw_schema}._dlt_loads where status = 0")[0][0]
     yield Finding("landed", True, f"{last:,} complete loads")
 
@@ -105,12 +106,12 @@ def _landed(pipeline: "Pipeline") -> Iterator[Finding]:
 def _built(warehouse: Warehouse, target: Target) -> Finding:
     """Whether the marts are there, and the next build would add to them; the models decide that in the same way."""
     tables, schema = warehouse.tables(target.marts_schema), target.marts_schema
+    grants = [warehouse.grants.format(schema)] if warehouse.grants else []
     if "llm_requests" not in tables:
-        return Finding("marts", True, f"not built yet; {warehouse.grants}" if warehouse.grants else "not built yet")
+        return Finding("marts", True, "; ".join(["not built yet", *grants]))
     oldest = warehouse.query(f"select min(batch_id) from {schema}.llm_requests")[0][0]
     settings = warehouse.query(f"select batch_id from {schema}.build_settings") if "build_settings" in tables else []
     if not settings or (oldest or settings[0][0]) < settings[0][0]:
         found = f"{len(tables)} tables, built by an earlier version, or their last full refresh did not finish"
         return Finding("marts", False, found, f"Build them again: tokenmart build --full-refresh{target.option}")
-    found = f"{len(tables)} tables"
-    return Finding("marts", True, f"{found}; {warehouse.grants}" if warehouse.grants else found)
+    return Finding("marts", True, "; ".join([f"{len(tables)} tables", *grants]))

@@ -44,7 +44,7 @@ def lost(what: str) -> TokenmartError:
     """The error for a lock that was lost while it was needed."""
     return TokenmartError(
         f"The lock for {what} was lost, and another process may have taken it.",
-        "Run the command again. An interrupted load has no effect.",
+        "Run the command again. An interrupted load has no effect, and the next build completes an interrupted one.",
     )
 
 
@@ -106,9 +106,9 @@ def lease(
 ) -> Iterator[Check]:
     """Holds the lease in the table `schema.table` of a warehouse, which is created if it is missing.
 
-    `session` opens a separate connection (`Warehouse`). The process whose update of an expired row succeeds is the
-    holder; a process that reads back another holder does not have the lease. A thread renews the lease. Times are from
-    the warehouse's clock, as texts that sort.
+    `session` opens a separate connection (`Warehouse`); none stays open while the lease is held, because a login may
+    expire. The process whose update of an expired row succeeds is the holder; a process that reads back another holder
+    does not have the lease. A thread renews the lease. Times are from the warehouse's clock, as texts that sort.
     """
     myself, name = f"{_myself()}, {uuid.uuid4().hex[:8]}", f"{schema}.{table}"
     valid_until = 0.0
@@ -169,20 +169,24 @@ def lease(
             warehouse.query(f"create table if not exists {name} ({columns}) {sql.layout}".strip())
         wait(lambda: holder(warehouse), on_wait, LEASE_POLL_SECONDS)
 
-        def check() -> None:
-            if time.monotonic() > valid_until or set(holders(warehouse)) != {myself}:
-                raise lost(name)
+    def check() -> None:
+        is_ours = time.monotonic() <= valid_until
+        # if the warehouse does not answer, the lease is still ours until it expires
+        with contextlib.suppress(Exception), session() as warehouse:
+            is_ours = is_ours and set(holders(warehouse)) == {myself}
+        if not is_ours:
+            raise lost(name)
 
-        thread = threading.Thread(target=renew, daemon=True)
-        thread.start()
-        try:
-            yield check
-        finally:
-            is_over.set()
-            thread.join(LEASE_POLL_SECONDS)
-            # if this fails, the lease expires
-            with contextlib.suppress(Exception):
-                release(warehouse)
+    thread = threading.Thread(target=renew, daemon=True)
+    thread.start()
+    try:
+        yield check
+    finally:
+        is_over.set()
+        thread.join(LEASE_POLL_SECONDS)
+        # if this fails, the lease expires
+        with contextlib.suppress(Exception), session() as warehouse:
+            release(warehouse)
 
 
 def _myself() -> str:

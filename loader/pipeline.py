@@ -88,12 +88,13 @@ class Pipeline:
             load_id = next(iter(patience(self.dlt_pipeline.load).loads_ids), None)
         return load_id if first else None
 
-    def upgrade(self) -> None:
-        """Adds the tables and columns that raw tables of an older version lack, if any."""
+    def upgrade(self, check: Check) -> None:
+        """Adds the tables and columns that raw tables of an older version lack, if any, unless `check` raises."""
         if contract.missing(self.warehouse.tables(self.target.raw_schema)):
             schema = self.dlt_pipeline.schemas[SOURCE]
             schema.update_schema(self._schema())
             self.dlt_pipeline.schemas.save_schema(schema)
+            check()
             self.dlt_pipeline.sync_schema(SOURCE)
 
     def _schema(self) -> dlt.Schema:
@@ -140,8 +141,8 @@ def open_pipeline(target: Target, *, is_new: bool = False, to_load: bool = False
 
 def upgrade(target: Target, on_wait: OnWait) -> None:
     """Adds what raw tables of an older version lack. Raises TokenmartError if this login may not."""
-    with lock(target, "load", on_wait), open_pipeline(target) as pipeline:
-        pipeline.upgrade()
+    with lock(target, "load", on_wait) as check, open_pipeline(target) as pipeline:
+        pipeline.upgrade(check)
 
 
 @contextmanager

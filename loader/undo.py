@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from loader import contract
 from loader.destinations import Warehouse
 from loader.errors import UsageError
+from loader.locks import Check
 from loader.profile import Target
 
 FILES_PER_STATEMENT = 500
@@ -68,12 +69,13 @@ def find(warehouse: Warehouse, target: Target, load_ids: Sequence[str], *, sampl
     )
 
 
-def delete(warehouse: Warehouse, target: Target, undone: Undone) -> None:
-    """Deletes the rows from the raw tables. If interrupted, it can be run again."""
+def delete(warehouse: Warehouse, target: Target, undone: Undone, check: Check) -> None:
+    """Deletes the rows from the raw tables, until `check` raises. If interrupted, it can be run again."""
     tables = warehouse.tables(target.raw_schema)
     for table in LANDED_TABLES:
         for load_id, files in undone.parts if table in tables else ():
             for condition in _conditions(warehouse, load_id, files):
+                check()
                 warehouse.query(f"delete from {target.raw_schema}.{table} where {condition}")
 
 

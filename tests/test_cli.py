@@ -7,6 +7,8 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,7 @@ import loader.load
 from loader import __version__
 from loader.cli import main
 from loader.errors import TokenmartError, UsageError
-from loader.locks import held
+from loader.locks import Check, held, lost
 from loader.sample import FORMATS, write_sample
 
 COMMANDS = sorted(main.commands)
@@ -251,8 +253,9 @@ def test_every_command_answers_in_json(mart: Mart) -> None:
         {"file": str(path), "format": "tokenledger", "why": "2 of its first 4 lines match"}
     ]
     where = {"target": {"name": "duckdb", "type": "duckdb"}, "raw_schema": "raw_usage", "marts_schema": "marts"}
-    for answer in (loaded, built):
-        assert {name: answer[name] for name in [*where, "location"]} == {**where, "location": str(mart.path)}
+    assert {name: built[name] for name in [*where, "location"]} == {**where, "location": str(mart.path)}
+    assert {name: loaded.get(name) for name in where} == {**where, "marts_schema": None}
+    assert loaded["location"] == str(mart.path)
     assert set(mart.json("run", path)) == {
         *("load", "build", "summary", "target", "location", "raw_schema", "marts_schema")
     }
@@ -384,6 +387,30 @@ def test_a_build_that_cannot_be_recorded_stands_all_the_same(mart: Mart, monkeyp
     monkeypatch.setattr(loader.build, "connect", refused)
     output = mart.run("build").output
     assert "could not be recorded for tokenmart status: This login may only read." in output and "Built 1" in output
+
+
+@contextmanager
+def a_lost_lock(*_: Any) -> Iterator[Check]:
+    """A lock that another process takes over before anything is done."""
+
+    def check() -> None:
+        raise lost("this test")
+
+    yield check
+
+
+def test_a_build_and_an_undo_end_when_they_lose_their_lock(mart: Mart) -> None:
+    load_id = mart.json("load", mart.write("a.jsonl", tokenledger("e1")))["load_id"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("loader.build.CHECK_SECONDS", 0)
+        patch.setattr("loader.destinations.lock", a_lost_lock)
+        for command in (["build"], ["undo", load_id, "--yes"]):
+            said = mart.run(*command, code=1).output
+            assert "lock of this test was lost" in said and "Run it again" in said
+    tables = "select table_name from information_schema.tables where table_schema = 'marts'"
+    assert mart.query(tables) == []
+    assert mart.query("select is_successful, messages like '%was lost%' from raw_usage.builds") == [(False, True)]
+    assert mart.query("select count(*) from raw_usage.events") == [(1,)]
 
 
 def test_status_says_that_the_marts_are_older_than_the_last_load(mart: Mart) -> None:

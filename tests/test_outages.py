@@ -1,6 +1,7 @@
 """What goes wrong between here and a warehouse: said in words, nothing lost or doubled, mended by the next run."""
 
 import importlib
+import itertools
 import json
 import os
 import re
@@ -10,9 +11,12 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import duckdb
 import pytest
 import yaml
 from conftest import PROJECT, as_line, tokenledger
@@ -22,7 +26,7 @@ from targets import OTHERS, RAW, Engine, engine, own, statements_sent
 
 from loader import contract, locks
 from loader.build import _disconnect
-from loader.destinations import connect, lock
+from loader.destinations import clickhouse, connect, lock, postgres
 from loader.errors import TokenmartError
 from loader.profile import read_target
 from loader.reader import Reader
@@ -180,6 +184,11 @@ def test_raw_tables_of_version_0_1_are_brought_up_to_date(
         on.run("load", write(tmp_path, 3, "older.jsonl"))
     with on.chosen(), connect(on.target, to_read=True) as warehouse:
         assert contract.missing(warehouse.tables(RAW))
+    # doctor changes nothing
+    said = on.run("doctor").output
+    assert "loaded_files.is_sample" in said and "tokenmart status" in said
+    with on.chosen(), connect(on.target, to_read=True) as warehouse:
+        assert contract.missing(warehouse.tables(RAW))
     # what comes first, without a line that is new
     assert landed(on) == (3, 0)
     with on.chosen(), connect(on.target, to_read=True) as warehouse:
@@ -333,6 +342,55 @@ def test_one_job_at_a_time_holds_the_lease_of_a_warehouse(name: str, engines: di
             ((holder, until),) = on.query("select holder, expires_at from {raw}.load_lease")
         assert f"process {os.getpid()}" in holder and until > valid_until
         assert len(said) == 2 and "another, until" in said[1]
+
+
+def test_a_lease_is_checked_and_released_although_the_login_that_took_it_has_expired() -> None:
+    expired: set[int] = set()
+    logins = itertools.count()
+
+    @contextmanager
+    def session() -> Iterator[SimpleNamespace]:
+        login = next(logins)
+
+        def query(sql: str) -> list[tuple[Any, ...]]:
+            assert login not in expired, "the token has expired"
+            return list(warehouse.cursor().execute(sql).fetchall())
+
+        yield SimpleNamespace(
+            query=query, tables=lambda _: {}, create_schema=lambda schema: query(f"create schema {schema}")
+        )
+
+    with duckdb.connect() as warehouse:
+        sql = locks.LeaseSQL(text="varchar", clock="select epoch_ms(now())")
+        with locks.lease(session, sql, RAW, "load_lease", "load", print) as check:
+            expired.update(range(next(logins)))
+            check()
+            assert warehouse.execute(f"select 1 from {RAW}.load_lease where expires_at > ''").fetchall()
+        assert not warehouse.execute(f"select 1 from {RAW}.load_lease where expires_at > ''").fetchall()
+
+
+def test_doctor_finds_a_pooler_that_changes_sessions(engines: dict[str, Engine]) -> None:
+    on, query = engines["postgres"], postgres._query
+
+    def pooled(connection: Any) -> Any:
+        return lambda sql: [(1,)] if "pg_backend_pid" in sql else query(connection)(sql)
+
+    on.clear()
+    on.run("doctor")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(postgres, "_query", pooled)
+        said = on.run("doctor", code=1).output
+    assert "locks do not hold" in said and "pool_mode = session" in said
+
+
+def test_doctor_tries_the_update_that_takes_a_lease(engines: dict[str, Engine]) -> None:
+    on = engines["clickhouse"]
+    on.clear()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(clickhouse, "LEASE", replace(clickhouse.LEASE, update="refused: {table} {values} {condition}"))
+        said = on.run("doctor", code=1).output
+    assert "refused" in said
+    on.run("doctor")
 
 
 def test_loads_of_two_machines_and_targets_at_once_land_every_line_once(

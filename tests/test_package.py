@@ -1,5 +1,6 @@
 """Tokenmart as a package in another dbt project: its marts are built there, and no model of that project is touched."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from targets import MARTS, Engine, engine
 
 from loader.build import _disconnect
 from loader.cli import main
+from loader.profile import _schema_of_package
 
 # dbt resolves the refs of generic tests by the model's name alone
 FLAGS = {"send_anonymous_usage_stats": False, "require_ref_searches_node_package_before_root": True}
@@ -88,6 +90,18 @@ def test_a_project_with_models_of_the_same_names_keeps_them(on: Engine) -> None:
     assert on.query("select * from {marts}.loads") == on.query("select * from {marts}.users") == [("own",)]
     assert [str(row[0]) for row in on.query("select cost_usd from {marts}.spending")] == ["0.750000000000"]
     assert on.query(f"select requests from {MARTS}_llm.users") == [(2,)]
+
+
+def test_logs_are_loaded_also_while_the_project_does_not_parse(on: Engine) -> None:
+    _schema_of_package.cache_clear()
+    broken = on.folder / "shop/models/broken.sql"
+    broken.write_text("select {{ ref('no such model'")
+    log = on.folder / "while broken.jsonl"
+    log.write_bytes(as_line(tokenledger("c")) + b"\n")
+    try:
+        assert json.loads(tokenmart(on, "load", log, "--json").stdout)["files"][0]["landed"] == 1
+    finally:
+        broken.unlink()
 
 
 def test_the_overview_is_the_projects_own(on: Engine) -> None:

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from conftest import as_line, tokenledger
 from dbt.cli.main import dbtRunner
-from targets import MARTS, RAW, Engine, engine, own
+from targets import MARTS, Engine, engine, own
 
 from loader.build import _disconnect
 from loader.destinations import connect
@@ -118,10 +118,10 @@ def test_requests_delivered_again_into_packed_chunks_replace_the_first(on: Engin
 
 @on_a_real_one
 def test_live_usage_never_shows_too_little_and_has_late_requests_after_the_run(on: Engine) -> None:
-    with counting(on, "select sum(requests) from {marts}.live_usage") as counts:
+    with counting(on, "live_usage", "sum(requests)") as seen:
         dbt(on, live_usage=True)
         dbt(on, "build", "--full-refresh", "--exclude-resource-type", "unit_test", live_usage=True)
-    assert counts == {56}
+    assert seen == {56}
     load(on, request_on("late", 3), request_on("e4", 5, output_tokens=999))
     dbt(on, live_usage=True)
     assert on.query("select sum(requests), sum(output_tokens) from {marts}.live_usage") == [(57, 56 * 100 + 999)]
@@ -148,9 +148,11 @@ def test_a_run_drops_the_chunks_that_expired_and_leaves_no_job_that_could_deadlo
 
 
 @on_a_real_one
-def test_a_run_that_drops_chunks_does_not_deadlock_with_a_reader(on: Engine) -> None:
+def test_a_run_that_drops_chunks_does_not_deadlock_with_a_reader_nor_wait_for_a_long_one(on: Engine) -> None:
     dbt(on, columnstore_after_days=1)
     compress(on)
+    chunks = "select count(*) from timescaledb_information.chunks where hypertable_schema = '{marts}'"
+    before = on.query(chunks)
     [(days,)] = on.query("select current_date - date '2026-10-20'")
     with on.chosen(), connect(on.target) as reader, connect(on.target) as watcher:
         # it holds the chunks, and reads what is packed in them when the run waits for it
@@ -160,8 +162,11 @@ def test_a_run_that_drops_chunks_does_not_deadlock_with_a_reader(on: Engine) -> 
         while run.is_alive() and not watcher.query("select 1 from pg_locks where not granted"):
             run.join(0.1)
         assert reader.query(f"select count(*) from {MARTS}.llm_requests") == [(18,)]
-        reader.query("commit")
         run.join()
+        assert on.query(chunks) == before
+        reader.query("commit")
+    dbt(on, columnstore_after_days=1, retention_days=int(days))
+    assert on.query(chunks) < before
     assert on.query("select count(*) from {marts}.llm_requests") == [(18,)]
     assert on.query("select sum(requests) from {marts}.daily_costs") == [(18,)]
 
@@ -229,21 +234,29 @@ def another_database(on: Engine) -> Iterator[Engine]:
 
 
 @contextmanager
-def counting(on: Engine, sql: str) -> Iterator[set[int]]:
-    """Collects what a query counts while other statements run, as often as it can be asked."""
-    counts: set[int] = set()
+def counting(on: Engine, mart: str, count: str) -> Iterator[set[int | str]]:
+    """Collects what a mart counts, from its first appearance on, as often as it can be asked.
+
+    A mart that is missing later and any error are collected too, as texts.
+    """
+    seen: set[int | str] = set()
     done = Event()
 
-    def count(query: Callable[[str], list[tuple[Any, ...]]]) -> None:
+    def ask(query: Callable[[str], list[tuple[Any, ...]]]) -> None:
         while not done.wait(0.01):
-            if query(f"select to_regclass('{MARTS}.live_usage')") != [(None,)]:
-                counts.add(int(query(sql.format(raw=RAW, marts=MARTS))[0][0]))
+            try:
+                if query(f"select to_regclass('{MARTS}.{mart}')") != [(None,)]:
+                    seen.add(int(query(f"select {count} from {MARTS}.{mart}")[0][0]))
+                elif seen:
+                    seen.add("missing")
+            except Exception as error:
+                seen.add(str(error))
 
     with on.chosen(), connect(on.target) as warehouse:
-        thread = Thread(target=count, args=[warehouse.query])
+        thread = Thread(target=ask, args=[warehouse.query])
         thread.start()
         try:
-            yield counts
+            yield seen
         finally:
             done.set()
             thread.join()

@@ -62,7 +62,9 @@ class Warehouse:
     foreign_tables: str = ""
     """A query for the tables of a schema that this login may not alter, although it may create others."""
     grants: str = ""
-    """How to let others read the marts of a schema permanently."""
+    """How to let others read the marts of a schema permanently, with placeholders for its name."""
+    check_session: Callable[[], None] = lambda: None
+    """Raises TokenmartError if the statements of one connection do not run in one session."""
 
 
 @contextmanager

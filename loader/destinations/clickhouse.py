@@ -139,7 +139,9 @@ def _session(target: Target) -> Iterator[Warehouse]:
             hints=LAYOUT,
             buckets=("s3", "gs", "gcs", "az", "abfss", "file"),
             trials=(
-                "create table {} engine = MergeTree order by id as select 1 as id",
+                "create table {} engine = MergeTree order by tuple() as select 1 as id",
+                # as the lease is taken
+                LEASE.update.format(table="{}", values="id = 2", condition="id = 1"),
                 *Warehouse.trials[1:],
             ),
         )

@@ -94,11 +94,9 @@ def connect(target: Target) -> Iterator[Warehouse]:
     import dlt
     from dlt.destinations.impl.postgres.configuration import PostgresCredentials
 
-    if target.marts_schema != target.marts_schema.lower():
-        # dbt quotes names, and PostgreSQL folds unquoted ones to lower case
-        raise TokenmartError(
-            f"The schema {target.marts_schema} of the target {target.name} has upper-case letters.", "Use lower case."
-        )
+    if not target.is_package:
+        # in a package dbt would have to be asked for the schema, and loading does not need it
+        _check_letters(target)
     settings = _settings(target)
     user, database, host, port = (settings[name] for name in ("user", "dbname", "host", "port"))
     with closing(_connection(target)) as connection:
@@ -131,13 +129,16 @@ def connect(target: Target) -> Iterator[Warehouse]:
             dataset=target.raw_schema,
             trials=TRIALS,
             foreign_tables=FOREIGN_TABLES,
-            grants=GRANTS.format(target.marts_schema),
+            grants=GRANTS,
+            check_session=lambda: _check_session(target, query),
         )
 
 
 @contextmanager
 def lock(target: Target, job: str, on_wait: OnWait) -> Iterator[Check]:
     """An advisory lock on a separate connection, keyed by the schema; the server releases it with the connection."""
+    if job == "build":
+        _check_letters(target)
     schema = target.raw_schema if job == "load" else target.marts_schema
     digest = hashlib.blake2b(f"tokenmart {job} {schema}".encode(), digest_size=8).digest()
     # pg_locks shows the key in two halves
@@ -166,6 +167,26 @@ def lock(target: Target, job: str, on_wait: OnWait) -> Iterator[Check]:
         query(LOCK_SESSION)
         wait(holder, on_wait, POLL_SECONDS)
         yield check
+
+
+def _check_letters(target: Target) -> None:
+    """Raises TokenmartError for upper case: dbt quotes names, and PostgreSQL folds unquoted ones to lower case."""
+    if target.marts_schema != target.marts_schema.lower():
+        raise TokenmartError(
+            f"The schema {target.marts_schema} of the target {target.name} has upper-case letters.", "Use lower case."
+        )
+
+
+def _check_session(target: Target, query: Query) -> None:
+    """Raises TokenmartError if two connections share a session, or one changes it: a pooler assigns them as it likes."""
+    session = "select pg_backend_pid()"
+    with closing(_connection(target)) as connection:
+        sessions = [query(session), _query(connection)(session), query(session)]
+    if sessions[0] == sessions[1] or sessions[0] != sessions[2]:
+        raise TokenmartError(
+            "A connection pooler changes the session between transactions, so locks do not hold.",
+            "Connect to PostgreSQL directly, or set pool_mode = session (PgBouncer).",
+        )
 
 
 def _settings(target: Target) -> dict[str, Any]:

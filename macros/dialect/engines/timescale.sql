@@ -93,7 +93,9 @@ hypertables, with 'timescale' also the columnstore, policies and continuous aggr
 {#
 Post-hook after the commit: drops expired chunks, two days after the run deletes their rows. Readers
 lock the table first and then its chunks, drop_chunks the other way round: with the table locked neither waits for the
-other. It needs a separate transaction because the run's transaction holds other locks on the table.
+other. New readers wait behind that lock, so the run gives up after two seconds if a long query holds the table, and the
+next run drops the chunks; their rows are already deleted. It needs a separate transaction because the run's transaction
+holds other locks on the table.
 #}
 {% macro postgres__timescale_drop_expired_chunks() -%}
     {%- if execute and first_kept_day() and postgres__timescale_license() -%}
@@ -103,13 +105,13 @@ other. It needs a separate transaction because the run's transaction holds other
         ) -%}
         {%- if first_column("select 1 from " ~ schema ~ ".show_chunks" ~ expired ~ " limit 1") -%}
             {% do return(
-                "begin; lock table only "
+                "begin; set local lock_timeout = '2s'; do $$ begin lock table only "
                 ~ this
-                ~ " in access exclusive mode; select "
+                ~ " in access exclusive mode; perform "
                 ~ schema
                 ~ ".drop_chunks"
                 ~ expired
-                ~ "; commit"
+                ~ "; exception when lock_not_available then null; end $$; commit"
             ) %}
         {%- endif -%}
     {%- endif -%}
