@@ -406,7 +406,7 @@ def test_a_build_and_an_undo_end_when_they_lose_their_lock(mart: Mart) -> None:
         patch.setattr("loader.destinations.lock", a_lost_lock)
         for command in (["build"], ["undo", load_id, "--yes"]):
             said = mart.run(*command, code=1).output
-            assert "lock of this test was lost" in said and "Run it again" in said
+            assert "lock for this test was lost" in said and "next build completes" in said
     tables = "select table_name from information_schema.tables where table_schema = 'marts'"
     assert mart.query(tables) == []
     assert mart.query("select is_successful, messages like '%was lost%' from raw_usage.builds") == [(False, True)]

@@ -178,7 +178,7 @@ def _check_letters(target: Target) -> None:
 
 
 def _check_session(target: Target, query: Query) -> None:
-    """Raises TokenmartError if two connections share a session, or one changes it: a pooler assigns them as it likes."""
+    """Raises TokenmartError if two connections share a session, or one changes its own, as with some poolers."""
     session = "select pg_backend_pid()"
     with closing(_connection(target)) as connection:
         sessions = [query(session), _query(connection)(session), query(session)]
