@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from loader.unmapped import without_credentials
+from loader.unmapped import quotes_credential, without_credentials
 
 Kind = Literal["text", "timestamp", "tokens", "milliseconds", "money", "boolean", "json", "bigint"]
 
@@ -114,8 +114,9 @@ TABLES: dict[str, dict[str, Kind]] = {
     },
 }
 CONTENT_COLUMNS = ("request_preview", "response_preview")
-FREE_TEXTS = ("error_message", *CONTENT_COLUMNS)
-"""Mapped texts that may quote credentials, which are removed from them."""
+IDS = ("event_id", "session_id", "request_id", "trace_id", "span_id", "parent_span_id")
+CLEANED_TEXTS = tuple(name for name, kind in FORMAT_COLUMNS.items() if kind == "text" and name not in IDS)
+"""Mapped texts in which `(credential)` replaces what looks like a credential. Ids stay: requests are joined by them."""
 
 OMISSIONS = {
     "has_negative_cost": ("reported_cost_usd", "negative cost"),
@@ -170,8 +171,8 @@ def conform(selected: Mapping[str, bool], *, keep_content: bool) -> str:
         if selected[name] and kind in ("text", "timestamp"):
             as_text = f"json_extract_string({name}, '$')"
         texts.append(f"{as_text} as {name}")
-        free_text = without_credentials(name) if name in FREE_TEXTS else name
-        typed.append(f"{_CASTS[kind].format(free_text)} as {name}")
+        clean = f"if(has_credential, {without_credentials(name)}, {name})" if name in CLEANED_TEXTS else name
+        typed.append(f"{_CASTS[kind].format(clean)} as {name}")
         if name in INDEXED:
             faults.append(f"case when strlen({name}) > {INDEXED_BYTES} then '{name} is longer than 2,000 bytes' end")
         if kind == "tokens":
@@ -189,6 +190,10 @@ def conform(selected: Mapping[str, bool], *, keep_content: bool) -> str:
     ]
     return f"""
         texts as (select line_id, {", ".join(texts)} from selected),
+        suspected as (
+            select *, {quotes_credential(f"concat_ws(chr(10), {', '.join(CLEANED_TEXTS)})")} as has_credential
+            from texts
+        ),
         typed as (
             select
                 line_id,
@@ -210,7 +215,7 @@ def conform(selected: Mapping[str, bool], *, keep_content: bool) -> str:
                         end
                     )
                 end as reject_reason
-            from texts
+            from suspected
         ),
         whole_writes as (
             select

@@ -38,9 +38,9 @@ _CHECKED = f"""
     from keyed
 """
 # A NUL written as an escape is legal JSON, and only DuckDB stores it. Twice, because neighbours share a character.
-_NUL, _NUL_MENDED = r"'(^|[^\\](?:\\\\)*)\\u0000'", r"'\1\\ufffd'"
+_NUL, _REPLACED_NUL = r"'(^|[^\\](?:\\\\)*)\\u0000'", r"'\1\\ufffd'"
 _WITHOUT_NUL = f"""
-    select regexp_replace(regexp_replace(line, {_NUL}, {_NUL_MENDED}, 'g'), {_NUL}, {_NUL_MENDED}, 'g') as line
+    select regexp_replace(regexp_replace(line, {_NUL}, {_REPLACED_NUL}, 'g'), {_NUL}, {_REPLACED_NUL}, 'g') as line
     from batch
 """
 # base64 only where not every warehouse could store the line as text
@@ -59,9 +59,9 @@ _KEPT = """
 class Parsed:
     """Lines after parsing: landed, rejected and skipped lines add up to those read.
 
-    `events` has line_id and the contract's FORMAT_COLUMNS, in the order of the lines. `rejected` has line_id, reason
-    and line, or line_base64 if not every warehouse can store the line as text. `omitted` has line_id, key and
-    reason of the values that were left out of events.
+    `events` has line_id and the contract's FORMAT_COLUMNS, in the order of the lines; `rejected` has line_id, reason,
+    line and, where the line is no text that every warehouse can store, line_base64 instead. `omitted` has line_id,
+    key and reason of what events landed without.
     """
 
     events: pa.Table

@@ -291,7 +291,7 @@ def test_a_nul_escape_lands_as_the_replacement_character(escaped: str, text: str
     assert before["event_id"] == behind["event_id"] == "good"
 
 
-def test_a_nul_escape_is_mended_in_keys_tags_and_extra() -> None:
+def test_a_nul_escape_is_replaced_in_keys_tags_and_extra() -> None:
     (event,) = landed(with_raw(metadata=r'{"k": "\u0000", "k\u0000": 1}', other=r'"\u0000"'))
     assert json.loads(event["tags"]) == {"k": "\ufffd"}
     assert json.loads(event["extra"]) == {"other": "\ufffd"}
@@ -658,6 +658,93 @@ def test_content_lands_on_request_and_credentials_never() -> None:
     found = parsed(line, keep=Keep(content=True))
     extra = json.loads(found.events[0]["extra"])
     assert (extra["answer"], extra["messages"], extra["headers"]) == (SECRET, [{"content": SECRET}], headers)
+
+
+PASSWORD = "hunter22hunter22"
+LEFT_OUT_KEYS: dict[str, tuple[str, ...]] = {
+    "credential": (
+        *("auth", "auth.pass", "pass", "db_pass", "userPass", "creds", "X-Auth", "basic_auth", "OPENAI_KEY", "otp"),
+        *("ocp-apim-subscription-key", "anthropic_key", "account_key", "AccountKey", "encryption_key", "client_key"),
+        *("signature", "hmac", "signed_url", "x_csrf", "pin", "sas", "sessionid", "PHPSESSID"),
+    ),
+    "content key": (
+        *("msg", "q", "ask", "userinput", "generation", "generated", "command", "stdin", "diff", "patch", "search"),
+        *("said", "prompt_name", "prompt_text_length", "message_type", "prompt_state", "content_source"),
+    ),
+    "unusual key": ("\uff50\uff52\uff4f\uff4d\uff50\uff54", "\u0440rompt"),
+}
+CREDENTIAL_TEXTS = [
+    *(f"redis://:{PASSWORD}@host", f"postgres://:{PASSWORD}@h/db", f"Server=h;Uid=u;Pwd={PASSWORD};"),
+    *(f"https://x.test/?{key}={PASSWORD}" for key in ("sig", "a=b&X-Amz-Signature", "key", "api_key", "access_token")),
+    *("Basic dXNlcjpwYXNz", "Basic YTpi+/Yx=", f'Digest username="a", response="{PASSWORD}"'),
+    f"https://hooks.slack.com/services/T00/B00/{PASSWORD}",
+    *(f"{prefix}{PASSWORD}" for prefix in ("gsk_", "xai-", "pplx-", "r8_", "nvapi-", "npm_", "SG.", "whsec_")),
+    *(f"{prefix}{PASSWORD}" for prefix in ("dop_v1_", "pypi-Ag", "a line\nsk-")),
+]
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_keys_that_name_credentials_or_content_are_left_out(deep: bool) -> None:
+    lost = {key: reason for reason, keys in LEFT_OUT_KEYS.items() for key in keys}
+    # the second object is not plain, so that both ways to read it are tested
+    for more in ({}, {"\u00fc": "\u00fc"}):
+        lines = [tokenledger("e", metadata={"a": {key: SECRET}} if deep else {key: SECRET, **more}) for key in lost]
+        found = parsed(*lines)
+        assert [event["tags"] for event in found.events] == [
+            None if deep or not more else '{"\u00fc":"\u00fc"}' for _ in lost
+        ]
+        assert [reason for _, _, reason in found.omitted] == list(lost.values())
+
+
+def test_credentials_never_land_also_with_content() -> None:
+    named = [{key: PASSWORD} for key in LEFT_OUT_KEYS["credential"]]
+    values = [*named, *({"list": [value]} for value in named), *({"k": text} for text in CREDENTIAL_TEXTS)]
+    lines = [tokenledger("e", metadata=value) for value in values]
+    for keep in (Keep(), Keep(content=True)):
+        found = parsed(*lines, keep=keep)
+        kept = [value for value, event in zip(values, found.events, strict=True) if PASSWORD in str(event["tags"])]
+        assert kept == []
+        assert {line for line, _, _ in found.omitted} == set(range(len(values)))
+
+
+@pytest.mark.parametrize("text", CREDENTIAL_TEXTS)
+def test_mapped_texts_land_without_credentials(text: str) -> None:
+    names = ("endpoint", "page", "error_type", "error_message", "feature", "component", "user_id")
+    (event,) = landed(tokenledger("e", **dict.fromkeys(names, f"see {text}")))
+    for name in names:
+        assert "(credential)" in event[name]
+        assert PASSWORD not in event[name] and "dXNlcjpwYXNz" not in event[name]
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [
+        ({"tokenizer": "cl100k", "token_type": "bpe", "secretary": "Bob"}, True),
+        ({"customer": "[ACME]", "choice_index": "3", "choiceIndex": 3}, True),
+        ({"prompt_name": "triage-v2", "message_type": "user", "cache_key": "k1", "auth_method": "sso"}, True),
+        ({"pass_rate": 0.9, "commit": "a94a8fe5ccb19ba61c4c0873d391e987982fbbd3", "session_id": "s1"}, True),
+        ({"prompt": "2+2"}, False),
+        ({"message": "+4915112345678"}, False),
+        ({"prompt": "Eee"}, False),
+        ({"list": '["ACME"]'}, False),
+        ({"customer": "[1]"}, False),
+        ({"data": base64.b64encode(SECRET.encode() * 3).decode()}, False),
+        ({"prompt_tokens_details": {"note_for": "word", "prompt_id": "word"}}, False),
+        ({"request_id": {"x": "word"}}, False),
+        ({"number": 1e300}, True),
+    ],
+    ids=str,
+)
+def test_a_value_is_kept_or_left_out_however_it_is_read(value: dict[str, Any], kept: bool) -> None:
+    other = {"\u00fc": "\u00fc"}
+    plain, not_plain = landed(tokenledger("e", metadata=value), tokenledger("e", metadata=value | other))
+    assert json.loads(plain["tags"] or "{}") == (value if kept else {})
+    assert json.loads(not_plain["tags"]) == (value | other if kept else other)
+
+
+def test_numbers_of_token_details_are_kept() -> None:
+    (event,) = landed(tokenledger("e", metadata={"prompt_tokens_details": {"audio_tokens": 0, "x": "word"}}))
+    assert json.loads(event["tags"]) == {"prompt_tokens_details.audio_tokens": 0}
 
 
 @pytest.mark.parametrize(

@@ -785,13 +785,17 @@ def test_a_format_that_does_not_work_is_said_so_with_its_name(sql: str, said: st
 @pytest.mark.parametrize(
     ("statement", "said"),
     [
-        ("copy (select 1) to '{path}'", "it may only create types and macros and select, not: copy"),
-        ("attach '{path}' as other", "select, not: attach"),
-        ("install httpfs", "select, not: install"),
-        ("set memory_limit = '10GB'", "select, not: set"),
-        ("pragma enable_profiling", "select, not: pragma"),
-        ("create table copied as select * from read_csv('{path}')", "file system operations are disabled"),
-        ("create persistent secret key (type http, bearer_token 'x')", "file system operations are disabled"),
+        ("copy (select 1) to '{path}'", "but not: copy"),
+        ("attach '{path}' as other", "but not: attach"),
+        ("install httpfs", "but not: install"),
+        ("set memory_limit = '10GB'", "but not: set"),
+        ("pragma enable_profiling", "but not: pragma"),
+        ("create table copied as select * from read_csv('{path}')", "but not: create table"),
+        ("create persistent secret key (type http, bearer_token 'x')", "but not: create persistent secret"),
+        ("create or replace macro main.tokens(x) as 7", "but not: create or replace macro main.tokens"),
+        ("create macro main . other(x) as 7", "but not: create macro main . other"),
+        ("create /* or */ or replace macro other(x) as 7", "without `or replace`"),
+        ('create macro "Tokens"(x) as 7', "Tokenmart has a macro Tokens: choose another name"),
     ],
 )
 @pytest.mark.parametrize("command", ["load", "preview"])

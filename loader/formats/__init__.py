@@ -31,6 +31,10 @@ SANDBOX: dict[str, Any] = {
 }
 LONGEST_KEPT_IN_EXTRA = 8 << 20  # a merge patch takes many times the line's size in memory
 LINES = pa.schema([("line_id", pa.int64()), ("line", pa.large_string()), ("has_unmapped", pa.bool_())])
+_CREATED = re.compile(r'create (?:macro|function|type) (?P<name>"[^"]+"|\w+) (?![.])', re.IGNORECASE)
+_SHARED = """
+    select 1 from duckdb_functions() where schema_name = 'main' and not internal and lower(function_name) = lower($1)
+"""
 
 
 @dataclass(frozen=True)
@@ -136,10 +140,15 @@ class Parser:
             raise ValueError("it has no select")
         *preparations, select = statements
         for statement in preparations:
-            if statement.type != duckdb.StatementType.CREATE:
+            created = _CREATED.match(_without_comments(statement.query))
+            if statement.type != duckdb.StatementType.CREATE or created is None:
                 raise ValueError(
-                    f"it may only create types and macros and select, not: {_without_end(statement.query).strip()[:80]}"
+                    "it may create types and macros, without `or replace` and without a schema in their names, and "
+                    f"select, but not: {_without_end(statement.query).strip()[:80]}"
                 )
+            name = created["name"].strip('"')
+            if self._connection.execute(_SHARED, [name]).fetchall():
+                raise ValueError(f"Tokenmart has a macro {name}: choose another name")
             self._connection.execute(statement)
         self._connection.register("batch", LINES.empty_table())
         shape = self._shape(schema)
@@ -208,6 +217,18 @@ def _without_end(query: str) -> str:
             break
         end = offset
     return query.encode()[:end].decode() + "\n"
+
+
+def _without_comments(query: str) -> str:
+    """A statement's words and signs, with one space between them."""
+    data, tokens = query.encode(), duckdb.tokenize(query)
+    ends = [offset for offset, _ in tokens[1:]] + [len(data)]
+    words = (
+        data[offset:end].decode().strip()
+        for (offset, type_), end in zip(tokens, ends, strict=True)
+        if type_ != duckdb.token_type.comment
+    )
+    return " ".join(words)
 
 
 def _containers(shape: Mapping[str, Any], path: str = "") -> list[str]:
