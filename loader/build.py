@@ -47,10 +47,10 @@ class Build:
     @property
     def outcome(self) -> str:
         """The counts of models and tests by result, as text."""
-        models = [f"{self.models} models and seeds"]
+        models = [f"{self.models} {'models and seeds' if self.models != 1 else 'model or seed'}"]
         models += [f"{self.models_failed} failed"] if self.models_failed else []
         models += [f"{self.models_skipped} skipped"] if self.models_skipped else []
-        tests = [f"{self.tests} tests passed"]
+        tests = [f"{self.tests} {'tests' if self.tests != 1 else 'test'} passed"]
         tests += [f"{self.tests_failed} failed"] if self.tests_failed else []
         tests += [f"{len(self.warnings)} warned"] if self.warnings else []
         tests += [f"{self.tests_skipped} skipped"] if self.tests_skipped else []

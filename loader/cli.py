@@ -19,7 +19,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from loader import __version__
 from loader.errors import TokenmartError, UsageError, without_secrets
 from loader.profile import Target, find_project, read_target, targets_sharing
-from loader.screen import Screen, print_json
+from loader.screen import Screen, counted, print_json
 
 DONE, FAILED, REJECTED = 0, 1, 3
 console = Screen()
@@ -243,7 +243,7 @@ def run(target: Target, is_json: bool, max_rejects: int, **reading: Any) -> int:
         return FAILED
     try:
         built = answer["build"] = _build(target, False, is_quiet=is_json)
-        answer["summary"] = _summary(target, is_quiet=is_json, has_failed=bool(built.failures))
+        answer["summary"] = _summary(target, loaded, is_quiet=is_json, has_failed=bool(built.failures))
     except TokenmartError as error:
         if not is_json:
             raise
@@ -257,7 +257,7 @@ def run(target: Target, is_json: bool, max_rejects: int, **reading: Any) -> int:
 @command("tokenmart undo 1763712000.123456 --yes")
 @click.argument("load_ids", nargs=-1)
 @click.option("--samples", is_flag=True, help="Delete the rows of sample files, from all loads.")
-@click.option("--no-build", is_flag=True, help="Do not rebuild the marts; the next full refresh does.")
+@click.option("--no-build", is_flag=True, help="Do not rebuild the marts; the next build does.")
 @click.option("--yes", is_flag=True, help="Do not ask before deleting.")
 @as_json
 def undo(target: Target, load_ids: tuple[str, ...], samples: bool, no_build: bool, yes: bool, is_json: bool) -> int:
@@ -277,7 +277,9 @@ def undo(target: Target, load_ids: tuple[str, ...], samples: bool, no_build: boo
         undone = find(warehouse, target, load_ids, samples=samples)
     if not yes:
         show_undone(console, undone, target, is_done=False)
-        click.confirm("Delete these rows?", abort=True, err=True)
+        if not click.confirm("Delete these rows?", err=True):
+            console.print("Nothing was deleted.")
+            return FAILED
     with lock(target, "load", _say) as check, connect(target) as warehouse:
         delete(warehouse, target, undone, check)
     if not is_json:
@@ -287,9 +289,7 @@ def undo(target: Target, load_ids: tuple[str, ...], samples: bool, no_build: boo
         figures = {name: getattr(undone, name) for name in ("load_ids", "files", "events", "rejected")}
         print_json({"undone": figures, "build": built, **_place(target, undone.location)})
     elif no_build:
-        console.print(
-            f"The marts still contain these rows. To remove them: tokenmart build --full-refresh{target.option}"
-        )
+        console.print(f"The marts still contain these rows. To remove them: tokenmart build{target.option}")
     return FAILED if built and built.failures else DONE
 
 
@@ -361,7 +361,9 @@ def rejects(target: Target, reason: str | None, limit: int, export: str | None, 
         else:
             name = escape(export)
             command = f"tokenmart load {name}{target.option}"
-            console.print(f"{len(rows):,} rejected lines written to {name}. Correct them there, then: {command}")
+            console.print(
+                f"{counted(len(rows), 'rejected line')} written to {name}. Correct them there, then: {command}"
+            )
     elif is_json:
         print_json([{**row, "bytes": row["bytes"].decode("utf-8", "replace")} for row in rows])
     else:
@@ -432,7 +434,7 @@ def sample(folder: str, events: int, days: int, seed: int, format_names: tuple[s
     written = write_sample(Path(folder), events=events, days=days, seed=seed, formats=format_names)
     size = sum(path.stat().st_size for path in written)
     console.print(
-        f"Wrote {len(written)} files ({size / 1e6:,.1f} MB) to {escape(folder)}."
+        f"Wrote {counted(len(written), 'file')} ({size / 1e6:,.1f} MB) to {escape(folder)}."
         f" Load them: tokenmart run {escape(folder)}"
     )
     return DONE
@@ -495,7 +497,7 @@ def _reason(built: Any) -> dict[str, Any]:
     return {"error": f"The build failed: {built.outcome}", "hint": built.hint, "exit_code": FAILED}
 
 
-def _summary(target: Target, *, is_quiet: bool, has_failed: bool) -> Any:
+def _summary(target: Target, loaded: Any, *, is_quiet: bool, has_failed: bool) -> Any:
     """Shows the summary of the marts. Returns None if a failed build has left some of them unbuilt."""
     from loader import report
     from loader.destinations import connect
@@ -512,7 +514,8 @@ def _summary(target: Target, *, is_quiet: bool, has_failed: bool) -> Any:
             return None
         raise
     if not is_quiet:
-        show_summary(console, summary, location, target)
+        are_samples = all(file.is_sample for file in loaded.files)
+        show_summary(console, summary, location, target, are_samples=are_samples)
     return summary
 
 
@@ -542,12 +545,15 @@ def _build(target: Target, full_refresh: bool, *, is_quiet: bool) -> Any:
     from loader.destinations import is_new, lock
     from loader.report import nothing_loaded
     from loader.screen import show_build
+    from loader.undo import are_in_marts
 
     if is_new(target):
         raise nothing_loaded(target)
     with _progress(is_quiet, "{task.description}") as progress, lock(target, "build", _say) as check:
-        with _loaded(target):
-            pass
+        with _loaded(target) as warehouse:
+            if not full_refresh and are_in_marts(warehouse, target):
+                full_refresh = True
+                _say("Loads were undone since the marts were built: building everything again.")
         task = progress.add_task("dbt", total=None, rate="")
 
         def tell(description: str, index: int, total: int) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
-from loader import contract
+from loader import __version__, contract
 from loader.destinations import TYPES, Warehouse, advice, in_one_line, is_new
 from loader.errors import TokenmartError
 from loader.profile import Target, targets_sharing
@@ -58,7 +58,9 @@ def examine(target: Target) -> Iterator[Finding]:
 
 
 def _versions(target: Target) -> Iterator[tuple[str, str | None]]:
-    for package in ("tokenmart", "dlt", "dbt-core", f"dbt-{target.type}"):
+    # an editable installation's metadata are those of the day it was installed
+    yield "tokenmart", __version__
+    for package in ("dlt", "dbt-core", f"dbt-{target.type}"):
         try:
             yield package, version(package)
         except PackageNotFoundError:

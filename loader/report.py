@@ -11,6 +11,7 @@ from loader import contract
 from loader.destinations import Warehouse
 from loader.errors import TokenmartError
 from loader.profile import Target
+from loader.undo import are_in_marts
 
 Rows = list[dict[str, Any]]
 
@@ -31,9 +32,10 @@ class Summary:
 
 @dataclass(frozen=True)
 class Status:
-    """The state of the loads. `pending` counts complete loads that are not in the marts, `stray` rows of no load.
+    """The state of the loads. `pending` counts complete loads that are not in the marts, `orphaned` rows of no load.
 
-    `samples` counts sample rows. `last_build` is the newest row of `builds`, None if there is none.
+    `samples` counts sample rows. `has_undone` says that the marts contain rows of loads that were undone. `last_build` is
+    the newest row of `builds`, None if there is none.
     """
 
     events: int
@@ -43,8 +45,9 @@ class Status:
     rejects: Rows
     omitted: Rows
     pending: int
-    stray: int
+    orphaned: int
     samples: int
+    has_undone: bool
     last_build: dict[str, Any] | None
 
 
@@ -176,11 +179,12 @@ def status(warehouse: Warehouse, target: Target, *, loads: int) -> Status:
         ),
         omitted=_omitted(warehouse, raw, complete),
         pending=warehouse.query(f"select count(*) from {raw}._dlt_loads where status = 0{taken}")[0][0],
-        stray=sum(
+        orphaned=sum(
             warehouse.query(f"select count(*) from {raw}.{table} where _dlt_load_id not in {complete}")[0][0]
             for table in ("events", "rejected_lines")
         ),
         samples=samples(warehouse, target),
+        has_undone=are_in_marts(warehouse, target),
         last_build=_last_build(warehouse, target),
     )
 

@@ -35,7 +35,7 @@ SHOWN_FILES = 8
 SHOWN_KEYS = 20
 WIDE = 200
 NARROW = 60
-NAME_WIDTH = 16
+NAME_WIDTH = 17  # a load id is not broken into two
 
 _HIDDEN = (
     *((0x00, 0x1F), (0x7F, 0x9F), (0xAD, 0xAD), (0x61C, 0x61C), (0x180E, 0x180E), (0x200B, 0x200F), (0x2028, 0x202E)),
@@ -56,6 +56,11 @@ _VISIBLE_BUT_LINES = {code: text for code, text in _VISIBLE.items() if code != 0
 def visible(text: str) -> str:
     r"""Makes characters visible that move the cursor, change other output or cannot be seen, such as `\x1b`."""
     return text.translate(_VISIBLE)
+
+
+def counted(number: int, what: str) -> str:
+    """A number of things: `1 file`, `2 files`."""
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
 class Screen(Console):
@@ -95,12 +100,12 @@ def show_load(console: Console, load: Load, seconds: float, target: Target) -> N
     if read:
         formats = ", ".join(sorted({str(file.format) for file in read}))
         console.print(
-            f"[bold green]Landed[/] {load.total('landed'):,} of {load.total('read'):,} new lines from"
-            f" {len(read):,} of {len(load.files):,} files ({escape(formats)}) in {seconds:.1f} s;"
+            f"[bold green]Landed[/] {load.total('landed'):,} of {counted(load.total('read'), 'new line')} from"
+            f" {len(read):,} of {counted(len(load.files), 'file')} ({escape(formats)}) in {seconds:.1f} s;"
             f" {load.total('skipped'):,} skipped, {load.total('rejected'):,} rejected"
         )
     elif not any(file.problem for file in load.files):
-        console.print(f"Nothing new in {len(load.files):,} files.")
+        console.print(f"Nothing new in {counted(len(load.files), 'file')}.")
     for reason, count in sorted(load.reasons.items(), key=lambda item: -item[1]):
         console.print(f"[yellow]  rejected [/]{count:,}: {escape(reason)}, first at {escape(load.places[reason])}")
     waiting = [file.name for file in load.files if file.waiting]
@@ -116,7 +121,7 @@ def show_load(console: Console, load: Load, seconds: float, target: Target) -> N
     for file in problems[:SHOWN_FILES]:
         console.print(f"[yellow]  {'stopped early' if file.read else 'left out'} [/]{escape(str(file.problem))}")
     if len(problems) > SHOWN_FILES:
-        console.print(f"  and {len(problems) - SHOWN_FILES:,} more files left out; --json lists them all")
+        console.print(f"  and {len(problems) - SHOWN_FILES:,} more left out; --json lists them all")
     if load.reasons:
         console.print(f"  list them with: tokenmart rejects{target.option}")
     if load.location:
@@ -147,7 +152,7 @@ def _place(target: Target, location: str) -> str:
 
 def _samples(events: int, target: Target) -> str:
     return (
-        f"[yellow]The target also contains {events:,} sample events;[/] remove them with:"
+        f"[yellow]The target also contains {counted(events, 'sample event')};[/] to remove:"
         f" tokenmart undo --samples{target.option}"
     )
 
@@ -160,22 +165,26 @@ def show_finding(console: Console, finding: Finding) -> None:
         console.print(f"       {escape(finding.to_do)}")
 
 
-def show_summary(console: Console, summary: Summary, location: str, target: Target) -> None:
-    """Prints the marts at a glance."""
+def show_summary(console: Console, summary: Summary, location: str, target: Target, *, are_samples: bool) -> None:
+    """Prints the marts at a glance. `are_samples` says that the run has read nothing but samples."""
     totals = summary.totals
     if not totals["requests"]:
         console.print("The marts are empty: no requests have been loaded.")
         return
     days = _without_gaps(summary.days)
     lines = [
-        f"[bold]{_usd(totals['cost_usd'])}[/] for [bold]{totals['requests']:,}[/] requests on {totals['days']:,} days,"
+        f"[bold]{_usd(totals['cost_usd'])}[/] for [bold]{counted(totals['requests'], 'request')}[/]"
+        f" on {counted(totals['days'], 'day')},"
         f" {totals['first_date']} to {totals['last_date']}",
         f"{_count(totals['input_tokens'])} tokens in, {_count(totals['output_tokens'])} out;"
-        f" {totals['errors']:,} errors ({_percent(totals['errors'], totals['requests'])})"
-        f" and {totals['timeouts']:,} timeouts",
+        f" {counted(totals['errors'], 'error')} ({_percent(totals['errors'], totals['requests'])})"
+        f" and {counted(totals['timeouts'], 'timeout')}",
     ]
     if totals["unpriced_requests"]:
-        lines.append(f"[yellow]{totals['unpriced_requests']:,} requests have no price;[/] the cost excludes them")
+        verb, them = ("has", "it") if totals["unpriced_requests"] == 1 else ("have", "them")
+        lines.append(
+            f"[yellow]{counted(totals['unpriced_requests'], 'request')} {verb} no price;[/] the cost excludes {them}"
+        )
     console.print(
         Panel(Group(*lines, "", _sparklines(console, days)), title="Tokenmart", title_align="left"), soft_wrap=False
     )
@@ -184,6 +193,9 @@ def show_summary(console: Console, summary: Summary, location: str, target: Targ
     _print_windows(console, summary.windows)
     _print_months(console, summary.months)
     console.print(f"The marts are in [bold]{escape(location)}[/].")
+    if are_samples:
+        console.print("Next: your own logs, with [bold]tokenmart run PATH[/].")
+        return
     console.print(
         f"Next: [bold]tokenmart status{target.option}[/], or dbt docs generate{target.option} && dbt docs serve"
         " to see what every column means."
@@ -192,7 +204,7 @@ def show_summary(console: Console, summary: Summary, location: str, target: Targ
 
 def show_status(console: Console, status: Status, location: str, target: Target) -> None:
     """Prints the last loads, the last build, the rejected lines and what is pending."""
-    console.print(f"[bold]{escape(location)}[/]: {status.events:,} rows in events")
+    console.print(f"[bold]{escape(location)}[/]: {counted(status.events, 'row')} in events")
     if status.last_loaded_at:
         console.print(
             f"last load {status.last_loaded_at:%Y-%m-%d %H:%M} UTC,"
@@ -203,13 +215,12 @@ def show_status(console: Console, status: Status, location: str, target: Target)
     _print_table(
         console,
         "Last loads",
-        ("load", ">landed", ">rejected?", "at (UTC)?", ">skipped?", ">read?", ">files?"),
+        ("load", "at (UTC)??", ">files?????", ">read????", ">landed", ">skipped???", ">rejected?"),
         [
             (
                 row["load_id"],
-                *(f"{row[name]:,}" for name in ("landed", "rejected")),
                 f"{row['loaded_at']:%Y-%m-%d %H:%M:%S}",
-                *(f"{row[name]:,}" for name in ("skipped", "read", "files")),
+                *(f"{row[name]:,}" for name in ("files", "read", "landed", "skipped", "rejected")),
             )
             for row in status.loads
         ],
@@ -231,8 +242,10 @@ def show_status(console: Console, status: Status, location: str, target: Target)
             f"and {more:,} more in omitted_values" if more > 0 else None,
         )
     if build := status.last_build:
-        verdict = "succeeded" if build["is_successful"] else f"[bold red]failed[/] ({build['failures']:,} failures)"
-        warned = f" with [yellow]{build['warnings']:,} warnings[/]" if build["warnings"] else ""
+        verdict = (
+            "succeeded" if build["is_successful"] else f"[bold red]failed[/] ({counted(build['failures'], 'failure')})"
+        )
+        warned = f" with [yellow]{counted(build['warnings'], 'warning')}[/]" if build["warnings"] else ""
         console.print(f"Last build {build['finished_at']:%Y-%m-%d %H:%M} UTC: {verdict}{warned}")
         for kind, colour in (("failures", "red"), ("warnings", "yellow")):
             for message in build["messages"].get(kind, ()):
@@ -240,10 +253,13 @@ def show_status(console: Console, status: Status, location: str, target: Target)
     command = f"tokenmart build{target.option}"
     if status.pending:
         console.print(f"[yellow]Loads that are not in the marts yet: {status.pending:,}.[/] Build them with: {command}")
+    elif status.has_undone:
+        console.print(f"[yellow]The marts still contain rows of loads that were undone.[/] Remove them with: {command}")
     else:
         console.print("[green]Every load is in the marts.[/]")
-    if status.stray:
-        console.print(f"{status.stray:,} rows belong to an interrupted load; no model reads them.")
+    if status.orphaned:
+        verb = "belongs" if status.orphaned == 1 else "belong"
+        console.print(f"{counted(status.orphaned, 'row')} {verb} to an interrupted load; no model reads them.")
 
 
 def show_rejects(console: Console, rows: Rows) -> None:
@@ -251,7 +267,7 @@ def show_rejects(console: Console, rows: Rows) -> None:
     for row in rows:
         console.print(f"[bold]{escape(row['file'])}:{row['line']}[/]  [yellow]{escape(row['reason'])}[/]")
         console.print("    " + escape(row["bytes"][:WIDE].decode("utf-8", "backslashreplace")))
-    console.print(f"{len(rows):,} rejected lines" if rows else "No lines were rejected.")
+    console.print(counted(len(rows), "rejected line") if rows else "No lines were rejected.")
 
 
 def show_preview(console: Console, files: Sequence[Preview]) -> None:
@@ -274,8 +290,9 @@ def show_undone(console: Console, undone: Undone, target: Target, *, is_done: bo
     """Prints what an undo deletes, or has deleted."""
     verb = "Deleted" if is_done else "This deletes"
     console.print(
-        f"{verb} {undone.events:,} events and {undone.rejected:,} rejected lines of {undone.files:,} files"
-        f" in {len(undone.load_ids):,} loads, from {_place(target, undone.location)}, schema {target.raw_schema}"
+        f"{verb} {counted(undone.events, 'event')} and {counted(undone.rejected, 'rejected line')}"
+        f" of {counted(undone.files, 'file')} in {counted(len(undone.load_ids), 'load')},"
+        f" from {_place(target, undone.location)}, schema {target.raw_schema}"
     )
     for name in undone.names[:SHOWN_FILES]:
         console.print(f"  {escape(name)}")
@@ -291,7 +308,8 @@ def _sparklines(console: Console, days: Rows) -> Table:
     most = {name: _most(days, name) for name in ("cost_usd", "requests", "duration_ms_p95")}
     peaks = [_usd(most["cost_usd"]), f"{most['requests']:,}", _ms(most["duration_ms_p95"])]
     if not is_narrow:
-        peaks = [f"up to {peaks[0]} a day", f"up to {peaks[1]} a day", f"up to {peaks[2]}"]
+        said = (f"up to {peaks[0]} a day", f"up to {peaks[1]} a day", f"up to {peaks[2]}")
+        peaks = ["unknown" if value is None else text for value, text in zip(most.values(), said, strict=True)]
     # the panel's frame, the longest label, and two columns between the three parts
     width = max(console.width - 4 - len("requests") - 4 - max(map(len, peaks)), 1)
     size = -(-len(days) // width)
@@ -398,7 +416,7 @@ def _print_table(
 ) -> None:
     """Prints rows of markup under `columns`. `>` aligns right; `~` allows line breaks, as in the first column.
 
-    Columns with a `?` are left out, the last ones first, until the table fits the screen.
+    Columns with a `?` are left out, those with most of them and the last ones first, until the table fits the screen.
     """
     widths = [
         max(cell_len(Text.from_markup(cell).plain) for cell in (column.strip(">?~"), *(row[i] for row in rows)))
@@ -406,7 +424,7 @@ def _print_table(
     ]
     least = [min(width, NAME_WIDTH) if i == 0 or "~" in columns[i] else width for i, width in enumerate(widths)]
     kept = list(range(len(columns)))
-    for i in reversed(range(len(columns))):
+    for i in sorted(range(len(columns)), key=lambda i: (-columns[i].count("?"), -i)):
         if columns[i].endswith("?") and sum(least[i] + 2 for i in kept) - 2 > console.width:
             kept.remove(i)
     table = Table(

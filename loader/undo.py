@@ -1,5 +1,6 @@
 """Deletes loads, or the samples of all loads, from the raw tables."""
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -70,13 +71,35 @@ def find(warehouse: Warehouse, target: Target, load_ids: Sequence[str], *, sampl
 
 
 def delete(warehouse: Warehouse, target: Target, undone: Undone, check: Check) -> None:
-    """Deletes the rows from the raw tables, until `check` raises. If interrupted, it can be run again."""
+    """Deletes the rows from the raw tables, until `check` raises. If interrupted, it can be run again.
+
+    Records the loads in `undone_loads`: marts that were built before contain the rows until a full refresh.
+    """
     tables = warehouse.tables(target.raw_schema)
+    _record(warehouse, target, undone)
     for table in LANDED_TABLES:
         for load_id, files in undone.parts if table in tables else ():
             for condition in _conditions(warehouse, load_id, files):
                 check()
                 warehouse.query(f"delete from {target.raw_schema}.{table} where {condition}")
+    # a build may have begun since, and have read some of the rows
+    _record(warehouse, target, undone)
+
+
+def are_in_marts(warehouse: Warehouse, target: Target) -> bool:
+    """Whether loads were undone since the last full refresh of the target's marts."""
+    if "build_settings" not in warehouse.tables(target.marts_schema):
+        return False
+    last = "select coalesce(max(batch_id), 0) from"
+    refreshed = warehouse.query(f"{last} {target.marts_schema}.build_settings")[0][0]
+    undone = warehouse.query(f"{last} {target.raw_schema}.undone_loads")[0][0]
+    return bool(int(undone) > int(refreshed) > 0)
+
+
+def _record(warehouse: Warehouse, target: Target, undone: Undone) -> None:
+    now = time.time_ns() // 1000
+    rows = ", ".join(f"({warehouse.literal(load_id)}, {now}, '')" for load_id in undone.load_ids)
+    warehouse.query(f"insert into {target.raw_schema}.undone_loads (load_id, batch_id, _dlt_load_id) values {rows}")
 
 
 def _conditions(warehouse: Warehouse, load_id: str, files: list[str] | None) -> Iterator[str]:

@@ -18,6 +18,7 @@ import duckdb
 import pytest
 from click.testing import CliRunner
 from conftest import PROJECT, Mart, tokenledger
+from dbt.cli.main import dbtRunner
 from test_incremental import durations, of_tokenledger, requests_of, total
 
 import loader.build
@@ -195,7 +196,7 @@ def test_run_stops_where_nothing_could_be_read(mart: Mart, project: Path) -> Non
 
 def test_a_log_that_is_still_empty_is_nothing_new_and_no_mart(mart: Mart) -> None:
     path = mart.write("empty.jsonl")
-    assert "Nothing new in 1 files." in mart.run("load", path).output
+    assert "Nothing new in 1 file." in mart.run("load", path).output
     assert "tokenmart run examples" in failure(mart, "status")
     assert "tokenmart run examples" in failure(mart, "rejects")
     assert "Nothing has been loaded" in mart.run("run", path, code=1).stderr
@@ -225,7 +226,7 @@ def test_every_command_answers_in_json(mart: Mart) -> None:
     assert loaded["places"] == {"not JSON": f"{path}:2", "not a JSON object": f"{path}:4"}
 
     status = mart.json("status")
-    assert (status["events"], status["pending"], status["stray"]) == (2, 1, 0)
+    assert (status["events"], status["pending"], status["orphaned"]) == (2, 1, 0)
     assert status["newest_event_at"].startswith("2026-10-02T00:00:00")
     assert [load["load_id"] for load in status["loads"]] == [loaded["load_id"]]
     assert {row["reason"]: row["lines"] for row in status["rejects"]} == {"not JSON": 1, "not a JSON object": 1}
@@ -439,7 +440,8 @@ def test_samples_are_named_and_go_with_one_command(mart: Mart, tmp_path: Path) -
     mart.run("load", tmp_path / "logs", "--again", code=3)
 
     before = mart.query("select count(*) from raw_usage.events")
-    assert "3 loads" in mart.run("undo", "--samples", stdin=b"n\n", code=1).output
+    output = mart.run("undo", "--samples", stdin=b"n\n", code=1).output
+    assert "3 loads" in output and output.endswith("Nothing was deleted.\n") and "Failed" not in output
     assert mart.query("select count(*) from raw_usage.events") == before
     output = mart.run("undo", "--samples", stdin=b"y\n").output
     assert "Deleted" in output and "--again" in output and "Built" in output
@@ -448,6 +450,22 @@ def test_samples_are_named_and_go_with_one_command(mart: Mart, tmp_path: Path) -
     assert mart.query("select requests, cost_usd from marts.daily_costs") == [(1, Decimal("1.5"))]
     assert mart.query("select count(*) from raw_usage.loaded_files") == [(2,)]
     assert "has no samples" in failure(mart, "undo", "--samples", "--yes", code=2)
+
+
+def test_a_build_after_an_undo_rebuilds_everything(mart: Mart) -> None:
+    first = mart.json("load", mart.write("a.jsonl", tokenledger("e1", cost_usd=1)))["load_id"]
+    mart.run("run", mart.write("b.jsonl", tokenledger("e2", cost_usd=2)))
+    assert "undone" not in mart.run("build").output
+    mart.run("undo", first, "--yes", "--no-build")
+    assert mart.query("select cost_usd from marts.daily_costs") == [(3,)]
+    outcome = dbtRunner().invoke(["run", "--quiet", "--select", "llm_requests", "--target", "duckdb"])
+    loader.build._disconnect()
+    assert [result.message for result in outcome.result.results if "tokenmart undo has deleted" in result.message]
+    assert "loads that were undone" in mart.run("status").output
+    output = mart.run("build").output
+    assert "Loads were undone since the marts were built" in output
+    assert mart.query("select cost_usd from marts.daily_costs") == [(2,)]
+    assert "undone" not in mart.run("build").output and "undone" not in mart.run("status").output
 
 
 def test_a_load_is_undone_alone(mart: Mart) -> None:
@@ -481,7 +499,7 @@ def test_status_and_rejects_say_what_there_is(mart: Mart, project: Path) -> None
     ):
         assert text in output
     output = mart.run("rejects").output
-    for text in (f"{path}:2", "not JSON", "broken", "1 rejected lines"):
+    for text in (f"{path}:2", "not JSON", "broken", "1 rejected line"):
         assert text in output
     assert "No lines were rejected." in mart.run("rejects", "--reason", "no timestamp").output
 

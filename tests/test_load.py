@@ -20,6 +20,8 @@ from conftest import PROJECT, Mart, as_line, tokenledger
 
 import loader.destinations.duckdb
 from loader import locks
+from loader.destinations import lock
+from loader.profile import Target
 from loader.sample import FORMATS, write_sample
 
 # the days of snapshots are those that were seen when the row was written
@@ -572,12 +574,12 @@ def test_a_load_that_is_killed_loses_and_doubles_nothing(
 
     if moment == "before it is complete":
         status = mart.json("status")
-        assert status["stray"] == 501, "the rows are there, and count for nothing"
+        assert status["orphaned"] == 501, "the rows are there, and count for nothing"
         assert status["events"] == (0 if is_first else 500)
     loaded = mart.json("load", path, code=3)
     assert counts(loaded) == (501, 500, 0, 1)
     status = mart.json("status")
-    assert (status["stray"], status["events"]) == (0, 500 if is_first else 1000)
+    assert (status["orphaned"], status["events"]) == (0, 500 if is_first else 1000)
     ids = [row[0] for row in events(mart)]
     assert len(ids) == len(set(ids)) == status["events"]
     assert mart.query("select count(*) from raw_usage.events") == [(status["events"],)]
@@ -605,7 +607,7 @@ def test_a_killed_load_whose_working_folder_is_gone_counts_for_nothing_either(ma
     mart.run("load", path)
     # as a container leaves it that was killed in mid-load: rows of a load id that never became complete
     mart.query("insert into raw_usage.events select * replace ('9999999999.9' as _dlt_load_id) from raw_usage.events")
-    assert mart.json("status")["stray"] == 50
+    assert mart.json("status")["orphaned"] == 50
     assert counts(mart.json("load", path)) == (0, 0, 0, 0)
     assert len(events(mart)) == 50 == mart.json("status")["events"]
 
@@ -636,3 +638,10 @@ def test_a_load_of_nothing_new_starts_neither_dlt_nor_a_parser(mart: Mart, proje
     with path.open("ab") as file:
         file.write(as_line(tokenledger("e2")) + b"\n")
     assert said().startswith("Landed 1 of 1 new lines")
+
+
+def test_a_file_that_is_reached_by_two_names_has_one_lock(tmp_path: Path) -> None:
+    (tmp_path / "link.duckdb").symlink_to(tmp_path / "real.duckdb")
+    target = Target("mine", "duckdb", {"path": str(tmp_path / "link.duckdb")}, tmp_path, tmp_path)
+    with lock(target, "load", print):
+        assert (tmp_path / "real.duckdb.lock").exists() and not (tmp_path / "link.duckdb.lock").exists()

@@ -105,7 +105,7 @@ def write(folder: Path, count: int, name: str = "log.jsonl") -> Path:
 def landed(on: Engine) -> tuple[int, int]:
     """Rows of complete loads, and of others."""
     status = json.loads(on.run("status", "--json").stdout)
-    return status["events"], status["stray"]
+    return status["events"], status["orphaned"]
 
 
 @pytest.mark.parametrize(("name", "settings", "said", "hint"), CASES)

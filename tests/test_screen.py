@@ -4,6 +4,7 @@ import ast
 import datetime as dt
 import io
 import re
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,8 @@ from conftest import PROJECT, Mart, tokenledger
 
 from loader.cli import main
 from loader.profile import Target
-from loader.report import Summary
-from loader.screen import BARS, Screen, show_summary, sparkline, visible
+from loader.report import Status, Summary
+from loader.screen import BARS, Screen, show_status, show_summary, sparkline, visible
 
 HOSTILE = "a\x1b[2Jb\x9b1mc\rd\ne\u202ef\u200bg\x00h\x7f"
 SHOWN = r"a\x1b[2Jb\x9b1mc\x0dd\x0ae\u202ef\u200bg\x00h\x7f"
@@ -115,7 +116,7 @@ def summary(days: int) -> Summary:
 @pytest.mark.parametrize("days", [1, 7, 45, 90, 400])
 def test_a_summary_fits(width: int, days: int) -> None:
     screen = Screen(file=io.StringIO(), width=width)
-    show_summary(screen, summary(days), "/a/place", TARGET)
+    show_summary(screen, summary(days), "/a/place", TARGET, are_samples=False)
     lines = screen.file.getvalue().splitlines()  # type: ignore[attr-defined]
     assert max(map(len, lines)) <= width
     assert not any("…" in line for line in lines), "nothing is cut"
@@ -129,6 +130,36 @@ def test_a_summary_fits(width: int, days: int) -> None:
     ), "no bar is on a line of its own"
     for figure in ("$98,765.43", "1,234,567"):
         assert figure in "\n".join(lines), "a number is never broken"
+
+
+def test_a_summary_of_one_request_without_a_duration() -> None:
+    known = summary(1)
+    one = {"requests": 1, "errors": 1, "timeouts": 1, "unpriced_requests": 1}
+    days = [{**known.days[0], "duration_ms_p95": None}]
+    screen = Screen(file=io.StringIO(), width=80)
+    found = replace(known, totals={**known.totals, **one}, days=days)
+    show_summary(screen, found, "/a/place", TARGET, are_samples=True)
+    said = screen.file.getvalue()  # type: ignore[attr-defined]
+    for text in ("1 request on 1 day,", "1 error (", "1 timeout ", "1 request has no price", "  unknown "):
+        assert text in said
+    assert "up to -" not in said and "your own logs, with tokenmart run PATH" in said and "status" not in said
+
+
+def test_columns_of_loads_are_in_their_order_and_the_less_important_are_left_out() -> None:
+    load = dict.fromkeys(("files", "read", "landed", "skipped", "rejected"), 7)
+    rows = [{"load_id": "1763712000.123456", "loaded_at": dt.datetime(2026, 11, 1), **load}]
+    nothing: dict[str, Any] = {"rejects": [], "omitted": []}
+    counts = dict.fromkeys(("events", "pending", "orphaned", "samples", "has_undone"), 0)
+    status = Status(newest_event_at=None, last_loaded_at=None, loads=rows, last_build=None, **nothing, **counts)
+    for width, columns in (
+        (80, "load at (UTC) files read landed skipped rejected"),
+        (70, "load at (UTC) landed skipped rejected"),
+        (40, "load landed rejected"),
+    ):
+        screen = Screen(file=io.StringIO(), width=width)
+        show_status(screen, status, "/a/place", TARGET)
+        header = next(line for line in screen.file.getvalue().splitlines() if line.startswith("load "))  # type: ignore[attr-defined]
+        assert header.split() == columns.split()
 
 
 def test_a_sparkline_shows_what_is_not_known_as_a_blank() -> None:

@@ -41,7 +41,8 @@ def connect_to_read(target: Target) -> Iterator[Warehouse]:
 @contextmanager
 def lock(target: Target, job: str, on_wait: OnWait) -> Iterator[Check]:
     """One lock file for loads and builds, next to the database: both write, and open the file several times."""
-    file = _file(target)
+    # another name of the file has the same lock
+    file = _file(target).resolve()
     with held(file.with_name(f"{file.name}.lock"), job, on_wait):
         yield lambda: None
 

@@ -1,6 +1,6 @@
 {#
 Stops an incremental run of llm_requests if its settings differ from those that its rows were built with: new rows would
-not match old ones. `batch_id` shows whether the rows were built with the recorded settings at all: after an upgrade, or
+not match old ones. Also if loads were undone since the last full refresh. `batch_id` shows whether the rows were built with the recorded settings at all: after an upgrade, or
 an interrupted full refresh, some are older.
 #}
 {% macro refuse_changed_settings() %}
@@ -16,6 +16,13 @@ an interrupted full refresh, some are older.
         {% do exceptions.raise_compiler_error(
             "The requests were built by an earlier version, or their last full refresh did not finish. "
             ~ again
+        ) %}
+    {% endif %}
+    {% set source = graph.sources["source.tokenmart.tokenmart.undone_loads"] %}
+    {% set undone = adapter.get_relation(source.database, source.schema, source.identifier) %}
+    {% if undone and (first_column("select max(batch_id) from " ~ undone)[0] or 0) | int > found.rows[0][4] | int %}
+        {% do exceptions.raise_compiler_error(
+            "The requests still hold rows of loads that tokenmart undo has deleted. " ~ again
         ) %}
     {% endif %}
     {% set changes = [] %}
