@@ -34,8 +34,8 @@ class Summary:
 class Status:
     """The state of the loads. `pending` counts complete loads that are not in the marts, `orphaned` rows of no load.
 
-    `samples` counts sample rows. `has_undone` says that the marts contain rows of loads that were undone. `last_build` is
-    the newest row of `builds`, None if there is none.
+    `samples` counts sample rows. `has_undone` says that the marts contain rows of loads that were undone.
+    `last_build` is the newest row of `builds`, None if there is none.
     """
 
     events: int
