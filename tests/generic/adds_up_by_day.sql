@@ -22,19 +22,20 @@ has no day without requests. All days are those of the newest run after a full r
             where request_days.requests > 0
         ),
 
-        requests as (select * from llm_requests where usage_date in (select usage_date from days)),
+        -- not called requests: in BigQuery, group by takes that for the measure of the same name
+        request as (select * from llm_requests where usage_date in (select usage_date from days)),
 
         expected as (
             select
-                requests.usage_date,
-                {{ cost_measures("requests") }},
-                {{ count_of_status("requests", "error") }} as errors,
-                {{ count_of_status("requests", "timeout") }} as timeouts,
-                sum(case when requests.status <> 'success' then 1 else 0 end) as failed_requests,
-                count(requests.duration_ms) as duration_ms_requests,
-                count(requests.time_to_first_token_ms) as time_to_first_token_ms_requests
-            from requests
-            group by requests.usage_date
+                request.usage_date,
+                {{ cost_measures("request") }},
+                {{ count_of_status("request", "error") }} as errors,
+                {{ count_of_status("request", "timeout") }} as timeouts,
+                sum(case when request.status <> 'success' then 1 else 0 end) as failed_requests,
+                count(request.duration_ms) as duration_ms_requests,
+                count(request.time_to_first_token_ms) as time_to_first_token_ms_requests
+            from request
+            group by request.usage_date
         ),
 
         found as (
