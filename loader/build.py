@@ -13,7 +13,7 @@ from loader import __version__
 from loader.destinations import advice, connect
 from loader.errors import TokenmartError
 from loader.locks import Check
-from loader.profile import Target
+from loader.profile import Target, check_variables, reason_of
 
 BUILT = {"success", "pass"}
 FAILED = {"error", "fail", "runtime error"}
@@ -64,8 +64,9 @@ OnNode = Callable[[str, int, int], None]
 def build(target: Target, *, full_refresh: bool, on_node: OnNode, check: Check) -> Build:
     """Builds the seeds, models and data tests of the project, and records the build in the table `builds`.
 
-    Raises TokenmartError if dbt cannot start. When `check` raises, no further node runs, and the build ends with that
-    error. Unit tests are left out: they test the project, not the data, and `make test` runs them.
+    Raises TokenmartError if dbt cannot start, and UsageError for variables that dbt would ignore. When `check` raises,
+    no further node runs, and the build ends with that error. Unit tests are left out: they test the project, not the
+    data, and `make test` runs them.
     """
     from dbt.artifacts.schemas.run import RunExecutionResult
     from dbt.cli.main import dbtRunner
@@ -89,6 +90,7 @@ def build(target: Target, *, full_refresh: bool, on_node: OnNode, check: Check) 
         if losses:
             raise losses[0]
 
+    check_variables(target.project_folder)
     problems: list[str] = []
     arguments = [
         "build",
@@ -112,9 +114,10 @@ def build(target: Target, *, full_refresh: bool, on_node: OnNode, check: Check) 
         _record(target, started_at, Build(failures=[str(loss)]))
         raise loss
     if not isinstance(outcome.result, RunExecutionResult):
-        reason = " ".join((str(outcome.exception) if outcome.exception else "\n".join(problems)).split())
+        reason = reason_of(str(outcome.exception) if outcome.exception else "\n".join(problems))
         _record(target, started_at, Build(failures=[f"dbt could not start: {reason}"]))
-        raise TokenmartError(f"dbt could not start: {reason}", "Run dbt debug in the project's folder.")
+        hint = None if "Compilation Error" in reason else "Run dbt debug in the project's folder."
+        raise TokenmartError(f"dbt could not start: {reason}", hint)
     done = Build(seconds=outcome.result.elapsed_time)
     for result in results:
         _count(done, str(result.node.resource_type), str(result.status))
@@ -167,6 +170,9 @@ def _row(result: Any) -> dict[str, Any] | None:
 
 def _advice(target: Target, node: str, message: str, row: dict[str, Any]) -> str | None:
     again = f"tokenmart build --full-refresh{target.option}"
+    if row.get("times") == 0:
+        # a request is missing: what was landed is right
+        return f"To build everything again from the landed events: {again}"
     for column in LOAD_ID_COLUMNS:
         if load_id := row.get(column):
             return f"The row came from this load. To delete the load: tokenmart undo {load_id}{target.option}"

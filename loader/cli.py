@@ -243,7 +243,7 @@ def run(target: Target, is_json: bool, max_rejects: int, **reading: Any) -> int:
         return FAILED
     try:
         built = answer["build"] = _build(target, False, is_quiet=is_json)
-        answer["summary"] = _summary(target, loaded, is_quiet=is_json, has_failed=bool(built.failures))
+        answer["summary"] = _summary(target, loaded, is_quiet=is_json)
     except TokenmartError as error:
         if not is_json:
             raise
@@ -497,22 +497,15 @@ def _reason(built: Any) -> dict[str, Any]:
     return {"error": f"The build failed: {built.outcome}", "hint": built.hint, "exit_code": FAILED}
 
 
-def _summary(target: Target, loaded: Any, *, is_quiet: bool, has_failed: bool) -> Any:
-    """Shows the summary of the marts. Returns None if a failed build has left some of them unbuilt."""
+def _summary(target: Target, loaded: Any, *, is_quiet: bool) -> Any:
+    """Shows the summary of the marts that exist."""
     from loader import report
     from loader.destinations import connect
     from loader.screen import show_summary
 
-    try:
-        with connect(target, to_read=True) as warehouse:
-            summary = report.summary(warehouse, target)
-            location = warehouse.location
-    except TokenmartError:
-        if has_failed:
-            if not is_quiet:
-                console.print("No summary: some marts have not been built yet.")
-            return None
-        raise
+    with connect(target, to_read=True) as warehouse:
+        summary = report.summary(warehouse, target)
+        location = warehouse.location
     if not is_quiet:
         are_samples = all(file.is_sample for file in loaded.files)
         show_summary(console, summary, location, target, are_samples=are_samples)

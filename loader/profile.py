@@ -152,6 +152,25 @@ def targets_sharing(target: Target) -> list[str]:
     return sorted(others)
 
 
+def check_variables(project_folder: Path) -> None:
+    """Raises UsageError for variables in Tokenmart's own dbt_project.yml that are not below `vars: tokenmart:`.
+
+    dbt would ignore them without a word. Those below are checked by the macro of the same name, for plain dbt too.
+    """
+    project = _project(project_folder)
+    ignored = [str(name) for name in project.get("vars") or {} if name != PROFILE]
+    if project.get("name") == PROFILE and ignored:
+        raise UsageError(
+            f"{project_folder / 'dbt_project.yml'} has variables that dbt ignores: {', '.join(ignored)}.",
+            f"Put variables below vars: {PROFILE}: there.",
+        )
+
+
+def reason_of(message: str) -> str:
+    """What dbt says about a failure, in one line, without the macros that it happened in."""
+    return " ".join(" ".join(line for line in message.splitlines() if not line.lstrip().startswith("> ")).split())
+
+
 def _project(folder: Path) -> dict[str, Any]:
     path = folder / "dbt_project.yml"
     return _read_yaml(path) if path.is_file() else {}
@@ -186,10 +205,12 @@ def _schema_of_package(project_folder: Path, profiles_folder: Path, target: str)
     arguments += ["--project-dir", str(project_folder), "--profiles-dir", str(profiles_folder)]
     with contextlib.chdir(project_folder), contextlib.redirect_stdout(io.StringIO()):
         outcome = dbtRunner().invoke(arguments)
+    if outcome.exception:
+        raise TokenmartError(f"dbt could not start: {reason_of(str(outcome.exception))}", "Run dbt deps there first.")
     models = outcome.result if isinstance(outcome.result, list) else []
     schemas = {str(json.loads(line)["schema"]) for line in models}
     if len(schemas) != 1:
-        found = f"They are in {', '.join(sorted(schemas))}." if schemas else str(outcome.exception or "It found none.")
+        found = f"They are in {', '.join(sorted(schemas))}." if schemas else "It found none."
         raise TokenmartError(
             f"dbt does not build the models of the package {PROFILE} in {project_folder} into one schema. {found}",
             f"Run dbt deps there, and give the package one +schema under models: {PROFILE} in dbt_project.yml.",

@@ -20,7 +20,8 @@ Rows = list[dict[str, Any]]
 class Summary:
     """The marts at a glance: totals over everything, by model (most expensive first), by day, by window and by month.
 
-    The months are the last one with requests, up to its last day, and the whole month before it.
+    A part is empty if its mart does not exist, because it was disabled or its build failed. The months are the last one
+    with requests, up to its last day, and the whole month before it.
     """
 
     totals: dict[str, Any]
@@ -70,8 +71,11 @@ def nothing_loaded(target: Target) -> TokenmartError:
 def summary(warehouse: Warehouse, target: Target) -> Summary:
     """Reads the summary from the marts."""
     marts = target.marts_schema
+    built = warehouse.tables(marts)
     costs = "sum(requests), sum(unpriced_requests), sum(input_tokens), sum(output_tokens), sum(cost_usd)"
     names = ("requests", "unpriced_requests", "input_tokens", "output_tokens", "cost_usd")
+    if "daily_costs" not in built:
+        return Summary(totals={}, models=[], days=[], windows=[], months=[])
     totals = _rows(
         warehouse,
         f"select {costs}, count(*), min(usage_date), max(usage_date) from {marts}.daily_costs",
@@ -80,49 +84,35 @@ def summary(warehouse: Warehouse, target: Target) -> Summary:
         "first_date",
         "last_date",
     )[0]
-    totals.update(
-        _rows(
-            warehouse,
-            f"select sum(errors), sum(timeouts) from {marts}.daily_errors_by_model",
-            "errors",
-            "timeouts",
-        )[0]
+    totals.update({"errors": None, "timeouts": None})
+    if "daily_errors_by_model" in built:
+        query = f"select sum(errors), sum(timeouts) from {marts}.daily_errors_by_model"
+        totals.update(_rows(warehouse, query, "errors", "timeouts")[0])
+    query = f"select usage_date, requests, cost_usd from {marts}.daily_costs order by usage_date"
+    days = _rows(warehouse, query, "usage_date", "requests", "cost_usd")
+    latencies = {}
+    if "daily_latency" in built:
+        query = f"select usage_date, duration_ms_p95 from {marts}.daily_latency"
+        found = _rows(warehouse, query, "usage_date", "duration_ms_p95")
+        latencies = {row["usage_date"]: row["duration_ms_p95"] for row in found}
+    days = [{**day, "duration_ms_p95": latencies.get(day["usage_date"])} for day in days]
+    columns = (
+        *("window_days", "last_date", "requests", "cost_usd", "error_rate", "duration_ms_p95", "active_users"),
+        *("projection_days", "projected_month_cost_usd"),
     )
-    days = _rows(
-        warehouse,
-        f"select costs.usage_date, costs.requests, costs.cost_usd, latency.duration_ms_p95"
-        f" from {marts}.daily_costs as costs left join {marts}.daily_latency as latency"
-        " on costs.usage_date = latency.usage_date order by costs.usage_date",
-        "usage_date",
-        "requests",
-        "cost_usd",
-        "duration_ms_p95",
-    )
-    windows = _rows(
-        warehouse,
-        "select window_days, last_date, requests, cost_usd, error_rate, duration_ms_p95, active_users,"
-        f" projection_days, projected_month_cost_usd from {marts}.usage_summary where period = 'current'"
-        " order by window_days",
-        "window_days",
-        "last_date",
-        "requests",
-        "cost_usd",
-        "error_rate",
-        "duration_ms_p95",
-        "active_users",
-        "projection_days",
-        "projected_month_cost_usd",
-    )
+    windows, models = [], []
+    if "usage_summary" in built:
+        query = f"select {', '.join(columns)} from {marts}.usage_summary where period = 'current' order by window_days"
+        windows = _rows(warehouse, query, *columns)
+    if "daily_costs_by_model" in built:
+        query = (
+            f"select provider, model, {costs} from {marts}.daily_costs_by_model group by provider, model"
+            " order by coalesce(sum(cost_usd), 0) desc, sum(requests) desc, model"
+        )
+        models = _rows(warehouse, query, "provider", "model", *names)
     return Summary(
         totals=totals,
-        models=_rows(
-            warehouse,
-            f"select provider, model, {costs} from {marts}.daily_costs_by_model group by provider, model"
-            " order by coalesce(sum(cost_usd), 0) desc, sum(requests) desc, model",
-            "provider",
-            "model",
-            *names,
-        ),
+        models=models,
         days=days,
         windows=windows,
         months=_months(days, windows[0]["last_date"]) if windows else [],

@@ -168,6 +168,9 @@ def show_finding(console: Console, finding: Finding) -> None:
 def show_summary(console: Console, summary: Summary, location: str, target: Target, *, are_samples: bool) -> None:
     """Prints the marts at a glance. `are_samples` says that the run has read nothing but samples."""
     totals = summary.totals
+    if not totals:
+        console.print("There is no summary, because the mart daily_costs has not been built.")
+        return
     if not totals["requests"]:
         console.print("The marts are empty: no requests have been loaded.")
         return
@@ -176,10 +179,13 @@ def show_summary(console: Console, summary: Summary, location: str, target: Targ
         f"[bold]{_usd(totals['cost_usd'])}[/] for [bold]{counted(totals['requests'], 'request')}[/]"
         f" on {counted(totals['days'], 'day')},"
         f" {totals['first_date']} to {totals['last_date']}",
-        f"{_count(totals['input_tokens'])} tokens in, {_count(totals['output_tokens'])} out;"
-        f" {counted(totals['errors'], 'error')} ({_percent(totals['errors'], totals['requests'])})"
-        f" and {counted(totals['timeouts'], 'timeout')}",
+        f"{_count(totals['input_tokens'])} tokens in, {_count(totals['output_tokens'])} out",
     ]
+    if totals["errors"] is not None:
+        lines[1] += (
+            f"; {counted(totals['errors'], 'error')} ({_percent(totals['errors'], totals['requests'])})"
+            f" and {counted(totals['timeouts'], 'timeout')}"
+        )
     if totals["unpriced_requests"]:
         verb, them = ("has", "it") if totals["unpriced_requests"] == 1 else ("have", "them")
         lines.append(
@@ -188,10 +194,13 @@ def show_summary(console: Console, summary: Summary, location: str, target: Targ
     console.print(
         Panel(Group(*lines, "", _sparklines(console, days)), title="Tokenmart", title_align="left"), soft_wrap=False
     )
-    _print_models(console, summary.models)
+    if summary.models:
+        _print_models(console, summary.models)
     _print_days(console, summary.days)
-    _print_windows(console, summary.windows)
-    _print_months(console, summary.months)
+    if summary.windows:
+        _print_windows(console, summary.windows)
+    if summary.months:
+        _print_months(console, summary.months)
     console.print(f"The marts are in [bold]{escape(location)}[/].")
     if are_samples:
         console.print("Next: your own logs, with [bold]tokenmart run PATH[/].")
@@ -317,7 +326,8 @@ def _sparklines(console: Console, days: Rows) -> Table:
     for _ in range(3):
         spark.add_column(no_wrap=True)
     for label, name, peak in zip(("cost", "requests", "p95"), most, peaks, strict=True):
-        spark.add_row(label, sparkline([day[name] for day in days], width), peak)
+        if most[name] is not None:
+            spark.add_row(label, sparkline([day[name] for day in days], width), peak)
     if size > 1:
         spark.add_row("", f"one bar: {size} days", "")
     return spark

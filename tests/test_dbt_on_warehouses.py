@@ -1,6 +1,9 @@
 """What dbt does in addition to a build works on every warehouse too: parts of a build, clones, freshness, docs."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +14,7 @@ import pytest
 import yaml
 from conftest import PROJECT, as_line, tokenledger
 from dbt.cli.main import dbtRunner
-from targets import EMULATED, MARTS, OTHERS, Engine, _schema_key, engine, statements_sent
+from targets import EMULATED, MARTS, OTHERS, RAW, Engine, _schema_key, engine, statements_sent
 
 from loader.build import _disconnect
 
@@ -98,6 +101,39 @@ def test_a_role_that_was_granted_the_marts_once_reads_them_after_later_runs(on: 
             assert cursor.fetchone() != (0,) or mart == "daily_errors_by_type"
         cursor.execute(f"select requests from {MARTS}.users")
         assert cursor.fetchall() == users
+
+
+@pytest.mark.parametrize("on", ["postgres"], indirect=True)
+def test_builds_of_plain_dbt_at_the_same_time_are_put_right_by_the_next_build(on: Engine, tmp_path: Path) -> None:
+    """As two machines do whose dbt takes no lock: what a build does to the other fails at most these two."""
+    places = ["--project-dir", str(PROJECT), "--profiles-dir", str(on.folder), "--log-level", "none"]
+    without_tests = [
+        "--exclude-resource-type",
+        "unit_test",
+        "--exclude-resource-type",
+        "test",
+        "--select",
+        "+daily_costs",
+    ]
+    command = [str(Path(sys.executable).with_name("dbt")), "build", *without_tests, *places]
+    log, environment = on.folder / "shared.jsonl", {**os.environ, "TOKENMART_RAW_SCHEMA": RAW}
+    for number in range(2):
+        lines = [tokenledger(f"shared-{i}", f"2026-11-0{1 + i % 4}T12:00:00Z", output_tokens=number) for i in range(99)]
+        log.write_bytes(b"".join(as_line(line) + b"\n" for line in lines))
+        on.run("load", log, "--again")
+        folders = [str(tmp_path / f"machine-{machine}") for machine in range(2)]
+        builds = [
+            subprocess.Popen(
+                [*command, "--target-path", folder, "--log-path", folder], env=environment, stdout=subprocess.DEVNULL
+            )
+            for folder in folders
+        ]
+        assert {build.wait() for build in builds} <= {0, 1}
+    on.run("build")
+    assert on.query(
+        "select count(*), count(distinct event_id), min(output_tokens), max(output_tokens) from {marts}.llm_requests"
+        " where event_id like 'shared-%'"
+    ) == [(99, 99, 1, 1)]
 
 
 def test_freshness_is_that_of_the_load(on: Engine, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 from conftest import PROJECT, Mart, as_line, tokenledger
+from dbt.cli.main import dbtRunner
 
 Row = tuple[Any, ...]
 Event = dict[str, Any]
@@ -349,8 +350,6 @@ class Story:
 
     def dbt(self, *arguments: str, project: Path = PROJECT) -> None:
         """Runs dbt itself, for what the command does not do."""
-        from dbt.cli.main import dbtRunner
-
         from loader.build import _disconnect
 
         outcome = dbtRunner().invoke([*arguments, "--project-dir", str(project), "--quiet"])
@@ -787,6 +786,43 @@ def test_changed_settings_are_refused_until_a_full_refresh(empty: Story, project
     assert mart.query(count) == [(1, 1)]
 
 
+def test_unknown_variables_and_values_are_refused_before_anything_is_built(empty: Story, project: Path) -> None:
+    mart, here = empty.mart, ("--project-dir", str(project))
+    mart.run("load", mart.write("first.jsonl", event("a", "2026-01-11T12:00:00")), *here)
+    file = project / "dbt_project.yml"
+    change(file, "    retention_days: null", "    retention_dayz: 30")
+    refused = mart.json("build", *here, code=1)["error"]
+    assert "Tokenmart has no variable retention_dayz (did you mean retention_days?)." in refused and ">" not in refused
+    change(file, "    retention_dayz: 30", "    retention_days: null")
+    change(file, "  tokenmart:\n    #", "  retention_days: 30\n  tokenmart:\n    #")
+    assert "variables that dbt ignores: retention_days" in mart.json("build", *here, code=2)["error"]
+
+    wrong = {
+        "distribute": True,
+        "cost_preference": "computd",
+        "retention_days": "30",
+        "late_data_days": -1,
+        "columnstore_after_days": True,
+        "reporting_time_zone": "Europe/Berln",
+        "live_usage": "yes",
+        "table_engine": None,
+    }
+    places = ["--project-dir", str(project), "--log-level", "none", "--vars", json.dumps(wrong)]
+    refused = str(dbtRunner().invoke(["build", *places]).exception)
+    for part in (
+        "Tokenmart has no variable distribute (did you mean distributed?).",
+        'cost_preference is "computd": write reported or computed.',
+        'retention_days is "30": write a whole number of days from 1 to 36500, or null.',
+        "late_data_days is -1: write a whole number of days from 0 to 36500, or null.",
+        "columnstore_after_days is true: write a whole number",
+        'reporting_time_zone is "Europe/Berln", which is no time zone (did you mean Europe/Berlin?)',
+        'live_usage is "yes": write true or false.',
+        "table_engine is null",
+    ):
+        assert part in refused
+    assert mart.query("select count(*) from information_schema.tables where table_schema = 'marts'") == [(0,)]
+
+
 @pytest.mark.parametrize(
     "damage", ["drop table marts.build_settings", "update marts.build_settings set batch_id = batch_id + 1"]
 )
@@ -868,6 +904,14 @@ def test_days_that_are_not_kept_go_and_stay_away(empty: Story, project: Path) ->
             if name != "daily_errors_by_type":
                 assert mart.query(days.format(name)) == [("2026-01-12",)], name
     assert mart.query("select count(*) from raw_usage.events") == [(3,)]
+
+    # raised or removed, it brings back what was landed, but only all at once
+    change(project / "dbt_project.yml", f"retention_days: {kept}", "retention_days: null")
+    refused = mart.run("build", *here, code=1).output
+    assert "retention_days has been raised or removed" in refused and "tokenmart build --full-refresh" in refused
+    assert "tokenmart undo" not in refused
+    mart.run("build", "--full-refresh", *here)
+    assert len(mart.query(days.format("daily_costs"))) == 3
 
 
 def test_a_wrong_type_in_a_contract_is_refused(empty: Story, project: Path) -> None:

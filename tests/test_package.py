@@ -33,10 +33,11 @@ FILES = {
 
 @pytest.fixture(scope="module", params=["duckdb", "postgres"])
 def on(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    """An empty warehouse; its folder `shop` is a dbt project with Tokenmart as a package and one mart disabled."""
+    """An empty warehouse; its folder `shop` is a dbt project with Tokenmart as a package and two marts disabled."""
     with engine(request.param, tmp_path_factory.mktemp(request.param)) as started:
         shop = started.folder / "shop"
-        tokenmart = {"+schema": "llm", "marts": {"hourly_costs": {"+enabled": False}}}
+        disabled = {name: {"+enabled": False} for name in ("hourly_costs", "daily_latency")}
+        tokenmart = {"+schema": "llm", "marts": disabled}
         project = {
             "name": "shop",
             "version": "1.0",
@@ -63,7 +64,9 @@ def dbt(on: Engine, *arguments: str) -> Any:
         in_shop(on, patch)
         outcome = dbtRunner().invoke([*arguments, "--quiet"])
     _disconnect()
-    assert outcome.success, outcome.exception or [result.message for result in outcome.result.results]
+    assert outcome.success, outcome.exception or [
+        result.message for result in outcome.result.results if result.status in ("error", "fail")
+    ]
     return outcome.result
 
 
@@ -79,14 +82,15 @@ def test_a_project_with_models_of_the_same_names_keeps_them(on: Engine) -> None:
     dbt(on, "deps")
     log = on.folder / "log.jsonl"
     log.write_bytes(as_line(tokenledger("a", cost_usd=0.5)) + b"\n")
-    tokenmart(on, "run", log)
+    ran = tokenmart(on, "run", log).output
+    assert "$0.500000 for 1 request on" in ran and "p95" not in ran.partition("By model")[0]
     assert on.query(f"select requests, cost_usd from {MARTS}_llm.users")[0][0] == 1
     log.write_bytes(log.read_bytes() + as_line(tokenledger("b", cost_usd=0.25)) + b"\n")
     tokenmart(on, "load", log)
     assert "not in the marts yet: 1" in tokenmart(on, "status").output
 
-    ran = {result.unique_id for result in dbt(on, "build").results}
-    assert {"model.shop.users", "model.tokenmart.users"} <= ran and "model.tokenmart.hourly_costs" not in ran
+    nodes = {result.node.unique_id for result in dbt(on, "build").results}
+    assert {"model.shop.users", "model.tokenmart.users"} <= nodes and "model.tokenmart.hourly_costs" not in nodes
     assert on.query("select * from {marts}.loads") == on.query("select * from {marts}.users") == [("own",)]
     assert [str(row[0]) for row in on.query("select cost_usd from {marts}.spending")] == ["0.750000000000"]
     assert on.query(f"select requests from {MARTS}_llm.users") == [(2,)]
@@ -102,6 +106,22 @@ def test_logs_are_loaded_also_while_the_project_does_not_parse(on: Engine) -> No
         assert json.loads(tokenmart(on, "load", log, "--json").stdout)["files"][0]["landed"] == 1
     finally:
         broken.unlink()
+
+
+def test_an_unknown_variable_is_refused_and_the_projects_own_are_not(on: Engine) -> None:
+    path = on.folder / "shop/dbt_project.yml"
+    project = yaml.safe_load(path.read_text())
+    try:
+        own = {"region": "EU", "tokenmart": {"retention_dayz": 30, "cost_preference": "computed"}}
+        path.write_text(yaml.safe_dump({**project, "vars": own}))
+        with on.chosen(), pytest.MonkeyPatch.context() as patch:
+            in_shop(on, patch)
+            refused = str(dbtRunner().invoke(["parse", "--quiet", "--vars", "{zone: 3, retention_day: 3}"]).exception)
+        for name in ("retention_dayz", "retention_day"):
+            assert f"Tokenmart has no variable {name} (did you mean retention_days?)." in refused
+        assert "zone" not in refused and "region" not in refused
+    finally:
+        path.write_text(yaml.safe_dump(project))
 
 
 def test_the_overview_is_the_projects_own(on: Engine) -> None:

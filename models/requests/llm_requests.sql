@@ -1,6 +1,7 @@
 {{ table_layout(day="usage_date", time="occurred_at", keys=["user_id", "model"], lookups=["event_id", "batch_id"]) }}
 
 -- depends_on: {{ ref('tokenmart', 'loads') }} {{ ref('tokenmart', 'build_settings') }}
+{% do check_variables() %}
 {% set measures = [
     "output_tokens",
     "input_tokens",

@@ -1,0 +1,62 @@
+{#
+Stops dbt while it parses, before anything is built, if a variable is set that nobody reads or to a value that no model
+understands. A project that has Tokenmart as a package has variables of its own: of those on the command line, only a name
+that is almost one of ours is refused there.
+#}
+{% macro check_variables() %}
+    {% set least_days = {"late_data_days": 0, "retention_days": 1, "columnstore_after_days": 1} %}
+    {% set switches = ["approximate_percentiles", "live_usage", "distributed"] %}
+    {% set texts = ["reporting_time_zone", "cost_preference", "table_engine"] %}
+    {% set names = least_days | list + switches + texts + ["types"] %}
+    {% set problems = [] %}
+
+    {% for name in var("tokenmart", {}) if name not in names %}
+        {% do problems.append("Tokenmart has no variable " ~ name ~ did_you_mean(name, names) ~ ".") %}
+    {% endfor %}
+    {% for name in invocation_args_dict.get("vars", {}) if name not in names %}
+        {% if project_name == "tokenmart" or did_you_mean(name, names, likeness=0.8) %}
+            {% do problems.append("Tokenmart has no variable " ~ name ~ did_you_mean(name, names) ~ ".") %}
+        {% endif %}
+    {% endfor %}
+
+    {% for name, least in least_days.items() %}
+        {% set days = var(name) %}
+        {% if days is not none and not (days is integer and least <= days <= 36500) %}
+            {% do problems.append(
+                name
+                ~ " is "
+                ~ tojson(days)
+                ~ ": write a whole number of days from "
+                ~ least
+                ~ " to 36500, or null."
+            ) %}
+        {% endif %}
+    {% endfor %}
+    {% for name in switches if var(name) is not boolean %}
+        {% do problems.append(name ~ " is " ~ tojson(var(name)) ~ ": write true or false.") %}
+    {% endfor %}
+    {% if var("cost_preference") not in ["reported", "computed"] %}
+        {% do problems.append(
+            "cost_preference is " ~ tojson(var("cost_preference")) ~ ": write reported or computed."
+        ) %}
+    {% endif %}
+    {% set zones, zone = modules.pytz.all_timezones, var("reporting_time_zone") %}
+    {% if zone not in zones %}
+        {% do problems.append(
+            "reporting_time_zone is "
+            ~ tojson(zone)
+            ~ ", which is no time zone"
+            ~ did_you_mean(zone | string, zones)
+            ~ "; write a name such as Europe/Berlin."
+        ) %}
+    {% endif %}
+    {% if var("table_engine") is not string %}
+        {% do problems.append("table_engine is " ~ tojson(var("table_engine")) ~ ": write the name of an engine.") %}
+    {% endif %}
+
+    {% if problems %}
+        {% do exceptions.raise_compiler_error(
+            problems | join(" ") ~ " Variables are set in dbt_project.yml, below vars: tokenmart:."
+        ) %}
+    {% endif %}
+{% endmacro %}
