@@ -357,7 +357,7 @@ def test_a_failed_test_names_a_row_and_the_way_out_and_the_summary_is_shown(mart
     assert build["version"] == __version__ and build["target"] == "duckdb"
     assert build["started_at"] < build["finished_at"]
     output = mart.run("status").output
-    assert "Last build" in output and "failed (1 failures)" in output and "event_id=e1" in output
+    assert "Last build" in output and "failed (1 failure)" in output and "event_id=e1" in output
 
     # the way out
     mart.run("undo", load_id, "--yes")

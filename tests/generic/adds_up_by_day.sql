@@ -22,7 +22,7 @@ has no day without requests. All days are those of the newest run after a full r
             where request_days.requests > 0
         ),
 
-        -- not called requests: in BigQuery, group by takes that for the measure of the same name
+        -- not called requests: some warehouses would take that name in group by for the measure
         request as (select * from llm_requests where usage_date in (select usage_date from days)),
 
         expected as (
