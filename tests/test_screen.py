@@ -140,7 +140,7 @@ def test_a_summary_of_one_request_without_a_duration() -> None:
     found = replace(known, totals={**known.totals, **one}, days=days)
     show_summary(screen, found, "/a/place", TARGET, are_samples=True)
     said = screen.file.getvalue()  # type: ignore[attr-defined]
-    for text in ("1 request on 1 day,", "1 error (", "1 timeout ", "1 request has no price", "  unknown "):
+    for text in ("1 request on 1 day,", "1 error (", "1 timeout ", "1 request has no price"):
         assert text in said
     assert "up to -" not in said and "your own logs, with tokenmart run PATH" in said and "status" not in said
 
