@@ -174,7 +174,7 @@ def test_run_gives_the_figures_of_a_recount(mart: Mart, tmp_path: Path) -> None:
 
     # and to people: the same figures, once more, with nothing new
     output = mart.run("run", tmp_path / "logs").output
-    assert f"Nothing new in {len(paths)} files." in output
+    assert len(paths) == 1 and "Nothing new in 1 file." in output
     assert f"${Decimal(totals['cost_usd']):,.2f} for 1,000 requests on 12 days, 2026-01-20 to 2026-01-31" in output
     assert f"{totals['unpriced_requests']} requests have no price" in output
 
