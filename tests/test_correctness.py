@@ -606,6 +606,7 @@ def tokenmeter_request(line: Row) -> Request:
         user_id=line["user_id"],
         session_id=line["session_id"],
         team=line["tags"].get("team"),
+        cost_center=line["tags"].get("cost_center"),
     )
 
 
