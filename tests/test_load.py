@@ -637,7 +637,7 @@ def test_a_load_of_nothing_new_starts_neither_dlt_nor_a_parser(mart: Mart, proje
     assert said().startswith("Nothing new") and said().endswith("False 0\n")
     with path.open("ab") as file:
         file.write(as_line(tokenledger("e2")) + b"\n")
-    assert said().startswith("Landed 1 of 1 new lines")
+    assert said().startswith("Landed 1 of 1 new line ")
 
 
 def test_a_file_that_is_reached_by_two_names_has_one_lock(tmp_path: Path) -> None:
