@@ -477,7 +477,7 @@ def test_a_file_that_another_program_has_open_is_waited_for_and_then_named(
     with held(mart.path, 60):
         for arguments in (["load", path], ["load", path, "--dry-run"], ["status"], ["rejects"]):
             result = mart.run(*arguments, code=1)
-            assert f"{mart.path} is open in another program" in result.output
+            assert f"{mart.path} is open" in result.output and "in another program" in result.output
             assert result.output.count("another program") == 1 and "Traceback" not in result.output
     assert counts(mart.json("load", path)) == (0, 0, 0, 0)
 
@@ -510,7 +510,7 @@ def test_a_file_that_another_program_reads_can_be_reported_on(
     with held(mart.path, 60, READ):
         assert mart.json("status")["events"] == 1
         assert len(mart.json("rejects")) == 1
-        assert "only if no other program has it open" in mart.run("load", path, code=1).output
+        assert "only if no other program has it open" in mart.run("load", path, "--again", code=1).output
     with held(mart.path, 60):
         assert "open for writing in another program" in mart.run("status", code=1).output
 
@@ -570,7 +570,8 @@ def test_a_load_that_is_killed_loses_and_doubles_nothing(
     process = process_until(moment, path, mart)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert len(list(project.glob(".tokenmart/*/load-*"))) == 1
+    # a later load starts dlt only once something new has been read, which may have been before or after the kill
+    assert len(list(project.glob(".tokenmart/*/load-*"))) in ((0, 1) if moment == "while it reads" else (1,))
 
     if moment == "before it is complete":
         status = mart.json("status")

@@ -21,6 +21,7 @@ from loader.unmapped import Keep
 
 FOLDER = Path(__file__).parent
 MACROS = FOLDER.parent / "macros.sql"
+LONGEST_RECOGNISED = 1 << 20
 PARSING_MEMORY = "512MB"
 SANDBOX: dict[str, Any] = {
     "memory_limit": PARSING_MEMORY,
@@ -104,7 +105,23 @@ class Parser:
 
     def recognised(self, name: str, lines: Sequence[str]) -> int:
         """How many of `lines` a format with a recogniser recognises."""
-        recogniser = f'"{self.format(name).name}".recognises(without_half_pairs(line))'
+        lines = [line if len(line) <= LONGEST_RECOGNISED else self._keys_alone(line) for line in lines]
+        if known := self._recognised(name, lines, "line"):
+            return known
+        broken = [line for line in lines if "\\u" in line]
+        return self._recognised(name, broken, "without_half_pairs(line)") if broken else 0
+
+    def _keys_alone(self, line: str) -> str:
+        """A line without its values: a recogniser asks for keys, and values take memory."""
+        try:
+            found = self.run("select try(json_keys(line)) as keys from batch", line=pa.chunked_array([[line]]))
+        except duckdb.OutOfMemoryException:
+            return line[:80]
+        keys = found["keys"][0].as_py()
+        return line[:80] if keys is None else json.dumps(dict.fromkeys(keys))
+
+    def _recognised(self, name: str, lines: Sequence[str], text: str) -> int:
+        recogniser = f'"{self.format(name).name}".recognises({text})'
         query = f"select count(*) filter (where try({recogniser})) as known from batch"
         try:
             return int(self.run(query, line=pa.chunked_array([pa.array(lines, pa.large_string())]))["known"][0].as_py())
@@ -112,7 +129,7 @@ class Parser:
             if len(lines) == 1:
                 return 0
             half = len(lines) // 2
-            return self.recognised(name, lines[:half]) + self.recognised(name, lines[half:])
+            return self._recognised(name, lines[:half], text) + self._recognised(name, lines[half:], text)
 
     def run(self, query: str, params: Mapping[str, Any] | None = None, **columns: pa.ChunkedArray) -> pa.Table:
         """Runs a query over these columns as the table `batch`."""
