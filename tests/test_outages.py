@@ -113,7 +113,7 @@ def test_what_is_wrong_is_said_in_words(
     name: str, settings: dict[str, Any], said: str, hint: str, engines: dict[str, Engine], tmp_path: Path
 ) -> None:
     wrong = with_settings(engines[name], tmp_path, **settings)
-    result = wrong.run("load", write(tmp_path, 3), code=1)
+    result = wrong.run("load", write(tmp_path, 3), "--again", code=1)
     lines = result.output.splitlines()
     assert lines[0].startswith("Failed: ") and said in lines[0]
     assert lines[1:] and hint in lines[1] and len(lines) == 2
