@@ -2,7 +2,7 @@
 
 With TOKENMART_TEST_POSTGRES=NAME (_CLICKHOUSE, _BIGQUERY, _SNOWFLAKE, _TIMESCALE) the target NAME of the usual profile
 is used instead of a server that is started here. Its schemas tokenmart_test_raw and tokenmart_test_marts are dropped
-and made anew.
+and created again.
 """
 
 import os

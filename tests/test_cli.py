@@ -690,9 +690,9 @@ def test_a_file_that_cannot_be_written_is_no_fault_of_the_program(mart: Mart, pr
     mart.run("load", mart.write("a.jsonl", "broken", tokenledger("e")), code=3)
     path = mart.folder / "missing" / "rejects.jsonl"
     assert mart.run("rejects", "--export", path, code=1).stderr == f"Failed: {path}: No such file or directory\n"
-    path = mart.write("mended.jsonl", tokenledger("mended"))
+    path = mart.write("fixed.jsonl", tokenledger("fixed"))
     assert mart.run("rejects", "--export", path, code=1).stderr == f"Failed: {path}: File exists\n"
-    assert "mended" in path.read_text()
+    assert "fixed" in path.read_text()
 
 
 def test_what_to_do_next_names_the_target_that_was_named(mart: Mart, project: Path) -> None:

@@ -513,7 +513,7 @@ def test_input_comes_out_inclusive_of_its_cached_parts(
         (1000, 1000, 1000, 1100),
         (1000, 0, 1000, 1100),
         (1000, None, 1000, 1100),
-        # 1,001 cannot be a part of 1,000: 2,001 were written, and 100 beside them read uncached
+        # 1,001 cannot be a part of 1,000: 2,001 were written, and 100 more were read uncached
         (1000, 1001, 2001, 2101),
         (0, 5, 5, 105),
         (None, 5, 5, 105),
@@ -535,7 +535,7 @@ def test_cache_writes_come_out_inclusive_of_the_one_hour_ones(
     [
         (1970, 956, 1970),
         (1970, 1970, 1970),
-        # 495 thoughts beside 364 candidates, not among them
+        # 495 thoughts in addition to 364 candidates, not among them
         (364, 495, 859),
         (0, 7, 7),
         (5, None, 5),

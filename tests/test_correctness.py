@@ -223,7 +223,7 @@ def again(cases: Mart, later: Tables) -> Tables:
 
 @pytest.fixture(scope="module")
 def rebuilt(cases: Mart, again: Tables) -> Tables:
-    """The marts after they were built anew from all that was landed."""
+    """The marts after a full refresh from all landed events."""
     run(cases, "build", "--full-refresh")
     return tables(cases)
 

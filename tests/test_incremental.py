@@ -426,7 +426,7 @@ def base(artifacts: Path) -> tuple[Path, list[tuple[str, list[Event]]]]:
 
 @pytest.fixture
 def empty(mart: Mart, artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> Story:
-    """A target without anything, at the same path in every test: for another one dbt would parse all anew."""
+    """A target without anything, at the same path in every test: for another one dbt would parse everything again."""
     path = artifacts / "mart.duckdb"
     path.unlink(missing_ok=True)
     monkeypatch.setenv("TOKENMART_DUCKDB_PATH", str(path))

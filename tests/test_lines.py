@@ -1,4 +1,4 @@
-"""Whole lines come out of a stream just as they lie in it, however it is cut while it is read."""
+"""Whole lines come out of a stream unchanged, however it is cut while it is read."""
 
 import io
 from collections.abc import Iterator

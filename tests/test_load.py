@@ -36,7 +36,7 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def mart(mart: Mart, artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> Mart:
-    """An empty target, at the same path in every test: for another one dbt would parse all anew."""
+    """An empty target, at the same path in every test: for another one dbt would parse everything again."""
     path = artifacts / "mart.duckdb"
     path.unlink(missing_ok=True)
     monkeypatch.setenv("TOKENMART_DUCKDB_PATH", str(path))
@@ -227,7 +227,7 @@ def test_a_file_that_only_begins_like_another_is_read_whole(mart: Mart, project:
     assert counts(mart.json("load", path)) == (50, 50, 0, 0)
     other = mart.write("b.jsonl", *same, *(tokenledger(f"b{i}") for i in range(20)))
     assert counts(mart.json("load", other)) == (60, 60, 0, 0)
-    # begun anew under its own name, with less in it and then with more
+    # started again under its own name, with less in it and then with more
     path = mart.write("a.jsonl", *same[:5])
     assert counts(mart.json("load", path)) == (5, 5, 0, 0)
     path = mart.write("a.jsonl", *(tokenledger(f"c{i}") for i in range(60)))
@@ -361,7 +361,7 @@ def test_a_file_of_another_kind_is_refused_with_its_name_and_line(
     path.write_bytes(content)
     output = mart.run("load", path, code=1).output
     assert output.count(name) == 1 and line in output and "Traceback" not in output
-    # beside a good one it is left out
+    # with a good file it is left out
     output = mart.run("load", path, mart.write("good.jsonl", tokenledger("e1")), code=3).output
     assert output.count(name) == 1 and line in output
     assert [row[0] for row in events(mart)] == ["e1"]
@@ -394,7 +394,7 @@ BAD_LINES = [
 ]
 
 
-def test_rejected_lines_come_back_byte_for_byte_and_land_when_they_are_mended(mart: Mart, project: Path) -> None:
+def test_rejected_lines_come_back_byte_for_byte_and_land_when_they_are_fixed(mart: Mart, project: Path) -> None:
     path = mart.write("a.jsonl", tokenledger("good"), *BAD_LINES, tokenledger("good too"))
     assert counts(mart.json("load", path, code=3)) == (16, 2, 0, 14)
     export = mart.folder / "export" / "rejects.jsonl"
@@ -402,8 +402,8 @@ def test_rejected_lines_come_back_byte_for_byte_and_land_when_they_are_mended(ma
     mart.run("rejects", "--export", export)
     assert export.read_bytes() == b"".join(line + b"\n" for line in BAD_LINES)
 
-    mended = [as_line(tokenledger(f"mended {i}")) for i in range(len(BAD_LINES))]
-    export.write_bytes(b"".join(line + b"\n" for line in mended))
+    fixed = [as_line(tokenledger(f"fixed {i}")) for i in range(len(BAD_LINES))]
+    export.write_bytes(b"".join(line + b"\n" for line in fixed))
     assert counts(mart.json("load", export)) == (14, 14, 0, 0)
     assert len({row[0] for row in events(mart)}) == 16
 

@@ -1,4 +1,4 @@
-"""What goes wrong between here and a warehouse: said in words, nothing lost or doubled, mended by the next run."""
+"""What goes wrong between here and a warehouse: said in words, nothing lost or doubled, fixed by the next run."""
 
 import importlib
 import itertools

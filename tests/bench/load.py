@@ -1,4 +1,4 @@
-"""Measures `tokenmart load` beside the usual dlt pipeline and DuckDB's bare read_json, and into other warehouses.
+"""Compares `tokenmart load` with the usual dlt pipeline and DuckDB's bare read_json, and into other warehouses.
 
     python tests/bench/load.py [--events 1000000] [--slow-events 50000] [--rounds 3]
 
@@ -25,7 +25,7 @@ import click
 PROJECT = Path(__file__).parent.parent.parent
 sys.path.insert(0, str(PROJECT / "tests"))
 
-from targets import engine  # noqa: E402 - it lies beside the tests
+from targets import engine  # noqa: E402 - it is in the folder of the tests
 
 NUMBERS = {"duration_ms": "double", "cost_usd": "double", "timestamp": "timestamptz"}
 NUMBERS |= dict.fromkeys(("input_tokens", "output_tokens", "total_tokens", "cached_tokens"), "bigint")
