@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from loader.unmapped import quotes_credential, without_credentials
-
 Kind = Literal["text", "timestamp", "tokens", "milliseconds", "money", "boolean", "json", "bigint"]
 
 DLT_TYPES: dict[Kind, dict[str, Any]] = {
@@ -173,8 +171,7 @@ def conform(selected: Mapping[str, bool], *, keep_content: bool) -> str:
         if selected[name] and kind in ("text", "timestamp"):
             as_text = f"json_extract_string({name}, '$')"
         texts.append(f"{as_text} as {name}")
-        clean = f"if(has_credential, {without_credentials(name)}, {name})" if name in CLEANED_TEXTS else name
-        typed.append(f"{_CASTS[kind].format(clean)} as {name}")
+        typed.append(f"{_CASTS[kind].format(name)} as {name}")
         if name in INDEXED:
             faults.append(f"case when strlen({name}) > {INDEXED_BYTES} then '{name} is longer than 2,000 bytes' end")
         if kind == "tokens":
@@ -192,10 +189,6 @@ def conform(selected: Mapping[str, bool], *, keep_content: bool) -> str:
     ]
     return f"""
         texts as (select line_id, {", ".join(texts)} from selected),
-        suspected as (
-            select *, {quotes_credential(f"concat_ws(chr(10), {', '.join(CLEANED_TEXTS)})")} as has_credential
-            from texts
-        ),
         typed as (
             select
                 line_id,
@@ -212,12 +205,11 @@ def conform(selected: Mapping[str, bool], *, keep_content: bool) -> str:
                         {", ".join([*faults, "null"])},
                         case
                             when coalesce(nullif(model, ''), requested_model, reported_cost_usd, duration_ms) is null
-                                and {counted} = 0
-                            then 'no model, tokens, cost or duration'
+                            then if({counted} = 0, 'no model, tokens, cost or duration', null)
                         end
                     )
                 end as reject_reason
-            from suspected
+            from texts
         ),
         whole_writes as (
             select

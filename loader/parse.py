@@ -8,10 +8,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from loader import contract
+from loader.credentials import without_credentials
 from loader.errors import UsageError
 from loader.formats import LINES, PARSING_MEMORY, Format, Parser
 from loader.lines import KEPT_OF_OVERLONG_LINE, MAX_LINE_BYTES, MEBIBYTE
-from loader.unmapped import OMITTED, keep_harmless
+from loader.unmapped import OMITTED
 
 _BLANK = "blank"
 _NOT_JSON = "not JSON"
@@ -128,8 +129,8 @@ def _parse(lines: pa.ChunkedArray, is_overlong: pa.ChunkedArray, format_: Format
     if found["reject_reason"].null_count < len(found):
         found = found.filter(pc.is_null(found["reject_reason"]))
     rejected = _rejected(lines, reasons.sort_by("line_id"), parser)
-    found = found.drop_columns("reject_reason")
-    found, omitted = keep_harmless(found, format_.containers, parser.keep, parser.run)
+    found = without_credentials(found.drop_columns("reject_reason"), contract.CLEANED_TEXTS, parser.run)
+    found, omitted = parser.unmapped.keep_harmless(found, format_.containers)
     return Parsed(
         found.drop_columns(list(contract.OMISSIONS)), rejected, pa.concat_tables([omitted, *_omissions(found)])
     )

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from loader import contract
 from loader.errors import UsageError
-from loader.unmapped import Keep
+from loader.unmapped import Keep, Unmapped
 
 FOLDER = Path(__file__).parent
 MACROS = FOLDER.parent / "macros.sql"
@@ -61,7 +61,8 @@ class Parser:
 
     def __init__(self, *, time_zone: str = "UTC", keep: Keep | None = None) -> None:
         """Raises UsageError if the time zone does not exist."""
-        self.keep = keep or Keep()
+        self._keep_content = keep.content if keep else False
+        self.unmapped = Unmapped(keep or Keep(), self.run)
         self._formats: dict[str, Format] = {}
         self._connection = duckdb.connect(config=SANDBOX)
         try:
@@ -180,7 +181,7 @@ class Parser:
         if unknown := columns.keys() - contract.FORMAT_COLUMNS.keys() - {"line_id"}:
             raise ValueError(f"the event contract has no column {', '.join(sorted(unknown))}")
         selected = {name: type_ == "JSON" for name, type_ in columns.items()}
-        query = f"with {relations}, {contract.conform(selected, keep_content=self.keep.content)}"
+        query = f"with {relations}, {contract.conform(selected, keep_content=self._keep_content)}"
         macros = f"select 1 from duckdb_functions() where schema_name = '{schema}' and function_name = 'recognises'"
         has_recogniser = bool(self._connection.execute(macros).fetchall())
         return Format(schema, query, tuple(shape or ()), tuple(_containers(shape or {})), has_recogniser)

@@ -1,0 +1,82 @@
+"""Finds texts that look like credentials, and replaces them by `(credential)`."""
+
+from collections.abc import Callable, Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+Run = Callable[..., pa.Table]
+"""Runs a query over columns as the table `batch`."""
+
+# In JSON, so that the quotes within a text have a backslash. None of them crosses the end of a text.
+CREDENTIAL_VALUE = "|".join(
+    [
+        r"(?i:bearer)\s+[\w.~+/=-]{4,}",
+        r"(?i:basic)\s+(?:[\w+/]{16,}=*|[A-Za-z0-9+/]{6,}=|(?:[A-Za-z0-9+/]*[a-z0-9][A-Z]){2}[A-Za-z0-9+/]*)",
+        r"""(?i:digest)\s+\w+=(?:[^"\\]|\\+["])*?response=(?:[^\s,"\\]|\\+["])*""",
+        # the n of an escaped line break would be a part of the word
+        r"(?:\b|\\[bfnrt])(?:"
+        + "|".join(
+            [
+                r"sk-[\w-]{6,}",
+                r"[prs]k_(?:live|test)_\w{6,}",
+                r"xox[a-z]-[\w-]{6,}",
+                r"gh[a-z]_\w{10,}",
+                r"github_pat_\w{10,}",
+                r"glpat-[\w-]{10,}",
+                r"hf_\w{10,}",
+                r"gsk_[A-Za-z0-9]{10,}",
+                r"xai-[A-Za-z0-9]{10,}",
+                r"pplx-[A-Za-z0-9]{10,}",
+                r"r8_[A-Za-z0-9]{10,}",
+                r"nvapi-[\w-]{10,}",
+                r"npm_[A-Za-z0-9]{16,}",
+                r"SG\.[\w.-]{16,}",
+                r"whsec_[\w+/]{10,}",
+                r"dop_v1_\w{10,}",
+                r"pypi-Ag[\w-]{10,}",
+                r"A[KS]IA[A-Z0-9]{12,}",
+                r"AIza[\w-]{20,}",
+                r"(?:AQoDYXdz|FwoGZXIvYXdz|IQoJb3JpZ2lu)[\w+/=]*",
+                r"ya29\.[\w-]{10,}",
+                r"eyJ[\w-]{8,}\.[\w-]{4,}",
+                r"(?i:sig|signature|pwd|pass)\s*=\s*[^\s\"'\\&]{2,}",
+            ]
+        )
+        + ")",
+        r"-----BEGIN [A-Z ]*PRIVATE KEY",
+        r"://[^/\s:@\"]*:[^/\s@\"]+@",
+        r"[?&](?i:[\w.-]*[_.-])?(?i:key)=[^\s\"'\\&]{4,}",
+        r"hooks\.slack\.com/\w+/[\w/]+",
+        r"""(?i:api[_-]?key|authorization|cookie|passw(?:or)?d|_pass|secret|token)(?:\\+["]|')?\s*[=:]\s*(?:\\+["]|')?[^\s"'\\]{4,}""",
+    ]
+)
+_CREDENTIAL_IN_TEXT = CREDENTIAL_VALUE.replace(r'\\+["]', r'\\*["]')
+
+
+def quoted(regex: str) -> str:
+    """A regular expression as a literal of SQL."""
+    return "'" + regex.replace("'", "''") + "'"
+
+
+def quotes_credential(text: str) -> str:
+    """SQL for whether a text has something that looks like a credential."""
+    return f"regexp_matches({text}, {quoted(_CREDENTIAL_IN_TEXT)})"
+
+
+_SUSPECTS = f"select text from batch where {quotes_credential('text')}"
+_CLEANED = f"select regexp_replace(text, {quoted(_CREDENTIAL_IN_TEXT)}, '(credential)', 'g') as text from batch"
+
+
+def without_credentials(table: pa.Table, names: Sequence[str], run: Run) -> pa.Table:
+    """Returns the table with `(credential)` in place of what looks like one in the texts of these columns."""
+    # most texts repeat, so each is looked at once
+    distinct = {name: pc.unique(table[name]) for name in names if table[name].null_count < len(table)}
+    if not distinct:
+        return table
+    suspects = run(_SUSPECTS, text=pa.chunked_array(list(distinct.values()), pa.string()))["text"]
+    for name in distinct if len(suspects) else ():
+        if pc.any(pc.is_in(distinct[name], suspects.combine_chunks())).as_py():
+            cleaned = run(_CLEANED, text=table[name])["text"]
+            table = table.set_column(table.column_names.index(name), name, cleaned)
+    return table
