@@ -7,7 +7,7 @@
 
 {# PostgreSQL expects one row from a ranking window and would use a nested loop, which takes hours instead of seconds #}
 {% macro postgres__prepare_write() %}
-    select set_config('enable_nestloop', 'off', true) {{ postgres__timescale_prepare_write() }}
+    {{ postgres__timescale_prepare_write() }} select set_config('enable_nestloop', 'off', true)
 {% endmacro %}
 
 {# the next run is planned with them: without, a new day is taken for one row and joined by a nested loop #}

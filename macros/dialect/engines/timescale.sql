@@ -20,10 +20,24 @@ hypertables, with 'timescale' also the columnstore, policies and continuous aggr
     {% do return(first_column(query) | first) %}
 {% endmacro %}
 
-{# late events may fall on compressed days, of which TimescaleDB by default decompresses at most 100,000 rows #}
+{#
+Late events may fall on compressed days, of which TimescaleDB by default decompresses at most 100,000 rows. A full refresh
+replaces the table that live_usage reads, so live_usage is dropped, and created again by manage_storage. It is dropped
+first because its readers lock it before the table: in the other order the run and a reader would wait for each other.
+#}
 {% macro postgres__timescale_prepare_write() -%}
     {%- if postgres__timescale_license() == "timescale" -%}
-        , set_config('timescaledb.max_tuples_decompressed_per_dml_transaction', '0', true)
+        select set_config('timescaledb.max_tuples_decompressed_per_dml_transaction', '0', true)
+        ;
+        {%- set live_usage = postgres__timescale_live_usage_relation() -%}
+        {%- set is_there -%}
+            select 1 from timescaledb_information.continuous_aggregates
+            where view_schema = '{{ live_usage.schema }}' and view_name = '{{ live_usage.identifier }}'
+        {%- endset -%}
+        {%- if first_column(is_there) and not (var("live_usage") and is_incremental()) -%}
+            drop materialized view {{ live_usage }}
+            ;
+        {%- endif -%}
     {%- endif -%}
 {%- endmacro %}
 
@@ -141,32 +155,25 @@ complete. Newer versions refresh in batches by default, and hide the data of lat
 
 {# A continuous aggregate for dashboards that are open all day: it shows what a run adds as soon as the run commits. #}
 {% macro postgres__timescale_live_usage(schema, time) -%}
-    {%- set live_usage = postgres__timescale_live_usage_relation() -%}
-    {%- set is_there -%}
-        select 1 from timescaledb_information.continuous_aggregates
-        where view_schema = '{{ live_usage.schema }}' and view_name = '{{ live_usage.identifier }}'
-    {%- endset -%}
-    {# after a full refresh it still reads the table that was replaced #}
-    {%- if first_column(is_there) and not (var("live_usage") and is_incremental()) -%}
-        drop materialized view {{ live_usage }}
-        ;
-    {%- endif -%}
     {%- if var("live_usage") -%}
+        {%- set live_usage = postgres__timescale_live_usage_relation() -%}
         {%- set bucket = schema ~ ".time_bucket('15 minutes', " ~ time ~ ")" -%}
         create materialized view if not exists {{ live_usage }}
-        with (timescaledb.continuous, timescaledb.materialized_only = false) as
+        with(timescaledb.continuous, timescaledb.materialized_only = false) as
         select
         {{ bucket }} as usage_quarter,
-            provider,
-            model,
-            count(*) as requests,
-            sum(input_tokens) as input_tokens,
-            sum(output_tokens) as output_tokens,
-            sum(cost_usd) as cost_usd,
-            count(*) filter (where status = 'error') as errors,
-            percentile_cont(0.95) within group (order by duration_ms) as duration_ms_p95
+        provider,
+        model,
+        count(*) as requests,
+        sum(input_tokens) as input_tokens,
+        sum(output_tokens) as output_tokens,
+        sum(cost_usd) as cost_usd,
+        count(*) filter(where status = 'error') as errors,
+        percentile_cont(0.95) within group(order by duration_ms) as duration_ms_p95
         from {{ this }}
-        group by usage_quarter, provider, model
+        group by usage_quarter,
+        provider,
+        model
         with no data
         ;
         {# version 0.1 used a refresh policy, which fills the newest days first and hides the others until then #}
