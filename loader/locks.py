@@ -107,86 +107,100 @@ def lease(
     """Holds the lease in the table `schema.table` of a warehouse, which is created if it is missing.
 
     `session` opens a separate connection (`Warehouse`); none stays open while the lease is held, because a login may
-    expire. The process whose update of an expired row succeeds is the holder; a process that reads back another holder
-    does not have the lease. A thread renews the lease. Times are from the warehouse's clock, as texts that sort.
+    expire. A thread renews the lease.
     """
-    myself, name = f"{_myself()}, {uuid.uuid4().hex[:8]}", f"{schema}.{table}"
-    valid_until = 0.0
-
-    def now(warehouse: Any) -> dt.datetime:
-        return dt.datetime.fromtimestamp(int(warehouse.query(sql.clock)[0][0]) / 1000, dt.UTC)
-
-    def write(warehouse: Any, condition: str, **values: str) -> None:
-        listed = ", ".join(f"{column} = '{value}'" for column, value in values.items())
-        try:
-            warehouse.query(sql.update.format(table=name, values=listed, condition=condition))
-        except Exception as error:
-            # another process updated the row at the same moment
-            if "concurrent" not in str(error).lower():
-                raise
-
-    def holders(warehouse: Any) -> dict[str, str]:
-        """Holders whose lease has not expired, and until when. If there are several, none of them has it."""
-        rows = warehouse.query(f"select holder, expires_at from {name} where expires_at >= '{_text(now(warehouse))}'")
-        return {str(holder): str(until) for holder, until in rows}
-
-    def extend(warehouse: Any, condition: str, **values: str) -> bool:
-        nonlocal valid_until
-        started, at = time.monotonic(), now(warehouse)
-        until = _text(at + dt.timedelta(seconds=LEASE_SECONDS))
-        write(warehouse, condition.format(now=_text(at)), expires_at=until, **values)
-        if set(holders(warehouse)) != {myself}:
-            return False
-        valid_until = started + LEASE_SECONDS
-        return True
-
-    def release(warehouse: Any) -> None:
-        write(warehouse, f"holder = '{myself}'", expires_at="")
-
-    def holder(warehouse: Any) -> str | None:
-        for who, until in holders(warehouse).items():
-            return f"{job} by {who}, until {until[11:19]} UTC or later"
-        if not warehouse.query(f"select 1 from {name} limit 1"):
-            warehouse.query(f"insert into {name} (holder, acquired_at, expires_at) values ('', '', '')")
-        if extend(warehouse, "expires_at < '{now}'", holder=myself, acquired_at=_text(now(warehouse))):
-            return None
-        release(warehouse)
-        return f"{job} that started at the same moment"
-
-    def renew() -> None:
-        while not is_over.wait(LEASE_SECONDS / 4):
-            # failures are retried until the lease has expired; then `check` raises
-            with contextlib.suppress(Exception), session() as warehouse:
-                extend(warehouse, f"holder = '{myself}' and expires_at >= '{{now}}'")
-
-    is_over = threading.Event()
+    lease = _Lease(session, sql, f"{schema}.{table}", job)
     with session() as warehouse:
         tables = warehouse.tables(schema)
         if not tables:
             warehouse.create_schema(schema)
         if table not in tables:
             columns = ", ".join(f"{column} {sql.text}" for column in ("holder", "acquired_at", "expires_at"))
-            warehouse.query(f"create table if not exists {name} ({columns}) {sql.layout}".strip())
-        wait(lambda: holder(warehouse), on_wait, LEASE_POLL_SECONDS)
-
-    def check() -> None:
-        is_ours = time.monotonic() <= valid_until
-        # if the warehouse does not answer, the lease is still ours until it expires
-        with contextlib.suppress(Exception), session() as warehouse:
-            is_ours = is_ours and set(holders(warehouse)) == {myself}
-        if not is_ours:
-            raise lost(name)
-
-    thread = threading.Thread(target=renew, daemon=True)
+            warehouse.query(f"create table if not exists {lease.name} ({columns}) {sql.layout}".strip())
+        wait(lambda: lease.acquire(warehouse), on_wait, LEASE_POLL_SECONDS)
+    is_over = threading.Event()
+    thread = threading.Thread(target=lease.renew_until, args=[is_over], daemon=True)
     thread.start()
     try:
-        yield check
+        yield lease.check
     finally:
         is_over.set()
         thread.join(LEASE_POLL_SECONDS)
         # if this fails, the lease expires
         with contextlib.suppress(Exception), session() as warehouse:
-            release(warehouse)
+            lease.release(warehouse)
+
+
+class _Lease:
+    """One process's view of a lease.
+
+    The process whose update of an expired row succeeds is the holder; a process that reads back another holder does not
+    have the lease. Times are from the warehouse's clock, as texts that sort.
+    """
+
+    def __init__(self, session: Callable[[], AbstractContextManager[Any]], sql: LeaseSQL, name: str, job: str) -> None:
+        self.name = name
+        self._session, self._sql, self._job = session, sql, job
+        self._myself = f"{_myself()}, {uuid.uuid4().hex[:8]}"
+        self._valid_until = 0.0
+
+    def acquire(self, warehouse: Any) -> str | None:
+        """Takes the lease, or returns who holds it."""
+        for who, until in self._holders(warehouse).items():
+            return f"{self._job} by {who}, until {until[11:19]} UTC or later"
+        if not warehouse.query(f"select 1 from {self.name} limit 1"):
+            warehouse.query(f"insert into {self.name} (holder, acquired_at, expires_at) values ('', '', '')")
+        taken_at = _text(self._now(warehouse))
+        if self._extend(warehouse, "expires_at < '{now}'", holder=self._myself, acquired_at=taken_at):
+            return None
+        self.release(warehouse)
+        return f"{self._job} that started at the same moment"
+
+    def renew_until(self, is_over: threading.Event) -> None:
+        """Renews the lease again and again. Failures are retried until it has expired; then `check` raises."""
+        while not is_over.wait(LEASE_SECONDS / 4):
+            with contextlib.suppress(Exception), self._session() as warehouse:
+                self._extend(warehouse, f"holder = '{self._myself}' and expires_at >= '{{now}}'")
+
+    def check(self) -> None:
+        """Raises TokenmartError if the lease has been lost."""
+        is_ours = time.monotonic() <= self._valid_until
+        # if the warehouse does not answer, the lease is still ours until it expires
+        with contextlib.suppress(Exception), self._session() as warehouse:
+            is_ours = is_ours and set(self._holders(warehouse)) == {self._myself}
+        if not is_ours:
+            raise lost(self.name)
+
+    def release(self, warehouse: Any) -> None:
+        """Lets others take the lease."""
+        self._write(warehouse, f"holder = '{self._myself}'", expires_at="")
+
+    def _extend(self, warehouse: Any, condition: str, **values: str) -> bool:
+        started, now = time.monotonic(), self._now(warehouse)
+        until = _text(now + dt.timedelta(seconds=LEASE_SECONDS))
+        self._write(warehouse, condition.format(now=_text(now)), expires_at=until, **values)
+        if set(self._holders(warehouse)) != {self._myself}:
+            return False
+        self._valid_until = started + LEASE_SECONDS
+        return True
+
+    def _holders(self, warehouse: Any) -> dict[str, str]:
+        """Holders whose lease has not expired, and until when. If there are several, none of them has it."""
+        now = _text(self._now(warehouse))
+        rows = warehouse.query(f"select holder, expires_at from {self.name} where expires_at >= '{now}'")
+        return {str(holder): str(until) for holder, until in rows}
+
+    def _now(self, warehouse: Any) -> dt.datetime:
+        return dt.datetime.fromtimestamp(int(warehouse.query(self._sql.clock)[0][0]) / 1000, dt.UTC)
+
+    def _write(self, warehouse: Any, condition: str, **values: str) -> None:
+        listed = ", ".join(f"{column} = '{value}'" for column, value in values.items())
+        try:
+            warehouse.query(self._sql.update.format(table=self.name, values=listed, condition=condition))
+        except Exception as error:
+            # another process updated the row at the same moment
+            if "concurrent" not in str(error).lower():
+                raise
 
 
 def _myself() -> str:
