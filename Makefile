@@ -11,20 +11,23 @@ export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 
 # the samples always go to demo.duckdb, whatever profiles.yml says
 DEMO := .tokenmart/demo
-run: setup profiles.yml
+run: setup
+	@test -e profiles.yml -o -e ~/.dbt/profiles.yml || cp profiles.example.yml profiles.yml
 	@mkdir -p $(DEMO) && cp profiles.example.yml $(DEMO)/profiles.yml
 	@DBT_PROFILES_DIR=$(DEMO) TOKENMART_DUCKDB_PATH=demo.duckdb $(BIN)/tokenmart run examples
 	@echo "make run: done. These are samples, in demo.duckdb. Your own logs: .venv/bin/tokenmart run PATH"
 
+# a file's tests share servers, so they stay in one process
+PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile
 test: lint
 	@echo "Running the tests..."
-	@$(BIN)/pytest
+	@$(BIN)/pytest $(PARALLEL)
 	@echo "make test: every check and test passed"
 
 # the checks and the tests that need no server: a minute or two
 QUICK := lines formats contract identity positions profile readme model_prices cli
 check: lint
-	@$(BIN)/pytest $(QUICK:%=tests/test_%.py)
+	@$(BIN)/pytest $(PARALLEL) $(QUICK:%=tests/test_%.py)
 
 lint: $(VENV)/.installed-to-test
 	@echo "Checking the code..."
@@ -48,9 +51,6 @@ $(VENV)/.installed-to-test: $(VENV)/.installed tests/constraints.txt
 	@echo "Installing what the tests need, which takes another minute..."
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r tests/constraints.txt
 	@touch $@
-
-profiles.yml:
-	@cp profiles.example.yml $@
 
 # how fast loading is compared with the usual ways, on a million events
 bench: $(VENV)/.installed-to-test

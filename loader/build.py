@@ -172,7 +172,7 @@ def _advice(target: Target, node: str, message: str, row: dict[str, Any]) -> str
     again = f"tokenmart build --full-refresh{target.option}"
     if row.get("times") == 0:
         # a request is missing: what was landed is right
-        return f"To build everything again from the landed events: {again}"
+        return f"To rebuild everything from the raw events: {again}"
     for column in LOAD_ID_COLUMNS:
         if load_id := row.get(column):
             return f"The row came from this load. To delete the load: tokenmart undo {load_id}{target.option}"

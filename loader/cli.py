@@ -63,7 +63,8 @@ def main() -> None:
     Example:
       tokenmart run examples
 
-    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done, but lines were rejected or files left out.
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done, but a file could not be
+    read or more lines were rejected than --max-rejects allows, 130 interrupted.
     """
 
 
@@ -148,7 +149,7 @@ def reading(function: Command) -> Command:
             click.option(
                 "--format",
                 "format",
-                help="Name of a format, or your own .sql file; by default recognised from the content.",
+                help="Name of a format, or your own .sql file; by default recognized from the content.",
             ),
             click.option(
                 "--timezone",
@@ -168,7 +169,7 @@ def reading(function: Command) -> Command:
                 "keep_keys",
                 multiple=True,
                 metavar="KEY",
-                help="Keep this key in tags and extra, whatever its value; can be repeated.",
+                help="Always keep the value of this key in tags and extra; can be repeated.",
             ),
             click.option(
                 "--final",
@@ -208,9 +209,11 @@ def load(target: Target, dry_run: bool, is_json: bool, max_rejects: int, **readi
     if dry_run:
         return _preview(target, is_json=is_json, **reading)
     loaded = _load(target, is_quiet=is_json, **reading)
+    code = _load_code(loaded, max_rejects)
     if is_json:
-        print_json({**dataclasses.asdict(loaded), **_landed_in(target, loaded.location)})
-    return _load_code(loaded, max_rejects)
+        reason = _unread(loaded) if code == FAILED else {}
+        print_json({**dataclasses.asdict(loaded), **_landed_in(target, loaded.location), **reason})
+    return code
 
 
 @command("tokenmart build --target duckdb")
@@ -238,8 +241,7 @@ def run(target: Target, is_json: bool, max_rejects: int, **reading: Any) -> int:
     answer: dict[str, Any] = {"load": loaded, **_place(target, loaded.location)}
     if not any(file.format for file in loaded.files) and _load_code(loaded, max_rejects) == FAILED:
         if is_json:
-            problems = [file.problem for file in loaded.files if file.problem]
-            print_json({**answer, "error": problems[0], "hint": None, "exit_code": FAILED})
+            print_json({**answer, **_unread(loaded)})
         return FAILED
     try:
         built = answer["build"] = _build(target, False, is_quiet=is_json)
@@ -287,7 +289,8 @@ def undo(target: Target, load_ids: tuple[str, ...], samples: bool, no_build: boo
     built = None if no_build else _build(target, True, is_quiet=is_json)
     if is_json:
         figures = {name: getattr(undone, name) for name in ("load_ids", "files", "events", "rejected")}
-        print_json({"undone": figures, "build": built, **_place(target, undone.location)})
+        reason = _reason(built) if built and built.failures else {}
+        print_json({"undone": figures, "build": built, **_place(target, undone.location), **reason})
     elif no_build:
         console.print(f"The marts still contain these rows. To remove them: tokenmart build{target.option}")
     return FAILED if built and built.failures else DONE
@@ -377,7 +380,7 @@ def rejects(target: Target, reason: str | None, limit: int, export: str | None, 
 def formats(paths: tuple[str, ...], is_json: bool) -> int:
     """List the input formats, or show which one a file has."""
     from loader import files, formats
-    from loader.reader import head, unrecognised
+    from loader.reader import head, unrecognized
 
     if not paths:
         described = {name: formats.description(name) for name in formats.names()}
@@ -393,9 +396,9 @@ def formats(paths: tuple[str, ...], is_json: bool) -> int:
             if file.problem:
                 raise ValueError(file.problem)
             lines = head(file)
-            found, counts = parser.recognise(lines)
+            found, counts = parser.recognize(lines)
             why = (
-                unrecognised(lines, may_quote=file.is_named)
+                unrecognized(lines, may_quote=file.is_named)
                 if found is None
                 else f"{counts[found]} of its first {len(lines)} lines match"
             )
@@ -459,7 +462,7 @@ def _load(target: Target, paths: tuple[str, ...], *, follow_links: bool, is_quie
             nonlocal lines
             lines += new_lines
             seconds = (dt.datetime.now() - started).total_seconds()
-            progress.update(task, advance=new_bytes, rate=f"{lines / max(seconds, 0.001):,.0f} rows/s")
+            progress.update(task, advance=new_bytes, rate=f"{lines / max(seconds, 0.001):,.0f} lines/s")
 
         loaded = land(found, target, options, tell, _say)
     if not is_quiet:
@@ -490,6 +493,12 @@ def _landed_in(target: Target, location: str | None) -> dict[str, Any]:
 def _place(target: Target, location: str | None) -> dict[str, Any]:
     """The target and the location of its raw tables and marts, for JSON."""
     return {**_landed_in(target, location), "marts_schema": target.marts_schema}
+
+
+def _unread(loaded: Any) -> dict[str, Any]:
+    """Why no file could be read, for JSON."""
+    problem = next(file.problem for file in loaded.files if file.problem)
+    return {"error": problem, "hint": None, "exit_code": FAILED}
 
 
 def _reason(built: Any) -> dict[str, Any]:
@@ -546,7 +555,7 @@ def _build(target: Target, full_refresh: bool, *, is_quiet: bool) -> Any:
         with _loaded(target) as warehouse:
             if not full_refresh and are_in_marts(warehouse, target):
                 full_refresh = True
-                _say("Loads were undone since the marts were built: building everything again.")
+                _say("Loads were undone since the marts were built: rebuilding everything.")
         task = progress.add_task("dbt", total=None, rate="")
 
         def tell(description: str, index: int, total: int) -> None:

@@ -31,7 +31,7 @@ def examine(target: Target) -> Iterator[Finding]:
     yield Finding("profile", True, f"{target.profiles_folder / 'profiles.yml'}, target {target.name}, {target.type}")
     if others := targets_sharing(target):
         yield Finding(
-            "profile", False, f"{', '.join(others)} build into the same schema", "Give each target a schema of its own."
+            "profile", False, f"{', '.join(others)} build into the same schema", "Give each target its own schema."
         )
     if target.type not in TYPES:
         yield Finding("profile", False, f"unknown type {target.type}", f"Use one of {', '.join(TYPES)}.")
@@ -78,7 +78,7 @@ def _rights(warehouse: Warehouse, target: Target, schema: str) -> Finding:
             warehouse.query(statement.format(*[table] * statement.count("{}")))
         foreign = (
             [str(name) for (name,) in warehouse.query(warehouse.foreign_tables.format(schema))]
-            if (warehouse.foreign_tables)
+            if warehouse.foreign_tables
             else []
         )
     except Exception as error:
@@ -102,7 +102,7 @@ def _landed(pipeline: "Pipeline") -> Iterator[Finding]:
         to_do = f"To add them: tokenmart status{target.option}. A load or a build adds them too."
         yield Finding("raw tables", True, f"created by an older version; they lack {', '.join(missing)}", to_do)
     last = warehouse.query(f"select count(*) from {target.raw_schema}._dlt_loads where status = 0")[0][0]
-    yield Finding("landed", True, f"{last:,} complete loads")
+    yield Finding("landed", True, f"{last:,} complete {'load' if last == 1 else 'loads'}")
 
 
 def _built(warehouse: Warehouse, target: Target) -> Finding:

@@ -28,7 +28,7 @@ class Batch:
 
     `lines` holds their bytes without the newline, `first_line` is 1-based, `start` and `end` are byte offsets in the
     (decompressed) file, `tail` is what the file has before `end`: TAIL_BYTES of it, or all that was read of the stream.
-    An overlong line comes as a batch of its own that holds just its first bytes.
+    An overlong line is a separate batch with only its first bytes.
     """
 
     lines: pa.ChunkedArray

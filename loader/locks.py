@@ -52,7 +52,7 @@ def lost(what: str) -> TokenmartError:
 def held(path: Path, job: str, on_wait: OnWait) -> Iterator[None]:
     """Holds the lock file `path`, whose content says who holds it, and for which job.
 
-    The lock is released when the process ends, for whatever reason. Waits for other processes only: this process may
+    The lock is released when the process ends, for any reason. Waits for other processes only: this process may
     take a lock again that it holds already.
     """
     if path in _held:

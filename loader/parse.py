@@ -38,7 +38,7 @@ _CHECKED = f"""
         contains(line, '\\u0000') as has_nul
     from keyed
 """
-# A NUL written as an escape is legal JSON, and only DuckDB stores it. Twice, because neighbours share a character.
+# A NUL written as an escape is legal JSON, and only DuckDB stores it. Twice, because neighbors share a character.
 _NUL, _REPLACED_NUL = r"'(^|[^\\](?:\\\\)*)\\u0000'", r"'\1\\ufffd'"
 _WITHOUT_NUL = f"""
     select regexp_replace(regexp_replace(line, {_NUL}, {_REPLACED_NUL}, 'g'), {_NUL}, {_REPLACED_NUL}, 'g') as line
@@ -170,7 +170,7 @@ def _texts(lines: pa.ChunkedArray, parser: Parser) -> pa.ChunkedArray:
 def _check(texts: pa.ChunkedArray, is_overlong: pa.ChunkedArray, format_: Format, parser: Parser) -> pa.Table:
     """For each line: `fault` (why it cannot be read, or that it is blank), `has_unmapped` keys, `has_nul`.
 
-    Most lines of a file have the keys of their neighbours, so all are compared with the first line's keys, and only
+    Most lines of a file have the keys of their neighbors, so all are compared with the first line's keys, and only
     what differs is looked at key by key.
     """
     first = parser.run("select try(json_keys(line)) as keys from batch", line=texts[:1])["keys"][0].as_py() or []

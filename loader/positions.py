@@ -16,7 +16,7 @@ class Position(TypedDict):
     """How far a file was read: `offset` bytes and `lines` lines, with the given format, when its name was `name`.
 
     `head` is a digest of the first bytes (a power of two of them), `tail` one of the TAIL_BYTES before the offset: a
-    file with both begins with what was read, whatever its name. `latest` is the latest time (ISO 8601) of a line whose
+    file with both begins with what was read, under any name. `latest` is the latest time (ISO 8601) of a line whose
     id was made from its content, NULL if there was none. `packed` identifies a compressed file that was read to its
     end: see `packed_digest`.
     """

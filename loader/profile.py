@@ -73,7 +73,7 @@ class Target:
 
     @property
     def working_folder(self) -> Path:
-        """The working folder of processes that load into the same schemas, whatever their login."""
+        """The working folder of processes that load into the same schemas, with any login."""
         place = hashlib.sha256(repr((self.place, self.raw_schema)).encode()).hexdigest()[:12]
         return self.project_folder / ".tokenmart" / f"{self.type}-{place}"
 

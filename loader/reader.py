@@ -43,7 +43,7 @@ _COUNTED = f"""
 
 @dataclass(frozen=True)
 class Options:
-    """How to read. `format` is a name or the path of a .sql file, None to recognise it; the rest are options."""
+    """How to read. `format` is a name or the path of a .sql file, None to recognize it; the rest are options."""
 
     format: str | None = None
     time_zone: str = "UTC"
@@ -277,7 +277,7 @@ class Reader:
                 found = batches(stream, offset=source.start, line=source.lines_before, final=final)
                 for batch in stack.enter_context(ahead(found)):
                     if source.format is None:
-                        source.format = self._recognised(batch, source.file)
+                        source.format = self._recognized(batch, source.file)
                     elif not source.before and not source.done.read:
                         self._check_format(source.format, batch, source.file)
                     source.done.format = self._parser.format(source.format).name
@@ -294,26 +294,26 @@ class Reader:
             source.done.problem = f"{source.file.name}{after}: {without_secrets(str(error))}"
             source.done.is_foreign = isinstance(error, _UnknownFormatError)
 
-    def _recognised(self, batch: Batch, file: InputFile) -> str:
+    def _recognized(self, batch: Batch, file: InputFile) -> str:
         lines = _texts(batch)
         try:
-            name, _ = self._parser.recognise(lines)
+            name, _ = self._parser.recognize(lines)
         except ValueError as error:
             raise _UnknownFormatError(str(error)) from error
         if name is None:
-            raise _UnknownFormatError(unrecognised(lines, may_quote=file.is_named))
+            raise _UnknownFormatError(unrecognized(lines, may_quote=file.is_named))
         return name
 
     def _check_format(self, name: str, batch: Batch, file: InputFile) -> None:
-        """Raises _UnknownFormatError if the format given by the user recognises none of the first lines."""
+        """Raises _UnknownFormatError if the format given by the user recognizes none of the first lines."""
         lines = [line for line in _texts(batch) if line.lstrip().startswith("{")]
-        if not lines or not self._parser.format(name).has_recogniser or self._parser.recognised(name, lines):
+        if not lines or not self._parser.format(name).has_recognizer or self._parser.recognized(name, lines):
             return
         try:
-            other, _ = self._parser.recognise(lines)
+            other, _ = self._parser.recognize(lines)
         except ValueError as error:
             raise _UnknownFormatError(f"not {name}: {error}") from error
-        what = f"it looks like {other}" if other else unrecognised(lines, may_quote=file.is_named)
+        what = f"it looks like {other}" if other else unrecognized(lines, may_quote=file.is_named)
         raise _UnknownFormatError(f"not {name}: {what}")
 
     def _parsed(self, waiting: Sequence[tuple[int, Batch]]) -> Iterator[tuple[str, pa.Table]]:
@@ -374,8 +374,8 @@ class Reader:
         for source in (self._sources[number] for number in read):
             done = source.done
             done.skipped = done.read - done.landed - done.rejected
-            has_recogniser = self._parser.format(str(source.format)).has_recogniser
-            if done.is_named and not has_recogniser and not done.problem and done.skipped == done.read:
+            has_recognizer = self._parser.format(str(source.format)).has_recognizer
+            if done.is_named and not has_recognizer and not done.problem and done.skipped == done.read:
                 done.problem = f"{done.name}: the format {done.format} skipped every line"
             rows.append(
                 {
@@ -420,17 +420,17 @@ def _with_packed(position: Position, source: _Source) -> Position:
 
 
 class _UnknownFormatError(Exception):
-    """Raised if the format of a file could not be recognised."""
+    """Raised if the format of a file could not be recognized."""
 
 
 def head(file: InputFile) -> list[str]:
-    """The first lines of a file, from which its format is recognised."""
+    """The first lines of a file, from which its format is recognized."""
     with file.open() as (stream, _):
         return next((_texts(batch) for batch in batches(stream, final=True)), [])
 
 
-def unrecognised(lines: Sequence[str], *, may_quote: bool) -> str:
-    """Why no format recognises the first lines of a file, with the number of the line.
+def unrecognized(lines: Sequence[str], *, may_quote: bool) -> str:
+    """Why no format recognizes the first lines of a file, with the number of the line.
 
     The line is quoted only with `may_quote`: a file that was merely found in a folder may contain secrets.
     """

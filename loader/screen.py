@@ -256,9 +256,9 @@ def show_status(console: Console, status: Status, location: str, target: Target)
         )
         warned = f" with [yellow]{counted(build['warnings'], 'warning')}[/]" if build["warnings"] else ""
         console.print(f"Last build {build['finished_at']:%Y-%m-%d %H:%M} UTC: {verdict}{warned}")
-        for kind, colour in (("failures", "red"), ("warnings", "yellow")):
+        for kind, color in (("failures", "red"), ("warnings", "yellow")):
             for message in build["messages"].get(kind, ()):
-                console.print(f"[{colour}]  {kind.removesuffix('s')} [/]{escape(message)}")
+                console.print(f"[{color}]  {kind.removesuffix('s')} [/]{escape(message)}")
     command = f"tokenmart build{target.option}"
     if status.pending:
         console.print(f"[yellow]Loads that are not in the marts yet: {status.pending:,}.[/] Build them with: {command}")

@@ -1,7 +1,7 @@
 {#
 Stops dbt while it parses, before anything is built, if a variable is set that nobody reads or to a value that no model
-understands. A project that has Tokenmart as a package has variables of its own: of those on the command line, only a name
-that is almost one of ours is refused there.
+understands. Projects that use Tokenmart as a package have their own variables: of those on the command line, only a name that
+is almost one of ours is refused there.
 #}
 {% macro check_variables() %}
     {% set least_days = {"late_data_days": 0, "retention_days": 1, "columnstore_after_days": 1} %}
@@ -45,7 +45,7 @@ that is almost one of ours is refused there.
         {% do problems.append(
             "reporting_time_zone is "
             ~ tojson(zone)
-            ~ ", which is no time zone"
+            ~ ", which is not a time zone"
             ~ did_you_mean(zone | string, zones)
             ~ "; write a name such as Europe/Berlin."
         ) %}

@@ -26,7 +26,7 @@ say is settled as follows; whatever is left out or simplified is listed on stder
 - Prices are rounded to six decimals. That removes the noise of upstream floats (0.18000000000000002) and
   keeps tokens x price per million exact at twelve decimals.
 - is_vendor marks a maker's own price, which also serves where an event's provider is unknown:
-  genai-prices recognises the provider by model name, it is no reseller, and no other such provider lays
+  genai-prices recognizes the provider by model name, it is no reseller, and no other such provider lays
   claim to the name.
 - priced_as_of is a lower bound. The package carries no date, but its OpenRouter prices follow a live
   catalogue and are dated on the day a change is found, not in advance; the newest such day is one on
@@ -63,7 +63,7 @@ COLUMNS = (
     "priced_as_of",
 )
 
-# genai-prices recognises these by a prefix of their own, but they serve other makers' models.
+# genai-prices recognizes these by a prefix of their own, but they serve other makers' models.
 RESELLERS = {"cerebras", "cloudflare", "databricks", "fireworks"}
 
 DASHED_DATE, COMPACT_DATE = "20__-__-__", "20______"
@@ -204,7 +204,7 @@ def base_prices(prices: types.ModelPrice) -> Prices:
 
 
 def price_windows(model: types.ModelInfo) -> list[Window]:
-    """The model's windows with a price per token, in order; neighbours differ in price."""
+    """The model's windows with a price per token, in order; neighbors differ in price."""
     starts: list[date | None] = [None, *start_dates(model)]
     windows: list[Window] = []
     for start, end in itertools.zip_longest(starts, starts[1:]):
@@ -220,7 +220,7 @@ def price_windows(model: types.ModelInfo) -> list[Window]:
 
 
 def vendors() -> list[types.Provider]:
-    """The providers that make models of their own and are recognised by these models' names."""
+    """The providers that make models of their own and are recognized by these models' names."""
     return [provider for provider in providers if provider.model_match and provider.id not in RESELLERS]
 
 

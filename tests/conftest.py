@@ -1,6 +1,7 @@
-"""What the tests share: a project on a DuckDB file of its own, and the command run in this process."""
+"""Shared by the tests: a project with its own DuckDB file, and the command run in this process."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,11 @@ from click.testing import CliRunner, Result
 from loader.cli import main
 
 PROJECT = Path(__file__).parent.parent
+
+# tests run in several processes, and dbt's files are not made for that
+if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+    os.environ["DBT_TARGET_PATH"] = str(PROJECT / "target" / worker)
+    os.environ["DBT_LOG_PATH"] = str(PROJECT / "logs" / worker)
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,7 @@ def profiles(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def new_mart(tmp_path: Path, profiles: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Mart]:
-    """Makes a Mart of a name and turns to it; the names of one test are different DuckDB files."""
+    """Makes a Mart with a name and selects it; each name is a different DuckDB file."""
     monkeypatch.setenv("DBT_PROFILES_DIR", str(profiles))
     monkeypatch.chdir(PROJECT)
 
@@ -84,7 +90,7 @@ def mart(new_mart: Callable[[str], Mart]) -> Mart:
 
 @pytest.fixture
 def project(mart: Mart, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project folder of the test's own, as far as loading needs one, to work in."""
+    """The test's own project folder, with what loading needs, as the current folder."""
     folder = mart.folder / "project"
     folder.mkdir()
     shutil.copy(PROJECT / "dbt_project.yml", folder)

@@ -105,7 +105,7 @@ def _tokenledger() -> list[str | dict[str, Any]]:
         for position, day in enumerate(days):
             outputs = 100 - position if request == "falling" else [9, 9, 159][position]
             lines.append(tokenledger(request, f"2026-09-0{day}T23:59:59Z", output_tokens=outputs))
-    # told again among the last lines: a day is emptied, and one is doubled exactly
+    # repeated among the last lines: one day becomes empty, and one is duplicated exactly
     lines += [
         tokenledger("moving", "2026-08-01T12:00:00Z", output_tokens=1),
         tokenledger("same", "2026-08-02T12:00:00Z"),

@@ -1,4 +1,4 @@
-"""The command says what it does, to people and to scripts, and what went wrong in words and exit codes."""
+"""The command's output for people and scripts, its error messages and exit codes."""
 
 import datetime as dt
 import gzip
@@ -172,7 +172,7 @@ def test_run_gives_the_figures_of_a_recount(mart: Mart, tmp_path: Path) -> None:
         }
     ]
 
-    # and to people: the same figures, once more, with nothing new
+    # and for people: the same figures again, with nothing new
     output = mart.run("run", tmp_path / "logs").output
     assert len(paths) == 1 and "Nothing new in 1 file." in output
     assert f"${Decimal(totals['cost_usd']):,.2f} for 1,000 requests on 12 days, 2026-01-20 to 2026-01-31" in output
@@ -307,9 +307,11 @@ def test_what_nobody_expected_is_answered_in_json_too(
         assert mart.json("run", path, code=code)["exit_code"] == code
 
 
-def test_run_answers_in_json_with_a_reason_where_nothing_could_be_read(mart: Mart, project: Path) -> None:
-    answer = mart.json("run", mart.write("foreign.jsonl", {"a": 1}), code=1)
-    assert "unknown format" in answer["error"] and answer["load"]["files"][0]["problem"] == answer["error"]
+@pytest.mark.parametrize("command", ["load", "run"])
+def test_the_answer_in_json_has_a_reason_where_nothing_could_be_read(command: str, mart: Mart, project: Path) -> None:
+    answer = mart.json(command, mart.write("foreign.jsonl", {"a": 1}), code=1)
+    (file,) = answer["load"]["files"] if command == "run" else answer["files"]
+    assert "unknown format" in answer["error"] and file["problem"] == answer["error"] and answer["exit_code"] == 1
 
 
 # ---------------------------------------------------------------- failed builds
@@ -323,6 +325,15 @@ def copied(mart: Mart, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copytree(PROJECT, folder, ignore=ignored)
     monkeypatch.chdir(folder)
     return folder
+
+
+def test_an_undo_whose_build_fails_answers_in_json_with_the_reason(mart: Mart, copied: Path) -> None:
+    load_id = mart.json("load", mart.write("a.jsonl", tokenledger("e1"), tokenledger("e2")))["load_id"]
+    mart.json("load", mart.write("b.jsonl", tokenledger("e3")))
+    (copied / "tests/assert_nothing.sql").write_text("select event_id from {{ ref('llm_requests') }}")
+    answer = mart.json("undo", load_id, "--yes", code=1)
+    assert answer["undone"]["events"] == 2 and answer["exit_code"] == 1
+    assert answer["error"].startswith("The build failed") and "1 failed" in answer["error"]
 
 
 def test_a_failed_test_names_a_row_and_the_way_out_and_the_summary_is_shown(mart: Mart, copied: Path) -> None:
@@ -723,7 +734,8 @@ def test_a_build_waits_for_another_one_of_the_target(
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert process.stderr
         said = process.stderr.readline()
-        assert said.startswith("Waiting for another job on the target duckdb to end (load by ") and "process " in said
+        assert said.startswith("Waiting for another job on the target duckdb to finish (load by "), said
+        assert "process " in said
         assert process.poll() is None
     said, _ = process.communicate(timeout=120)
     assert process.returncode == 0 and said.startswith("Built ")

@@ -150,7 +150,7 @@ def left(tmp_path_factory: pytest.TempPathFactory, corpus: tuple[Path, Path]) ->
 
 @dataclass(frozen=True)
 class Built:
-    """What one warehouse made of the corpus, and the SQL that it was sent where that was an emulated one."""
+    """The marts of one warehouse, and for an emulated one the SQL that was sent to it."""
 
     name: str
     grown: Marts
@@ -212,13 +212,13 @@ def test_each_build_is_recorded(built: Built) -> None:
 @pytest.mark.parametrize("built", ["bigquery"], indirect=True)
 def test_every_statement_passes_googles_analyzer(built: Built) -> None:
     statements = [sql.replace(built.project, PROJECT_ID) for sql in built.sent]
-    told = json.dumps({"tables": built.tables, "statements": statements})
+    question = json.dumps({"tables": built.tables, "statements": statements})
     analyzer = [
         python_of("bigquery_analyzer"),
         FOLDER / "bigquery_analyzer.py",
         ENVIRONMENTS / "bigquery_analyzer_cache",
     ]
-    done = subprocess.run(analyzer, input=told, stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run(analyzer, input=question, stdout=subprocess.PIPE, text=True, check=True)
     assert len(built.sent) > 300
     # dlt asks for its tables before they are there, and takes the refusal for an answer
     expected = re.compile("Table not found: .*_dlt_(pipeline_state|version)")

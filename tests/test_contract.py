@@ -1,4 +1,4 @@
-"""Each line that can be meant lands as the event contract says; any other is rejected, with its reason."""
+"""Valid lines land as the event contract specifies; others are rejected with a reason."""
 
 import base64
 import datetime as dt
@@ -788,7 +788,7 @@ def test_lines_that_take_too_much_memory_are_rejected_alone(monkeypatch: pytest.
     assert [(row["line_id"], row["reason"], row["line"]) for row in found.rejected.to_pylist()] == [
         (number, reason, heavy.decode()) for number in (0, 7, 8)
     ]
-    assert used.recognise([heavy.decode(), GOOD.decode()])[0] == "tokenledger"
+    assert used.recognize([heavy.decode(), GOOD.decode()])[0] == "tokenledger"
 
 
 def test_a_key_of_another_case_is_unknown() -> None:

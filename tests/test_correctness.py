@@ -1,4 +1,4 @@
-"""Cases that get the cost wrong elsewhere, and a whole sample counted again in Python, through the command itself."""
+"""Cases that other tools get wrong, and a whole sample recounted in Python, both through the command."""
 
 import csv
 import datetime as dt
@@ -89,7 +89,7 @@ def total(rows: Iterable[Row], column: str) -> Decimal:
 
 
 def by_day(rows: Iterable[Row]) -> dict[dt.date, list[str]]:
-    """The rows of each day, in whatever order they are stored."""
+    """The rows of each day, in any order."""
     days = defaultdict(list)
     for row in rows:
         days[row["usage_date"]].append(repr(row))
@@ -97,7 +97,7 @@ def by_day(rows: Iterable[Row]) -> dict[dt.date, list[str]]:
 
 
 def values(found: Tables, *, without_day: dt.date | None = None) -> dict[str, list[str]]:
-    """What the marts say, in whatever order, without their book-keeping of loads and runs."""
+    """The rows of the marts, in any order, without the bookkeeping of loads and runs."""
     origin = ("load_id", "loaded_at", "batch_id", "first_usage_date", "last_usage_date")
     return {
         table: sorted(
@@ -397,7 +397,7 @@ def set_time_zone(project: Path, zone: str) -> None:
 
 
 def change_prices(project: Path, change: Callable[[Row], list[Row]]) -> None:
-    """Puts what `change` makes of it in the place of every row of the price table."""
+    """Replaces every row of the price table by the result of `change`."""
     path = project / "seeds" / "model_prices.csv"
     with path.open() as file:
         rows = list(csv.DictReader(file))

@@ -192,7 +192,7 @@ NOT_THERE = {
         "test_build_settings_adds_nothing_when_incremental",
         "test_daily_costs_rebuilds_nothing_where_no_day_has_changed",
         "test_usage_summary_is_empty_before_the_first_request",
-        "test_daily_latency_interpolates_between_neighbours",
+        "test_daily_latency_interpolates_between_neighbors",
         "test_daily_latency_by_model_has_each_percentile_under_its_name",
         "test_usage_summary_has_each_percentile_under_its_name",
         "test_usage_summary_takes_percentiles_of_requests_not_of_days",

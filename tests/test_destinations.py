@@ -1,4 +1,4 @@
-"""Every connection that the example profile offers reaches dbt, the loader's driver and dlt's; what fails is said."""
+"""Every connection in the example profile reaches dbt, the loader's driver and dlt's; errors are reported."""
 
 import base64
 import json
@@ -60,9 +60,9 @@ def commented_blocks() -> dict[str, str]:
 
 
 def ways(block: str) -> dict[str, str]:
-    """The block as it is, and with each group of settings that is still commented in it, by the group's words.
+    """The block as it is, and with each group of settings that is still commented in it, keyed by the group's comment.
 
-    What the words name after "instead of" is taken out.
+    The settings that the comment names after "instead of" are removed.
     """
     found = {"as it is": block}
     for way in WAY.finditer(block):
@@ -83,7 +83,7 @@ WAYS = {f"{name}, {title}": (name, text) for name, block in BLOCKS.items() for t
 
 @pytest.fixture(scope="session")
 def key() -> rsa.RSAPrivateKey:
-    """A private key, for whatever wants one."""
+    """A private key for tests."""
     return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
@@ -146,7 +146,7 @@ def environment(
 
 
 def profile_with(folder: Path, block: str) -> Path:
-    """Writes the example with this block in the place of its commented one."""
+    """Writes the example with this block instead of its commented one."""
     path = folder / "profiles.yml"
     start = (PROJECT / EXAMPLE).read_text().split("\n\n")[0]
     path.write_text(f"{start}\n\n{block}")
@@ -212,7 +212,7 @@ def test_the_servers_of_compose_are_where_the_example_looks() -> None:
     defaults = {name: re.findall(r"_PORT', '(\d+)'", block) for name, block in BLOCKS.items()}
     assert services["postgres"]["ports"] == [f"127.0.0.1:{port}:{port}" for port in defaults["postgres"]]
     assert services["clickhouse"]["ports"] == [f"127.0.0.1:{port}:{port}" for port in defaults["clickhouse"][:2]]
-    # how to run the tests against them is said in variables of the example
+    # variables of the example say how to run the tests against them
     said = set(re.findall(r"([A-Z_]+)=", text)) - {"TOKENMART_TEST_POSTGRES", "TOKENMART_TEST_CLICKHOUSE"}
     assert said - {"TOKENMART_TEST_TIMESCALE"} <= set(VARIABLE.findall("".join(BLOCKS.values())))
 
@@ -426,7 +426,7 @@ REPLICATED = "Replicated('/clickhouse/databases/raw_usage', 'all', '{shard}_{rep
 CLUSTERS: dict[str, tuple[dict[str, str], str, str]] = {
     "one server": ({}, "merge_tree", ""),
     "a cluster": ({"cluster": "all"}, "replicated_merge_tree", f' on cluster "all" engine = {REPLICATED}'),
-    "an engine of one's own": (
+    "a custom engine": (
         {"cluster": "all", "database_engine": "Replicated('/own', '{shard}', '{replica}')"},
         "replicated_merge_tree",
         " on cluster \"all\" engine = Replicated('/own', '{shard}', '{replica}')",
@@ -496,7 +496,7 @@ SNOWFLAKE_LOGINS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"authenticator": "workload_identity", "workload_identity_provider": "aws"},
         {"authenticator": "WORKLOAD_IDENTITY", "workload_identity_provider": "aws"},
     ),
-    "an address of its own": (
+    "a separate address": (
         {"password": "word", "host": "db.example", "port": 444, "protocol": "http"},
         {"host": "db.example", "port": 444, "protocol": "http"},
     ),
@@ -607,7 +607,7 @@ def test_bigquery_gets_the_login_from_dbt_and_from_dlt(
     # dbt's client is made from dbt's credentials
     (credentials,) = own["arguments"]
     assert (credentials.database, credentials.location, credentials.method) == ("a-project", "EU", settings["method"])
-    # dlt's gets what dbt made of them
+    # dlt gets what dbt made from them
     assert (dlts["arguments"], dlts["location"]) == (("a-project",), "EU")
     assert type(dlts["credentials"]).__module__ == kind
     assert {name: getattr(dlts["credentials"], name) for name in expected} == expected
@@ -628,7 +628,7 @@ def test_bigquery_gets_the_very_credentials_that_dbt_makes(
     assert dlts["location"] == "US"
 
 
-# ---------------------------------------------------------------- what is said
+# ---------------------------------------------------------------- error messages
 
 
 def profile_of(folder: Path, kind: str, **settings: Any) -> Target:

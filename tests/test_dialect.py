@@ -1,7 +1,7 @@
-"""Every macro that differs between warehouses gives the same values on all of them: those worked out here, in Python.
+"""Every macro that differs between warehouses returns the same values on all of them, worked out here in Python.
 
-A case is SQL with the project's macros in it, over literal rows, and the rows that it has to give. All cases of a
-warehouse are compiled at once, since dbt takes seconds to begin, and run one by one.
+A case is SQL with the project's macros, over literal rows, and the rows that it must return. All cases of a warehouse
+are compiled at once, because dbt takes seconds to start, and run one by one.
 """
 
 import datetime as dt
@@ -105,7 +105,7 @@ DISTANCES = (0, 1, 30, 365, 366, 10_000)
 
 
 def local_period(zone: str) -> Case:
-    """The four periods of instants that little tells apart."""
+    """The four periods of instants close to the boundaries of periods."""
     changes = [dt.datetime.fromisoformat(f"2026-{change}") for change in CHANGES]
     midnights = [dt.datetime.fromisoformat(day).replace(tzinfo=ZoneInfo(zone)).astimezone(dt.UTC) for day in MIDNIGHTS]
     given = {change + distance for change, distance in product(changes, AROUND)}
@@ -166,7 +166,7 @@ NUMBERS = f"""
 
 
 def percentiles_of(sample: Sample) -> Row:
-    """The percentiles: of the two neighbours of a place, each as much as the place is near to it."""
+    """The percentiles: of the two neighbors of a place, each as much as the place is near to it."""
     values = sorted(Fraction(value) for value in sample if value is not None)
     places = [Fraction(str(p)) * (len(values) - 1) for p in FRACTIONS]
     near = [(values[floor(place)], values[ceil(place)], place % 1) for place in places] if values else []

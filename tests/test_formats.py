@@ -1,4 +1,4 @@
-"""Lines as the four sources write them become the rows that a reader of those lines would expect, column by column."""
+"""Lines as the four sources write them become the expected rows, column by column."""
 
 import datetime as dt
 import functools
@@ -36,7 +36,7 @@ def parsed(format_: str, *lines: str | Line, used: Parser | None = None, **optio
 
 
 def row(format_: str, line: str | Line, **options: Any) -> Line:
-    """The columns of the line's event that are not NULL; times in UTC, JSON as what it stands for."""
+    """The columns of the line's event that are not NULL; times in UTC, JSON decoded."""
     found = parsed(format_, line, **options)
     assert found.rejected["reason"].to_pylist() == []
     (event,) = found.events.drop_columns("line_id").to_pylist()
@@ -567,7 +567,7 @@ def test_every_format_that_comes_along_is_tested_here() -> None:
 
 @pytest.mark.parametrize("name", EXAMPLES)
 @pytest.mark.parametrize("before", [[], [""], ["nonsense"], [OTHER] * 10, ["[]", "12"]])
-def test_a_format_is_recognised_by_its_lines(name: str, before: list[Any], tmp_path: Path) -> None:
+def test_a_format_is_recognized_by_its_lines(name: str, before: list[Any], tmp_path: Path) -> None:
     (file,) = loaded(tmp_path, *before, EXAMPLES[name]).files
     assert (file.format, file.landed, file.problem) == (name, 1, None)
 
@@ -585,7 +585,7 @@ def test_a_format_is_recognised_by_its_lines(name: str, before: list[Any], tmp_p
         ({"ts": 1, "session": "s", "cost_usd_micros": 1}, "ctm"),
     ],
 )
-def test_one_line_is_enough_to_recognise_a_format(line: Line, name: str, tmp_path: Path) -> None:
+def test_one_line_is_enough_to_recognize_a_format(line: Line, name: str, tmp_path: Path) -> None:
     (file,) = loaded(tmp_path, line).files
     assert (file.format, file.problem) == (name, None)
 
@@ -666,7 +666,7 @@ def test_a_file_of_which_a_format_skips_every_line_is_a_problem(tmp_path: Path) 
         assert (file.read, file.problem) == (1, problem)
 
 
-# ---------------------------------------------------------------- a format of one's own
+# ---------------------------------------------------------------- custom formats
 
 OWN_LINE: Line = {
     "when": "2026-11-01T09:30:00Z",

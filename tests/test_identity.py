@@ -1,4 +1,4 @@
-"""A line without an id of its own is known by its content and by which of its kind in the file it is."""
+"""A line without an id is identified by its content and by its occurrence among equal lines in the file."""
 
 import datetime as dt
 import gzip

@@ -1,6 +1,6 @@
-"""Every run of the marts equals a recount of all that was delivered, and rebuilds just the days that changed.
+"""After every run the marts equal a recount of all delivered lines, and only the days that changed were rebuilt.
 
-The recount is plain Python and knows no SQL: it reads the delivered lines and the price list below.
+The recount is plain Python without SQL: it reads the delivered lines and the price list below.
 """
 
 import datetime as dt
@@ -217,7 +217,7 @@ def durations(group: Sequence[Event]) -> Row:
 
 
 def percentile(ordered: Sequence[float], p: int) -> float:
-    """Interpolated between the neighbours, as PERCENTILE_CONT is defined."""
+    """Interpolated between the neighbors, as PERCENTILE_CONT is defined."""
     whole, part = divmod(p * (len(ordered) - 1), 100)
     after = ordered[min(whole + 1, len(ordered) - 1)]
     return ordered[whole] + (after - ordered[whole]) * part / 100

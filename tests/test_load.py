@@ -1,4 +1,4 @@
-"""Files are landed once, whatever they are called, however they grow and whatever breaks off in between."""
+"""Each line is landed once, even if files are renamed or grow, or a load is interrupted."""
 
 import contextlib
 import dataclasses
@@ -111,7 +111,7 @@ def test_no_order_of_loading_changes_the_marts(mart: Mart, tmp_path: Path) -> No
     for model in expected:
         assert found[model] == expected[model], model
 
-    # once more, under their first names, and from their beginning
+    # again, under their first names, and from the beginning
     before = everything(mart)
     assert counts(mart.json("load", tmp_path / "logs")) == (0, 0, 0, 0)
     assert counts(mart.json("load", tmp_path / "logs", "--again"))[1] > 160
@@ -260,7 +260,7 @@ def test_packed_files_are_the_files_that_they_were(
 
 
 def tokenmart(*arguments: str | Path, **options: Any) -> "subprocess.CompletedProcess[bytes]":
-    """Runs the command in a process of its own."""
+    """Runs the command in a separate process."""
     command = [sys.executable, "-c", "from loader.cli import main; main()", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, timeout=60, **options)
 
@@ -422,7 +422,7 @@ def test_how_far_files_were_read_belongs_to_the_warehouse(
     path = first.write("a.jsonl", *(tokenledger(f"e{i}") for i in range(5)))
     assert load(first) == (5, 5, 0, 0)
     assert load(second) == (5, 5, 0, 0), "another target has read nothing yet"
-    assert len(list((project / ".tokenmart").iterdir())) == 2, "and has a working folder of its own"
+    assert len(list((project / ".tokenmart").iterdir())) == 2, "and has its own working folder"
     assert not list(project.glob(".tokenmart/*/*")), "in which a run leaves nothing behind"
     shutil.rmtree(project / ".tokenmart")
     assert load(first) == load(second) == (0, 0, 0, 0), "it is not the working folder that remembers"
@@ -531,7 +531,7 @@ def first_table(self, *arguments):
     yield next(tables)
     reached()
 
-# a shell may have told what runs in its background to ignore it
+# a shell may have set background processes to ignore it
 signal.signal(signal.SIGINT, signal.default_int_handler)
 whole = Reader.tables
 if sys.argv[1] == "while it reads":
@@ -613,11 +613,11 @@ def test_a_killed_load_whose_working_folder_is_gone_counts_for_nothing_either(ma
     assert len(events(mart)) == 50 == mart.json("status")["events"]
 
 
-@pytest.mark.parametrize("neighbours", [0, 1])
-def test_a_line_of_fifty_megabytes_lands_in_a_file_that_must_be_recognised(mart: Mart, neighbours: int) -> None:
+@pytest.mark.parametrize("neighbors", [0, 1])
+def test_a_line_of_fifty_megabytes_lands_in_a_file_that_must_be_recognized(mart: Mart, neighbors: int) -> None:
     long = tokenledger("long", blob="x" * 50_000_000)
-    path = mart.write("a.jsonl", *(tokenledger(f"e{number}") for number in range(neighbours)), long)
-    assert mart.json("load", path)["files"][0]["landed"] == neighbours + 1
+    path = mart.write("a.jsonl", *(tokenledger(f"e{number}") for number in range(neighbors)), long)
+    assert mart.json("load", path)["files"][0]["landed"] == neighbors + 1
     assert mart.query("select extra from raw_usage.events where event_id = 'long'")[0][0].startswith('{"too_long')
 
 

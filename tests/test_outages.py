@@ -1,4 +1,4 @@
-"""What goes wrong between here and a warehouse: said in words, nothing lost or doubled, fixed by the next run."""
+"""Failures of warehouses: clear errors, no lost or duplicate rows, and the next run recovers."""
 
 import importlib
 import itertools
@@ -31,7 +31,7 @@ from loader.errors import TokenmartError
 from loader.profile import read_target
 from loader.reader import Reader
 
-# the settings that are wrong, and what is said of each
+# wrong settings, and the message for each
 WRONG: dict[str, list[tuple[str, dict[str, Any], str, str]]] = {
     "postgres": [
         ("down", {"port": 1}, "refused", "Is the server running"),

@@ -1,4 +1,4 @@
-"""Of each file only the new whole lines are read, whatever became of the file since; and what a path names is found."""
+"""Only new complete lines of a file are read, even if it was renamed or rotated; and paths find their files."""
 
 import gzip
 import io
@@ -29,7 +29,7 @@ def some(first: int, last: int, width: int = 0) -> bytes:
 
 
 class Loads:
-    """Loads one after the other, that know of each other what the warehouse's state would tell them."""
+    """Successive loads that share the positions that the warehouse would store."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -454,7 +454,7 @@ def names_of(*paths: str | Path) -> list[str]:
     ("paths", "names"),
     [
         (["b.jsonl"], ["b.jsonl"]),
-        # a file that is named is meant, whatever it is called
+        # a file that is named is read, whatever its name ends in
         (["notes.txt", "log"], ["notes.txt", "log"]),
         (["./b.jsonl"], ["b.jsonl"]),
         (["deep"], ["deep/er/i.jsonl"]),
@@ -755,7 +755,7 @@ def test_a_packed_file_with_the_size_time_and_beginning_of_another_is_read(loads
     assert loads.load("b.gz") == {"b.gz": [*range(1, 101), 201, 202]}
 
 
-def test_a_packed_file_that_was_read_in_two_formats_is_recognised_in_the_last(loads: Loads) -> None:
+def test_a_packed_file_that_was_read_in_two_formats_is_recognized_in_the_last(loads: Loads) -> None:
     loads.write("own.sql", (Path(reader.__file__).parent / "formats/ctm.sql").read_bytes())
     loads.write("a.gz", gzip.compress(some(1, 2)))
     own = str(loads.folder / "own.sql")

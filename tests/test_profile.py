@@ -1,4 +1,4 @@
-"""The loader reads of a profile what dbt reads of it, and says in words what keeps it from that."""
+"""The loader reads a profile as dbt does, and reports what is wrong with it."""
 
 import os
 import shutil
@@ -222,7 +222,7 @@ def test_the_marts_are_in_the_schema_or_the_dataset(settings: dict[str, Any], sc
     assert read_target(folder).marts_schema == schema
 
 
-# ---------------------------------------------------------------- what is said
+# ---------------------------------------------------------------- error messages
 
 
 def test_a_missing_environment_variable_is_named(folder: Path) -> None:

@@ -127,7 +127,7 @@ def test_a_summary_fits(width: int, days: int) -> None:
     assert len(blanks) == 1 and len(next(iter(blanks))) >= min(5, days - days // 3)
     assert sum(letter in BARS for line in lines for letter in line) == 3 * len(next(iter(blanks))) + sum(
         line.count("█") for line in lines if re.match(r"\d{4}-\d\d-\d\d ", line)
-    ), "no bar is on a line of its own"
+    ), "no bar is alone on a line"
     for figure in ("$98,765.43", "1,234,567"):
         assert figure in "\n".join(lines), "a number is never broken"
 

@@ -89,7 +89,7 @@ def lock(target: Target, job: Literal["load", "build"], on_wait: OnWait) -> Iter
     """
 
     def tell(who: str) -> None:
-        on_wait(f"Waiting for another job on the target {target.name} to end ({who}).")
+        on_wait(f"Waiting for another job on the target {target.name} to finish ({who}).")
 
     with _in_words(target) as module, module.lock(target, job, tell) as check:
         yield check

@@ -102,7 +102,7 @@ def _connection(target: Target, is_read_only: bool) -> Any:
 def _in_use(file: Path, is_read_only: bool) -> TokenmartError:
     if is_read_only:
         return TokenmartError(
-            f"{file} is open for writing in another program. DuckDB lets nobody read it until it is closed.",
+            f"{file} is open for writing in another program. DuckDB does not allow reading until it is closed.",
             "Try again when the load, the build or the other program has finished.",
         )
     return TokenmartError(

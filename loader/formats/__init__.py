@@ -2,7 +2,7 @@
 
 The select reads `events` (`line_id`, `line`, the line as a struct `event`, `extra`) if the script creates a type
 `event`, else `lines` (`line_id`, `line`). It must return `line_id`; lines that it leaves out are skipped. A macro
-`recognises(line)` says whether a line has the format.
+`recognizes(line)` says whether a line has the format.
 """
 
 import json
@@ -50,7 +50,7 @@ class Format:
     query: str
     known_keys: tuple[str, ...]
     containers: tuple[str, ...]
-    has_recogniser: bool
+    has_recognizer: bool
 
 
 class Parser:
@@ -91,12 +91,12 @@ class Parser:
                 raise UsageError(f"{path.name} is not a usable format: {error}") from error
         return self._formats[name]
 
-    def recognise(self, lines: Sequence[str]) -> tuple[str | None, dict[str, int]]:
-        """The built-in format that recognises the most of `lines`, and how many each format recognises.
+    def recognize(self, lines: Sequence[str]) -> tuple[str | None, dict[str, int]]:
+        """The built-in format that recognizes the most of `lines`, and how many each format recognizes.
 
-        None if no format recognises any; raises ValueError if two recognise equally many.
+        None if no format recognizes any; raises ValueError if two recognize equally many.
         """
-        known = {name: self.recognised(name, lines) for name in names()}
+        known = {name: self.recognized(name, lines) for name in names()}
         best, second = sorted(known, key=lambda name: -known[name])[:2]
         if not known[best]:
             return None, known
@@ -104,16 +104,16 @@ class Parser:
             raise ValueError(f"it may be {best} or {second}: set it with --format")
         return best, known
 
-    def recognised(self, name: str, lines: Sequence[str]) -> int:
-        """How many of `lines` a format with a recogniser recognises."""
+    def recognized(self, name: str, lines: Sequence[str]) -> int:
+        """How many of `lines` a format with a recognizer recognizes."""
         lines = [line if len(line) <= LONGEST_RECOGNISED else self._keys_alone(line) for line in lines]
-        if known := self._recognised(name, lines, "line"):
+        if known := self._recognized(name, lines, "line"):
             return known
         broken = [line for line in lines if "\\u" in line]
-        return self._recognised(name, broken, "without_half_pairs(line)") if broken else 0
+        return self._recognized(name, broken, "without_half_pairs(line)") if broken else 0
 
     def _keys_alone(self, line: str) -> str:
-        """A line without its values: a recogniser asks for keys, and values take memory."""
+        """A line without its values: a recognizer asks for keys, and values take memory."""
         try:
             found = self.run("select try(json_keys(line)) as keys from batch", line=pa.chunked_array([[line]]))
         except duckdb.OutOfMemoryException:
@@ -121,16 +121,16 @@ class Parser:
         keys = found["keys"][0].as_py()
         return line[:80] if keys is None else json.dumps(dict.fromkeys(keys))
 
-    def _recognised(self, name: str, lines: Sequence[str], text: str) -> int:
-        recogniser = f'"{self.format(name).name}".recognises({text})'
-        query = f"select count(*) filter (where try({recogniser})) as known from batch"
+    def _recognized(self, name: str, lines: Sequence[str], text: str) -> int:
+        recognizer = f'"{self.format(name).name}".recognizes({text})'
+        query = f"select count(*) filter (where try({recognizer})) as known from batch"
         try:
             return int(self.run(query, line=pa.chunked_array([pa.array(lines, pa.large_string())]))["known"][0].as_py())
         except duckdb.OutOfMemoryException:
             if len(lines) == 1:
                 return 0
             half = len(lines) // 2
-            return self._recognised(name, lines[:half], text) + self._recognised(name, lines[half:], text)
+            return self._recognized(name, lines[:half], text) + self._recognized(name, lines[half:], text)
 
     def run(self, query: str, params: Mapping[str, Any] | None = None, **columns: pa.ChunkedArray) -> pa.Table:
         """Runs a query over these columns as the table `batch`."""
@@ -182,9 +182,9 @@ class Parser:
             raise ValueError(f"the event contract has no column {', '.join(sorted(unknown))}")
         selected = {name: type_ == "JSON" for name, type_ in columns.items()}
         query = f"with {relations}, {contract.conform(selected, keep_content=self._keep_content)}"
-        macros = f"select 1 from duckdb_functions() where schema_name = '{schema}' and function_name = 'recognises'"
-        has_recogniser = bool(self._connection.execute(macros).fetchall())
-        return Format(schema, query, tuple(shape or ()), tuple(_containers(shape or {})), has_recogniser)
+        macros = f"select 1 from duckdb_functions() where schema_name = '{schema}' and function_name = 'recognizes'"
+        has_recognizer = bool(self._connection.execute(macros).fetchall())
+        return Format(schema, query, tuple(shape or ()), tuple(_containers(shape or {})), has_recognizer)
 
     def _shape(self, schema: str) -> dict[str, Any] | None:
         """The fields of the script's type `event`, nested; None if the script has no such type."""

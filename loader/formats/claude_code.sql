@@ -1,5 +1,5 @@
 -- Claude Code's session transcripts: an assistant line with usage is a request, or a snapshot of one while it streams.
-create macro recognises(line) as
+create macro recognizes(line) as
     json_exists(line, '$.type')
     and (json_exists(line, '$.sessionId') or json_exists(line, '$.leafUuid') or json_exists(line, '$.messageId'));
 

@@ -1,5 +1,5 @@
 -- ctm's cost points: each line is a session's running total so far, not what was added to it.
-create macro recognises(line) as
+create macro recognizes(line) as
     json_exists(line, '$.cost_usd_micros') and json_exists(line, '$.ts') and json_exists(line, '$.session');
 
 create type event as struct(

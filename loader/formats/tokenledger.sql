@@ -1,5 +1,5 @@
--- TokenLedger's LLMEvent, one a line.
-create macro recognises(line) as
+-- TokenLedger's LLMEvent, one per line.
+create macro recognizes(line) as
     json_exists(line, '$.event_id') and json_exists(line, '$.timestamp') and json_exists(line, '$.model');
 
 create type event as struct(
@@ -50,7 +50,7 @@ select
     event.input_tokens,
     event.cached_tokens as cache_read_tokens,
     event.output_tokens,
-    -- its interceptors pass Anthropic's own count on, which leaves cached tokens out
+    -- its interceptors report Anthropic's input count, which excludes cached tokens
     case when lower(event.provider) = 'anthropic' then 'exclusive' end as token_convention,
     event.cost_usd as reported_cost_usd,
     event.user_id,

@@ -1,5 +1,5 @@
 -- tokenmeter's UsageRecord, one a line; a field that a record leaves out has its default, 0.
-create macro recognises(line) as
+create macro recognizes(line) as
     json_exists(line, '$.timestamp') and (json_exists(line, '$.total_cost') or json_exists(line, '$.input_cost'));
 
 create type event as struct(

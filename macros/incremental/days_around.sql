@@ -1,4 +1,4 @@
-{# ISO days, with their neighbours up to `distance` days away. #}
+{# ISO days, with their neighbors up to `distance` days away. #}
 {% macro days_around(days, distance) %}
     {% set around = [] %}
     {% for day in days %}

@@ -1,7 +1,7 @@
 {#
-Stops an incremental run of llm_requests if its settings differ from those that its rows were built with: new rows would
-not match old ones. Also if loads were undone since the last full refresh. `batch_id` shows whether the rows were built with the recorded settings at all: after an upgrade, or
-an interrupted full refresh, some are older.
+Stops an incremental run of llm_requests if its settings differ from those that its rows were built with, because new rows
+would not match old ones, or if loads were undone since the last full refresh. `batch_id` shows whether the rows were built
+with the recorded settings at all: after an upgrade or an interrupted full refresh, some are older.
 #}
 {% macro refuse_changed_settings() %}
     {# a unit test has no stored rows to compare #}
@@ -22,13 +22,13 @@ an interrupted full refresh, some are older.
     {% set undone = adapter.get_relation(source.database, source.schema, source.identifier) %}
     {% if undone and (first_column("select max(batch_id) from " ~ undone)[0] or 0) | int > found.rows[0][4] | int %}
         {% do exceptions.raise_compiler_error(
-            "The requests still hold rows of loads that tokenmart undo has deleted. " ~ again
+            "The requests still contain rows of loads that tokenmart undo has deleted. " ~ again
         ) %}
     {% endif %}
     {% if found_again_by_retention() %}
         {% do exceptions.raise_compiler_error(
-            "Since the requests were built, retention_days has been raised or removed: requests that were dropped by then are"
-            ~ " to be kept again. "
+            "Since the requests were built, retention_days has been raised or removed: the requests that it deleted"
+            ~ " must be restored. "
             ~ again
         ) %}
     {% endif %}

@@ -1,4 +1,4 @@
-{# The number of this run: microseconds since 1970, and always greater than that of earlier runs, whatever the clock says. #}
+{# The number of this run: microseconds since 1970, and always greater than that of earlier runs, even if the clock goes back. #}
 {% macro this_batch() %}
     {% set now = (run_started_at.timestamp() * 1000000) | int %}
     {% set last = (

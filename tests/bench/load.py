@@ -2,9 +2,9 @@
 
     python tests/bench/load.py [--events 1000000] [--slow-events 50000] [--rounds 3]
 
-All ways in turn, in one run. Each is a process of its own that makes a new DuckDB file, or schema, start-up included.
-The usual pipeline, a generator of dicts, is so slow that it gets only the first --slow-events lines; its seconds are
-scaled up, less its start-up. PostgreSQL and ClickHouse are those of the tests, which have this machine to share.
+Runs all variants alternately. Each is a separate process with a new DuckDB file or schema, start-up included. The usual
+pipeline, a generator of dicts, is so slow that it gets only the first --slow-events lines; its seconds, without its
+start-up, are scaled up. PostgreSQL and ClickHouse are the servers of the tests, and share this machine.
 """
 
 import json

@@ -1,4 +1,4 @@
-{# p50 <= p90 <= p95 <= p99 <= max, wherever they are measured. The mean is made of whole microseconds. #}
+{# p50 <= p90 <= p95 <= p99 <= max, in every row that has them. The mean is computed from whole microseconds. #}
 {% test percentiles_are_ordered(model) %}
     with model as (select * from {{ model }})
 

@@ -1,8 +1,8 @@
-"""Warehouses that tests run themselves: each is a script in this folder, with an environment of its own.
+"""Warehouses that the tests start: each is a script in this folder with its own virtual environment.
 
-A script names its packages at its top (inline script metadata); `make constraints` pins them in the .txt beside it.
-When a server is ready, it prints a line of JSON: what a profile needs to reach it. It ends when its standard input
-does.
+A script names its packages at its top (inline script metadata); `make constraints` pins them in the .txt file
+next to it. When a server is ready, it prints a line of JSON: what a profile needs to reach it. It ends when standard
+input does.
 """
 
 import fcntl

@@ -127,7 +127,7 @@ def declare_columns_of_query() -> None:
 
 
 def load_gzipped_json() -> None:
-    """A load job recognises a gzipped file by its content; DuckDB goes by the name, which an upload does not have."""
+    """A load job recognizes a gzipped file by its content; DuckDB uses the file name, which an upload does not have."""
 
     def load(path: str, table: str, context: Any) -> None:
         with Path(path).open("rb") as file:
@@ -161,7 +161,7 @@ def spread_struct_over_variables() -> None:
 
 
 def alter_tables() -> None:
-    """ALTER TABLE takes several actions at once, and the API and INFORMATION_SCHEMA know of them at once."""
+    """ALTER TABLE takes several actions at once, and the API and INFORMATION_SCHEMA show them immediately."""
     run = DuckDBEngine.execute
     sync = ddl_sync.sync_created_table
 
@@ -221,7 +221,7 @@ def start_iso_weeks_on_monday() -> None:
 
 
 def escape_quotes_in_json_paths() -> None:
-    """A path such as '$."it\\'s"' is a text, whose quotes stay escaped when it is written once more."""
+    """A path such as '$."it\\'s"' is a text, whose quotes stay escaped when it is written again."""
     for generator in (BigQueryGenerator, DuckDBGenerator):
         write = generator.jsonpath_sql
 

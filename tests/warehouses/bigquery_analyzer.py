@@ -2,13 +2,13 @@
 # requires-python = ">=3.11"
 # dependencies = ["tzdata", "zetasql==0.1.5"]
 # ///
-"""Google's own SQL analyzer: what would BigQuery refuse? `bigquery_analyzer.py CACHE < input > output`
+"""Google's own SQL analyzer reports what BigQuery would refuse. `bigquery_analyzer.py CACHE < input > output`
 
-The input is {"tables": {"project.dataset.table": {"column": "TYPE"}}, "statements": ["sql", ...]}: the tables that were
-there, and what a client sent, in its order; a statement may be a script. The output is a list of what BigQuery would
-refuse, each as {"index", "statement", "error"}. What the statements create, alter and drop is known to the later ones.
-What a client does without SQL has to be told: a table that it loads among the tables, a column that it adds by ALTER
-TABLE.
+The input is {"tables": {"project.dataset.table": {"column": "TYPE"}}, "statements": ["sql", ...]}: the existing
+tables, and the statements of a client in their order; a statement may be a script. The output lists what BigQuery would
+refuse, each as {"index", "statement", "error"}. Later statements see what earlier ones create, alter and drop.
+What a client does without SQL must be added to the input: a table that it loads among the tables, a column that it adds
+by ALTER TABLE.
 
 Not looked into: queries of INFORMATION_SCHEMA and __TABLES__, which are not known here; blocks of a script (IF, LOOP,
 BEGIN ... END); anything that depends on data. Refused although BigQuery has them: MAX_BY, MIN_BY, and functions, copies
@@ -40,7 +40,7 @@ from zetasql.wasi._pb2.zetasql.public.options_pb2 import LanguageFeature
 from zetasql.wasi._pb2.zetasql.public.simple_table_pb2 import SimpleTableProto
 from zetasql.wasi._pb2.zetasql.resolved_ast.resolved_node_kind_pb2 import ResolvedNodeKind
 
-# what the analyzer answers is nested deeper than protobuf reads unless it is told to
+# the analyzer's answers are nested deeper than protobuf reads by default
 _message.SetAllowOversizeProtos(True)
 
 CreateMode = ast.ResolvedCreateStatementEnums.CreateMode
@@ -290,7 +290,7 @@ def inherited(message: Any, name: str) -> Any:
 
 
 def registered(catalog: SimpleCatalogProto) -> int:
-    """The analyzer's number of a catalog. For each catalog it makes all functions anew, so the last used are kept."""
+    """The analyzer's number for a catalog. Each catalog has a copy of all functions, so the last ones are kept."""
     key = catalog.SerializeToString(deterministic=True)
     number = NUMBERS.pop(key, None)
     if number is None:

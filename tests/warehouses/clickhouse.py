@@ -4,8 +4,8 @@
 # ///
 """ClickHouse from a wheel, on loopback with a password: `clickhouse.py FOLDER` keeps its data below FOLDER.
 
-HTTP is served as far as clickhouse-connect needs it for statements and data to insert, the native protocol as far as
-clickhouse-driver needs it for statements. There is one user, and no grants or query log; for clusters see
+It serves the parts of HTTP that clickhouse-connect needs for statements and inserts, and the parts of the native
+protocol that clickhouse-driver needs for statements. There is one user, and no grants or query log; for clusters see
 clickhouse_cluster.py.
 """
 
@@ -50,7 +50,7 @@ def quoted(text: str, quote: str = "'") -> str:
 
 
 class Session:
-    """A connection to the engine, with settings and temporary tables of its own. What fails raises chdb.ChdbError."""
+    """A connection to the engine, with its own settings and temporary tables. Failures raise chdb.ChdbError."""
 
     def __init__(self, folder: Path) -> None:
         self.connection = chdb.connect(str(folder))

@@ -1,7 +1,7 @@
 """Stands in for a ClickHouse cluster, "one", of one server: the engine has neither Keeper nor connections to others.
 
-What is done on the cluster is done here, and a Distributed table is another name of the table behind it. As on a real
-one, rows are not deleted by that name.
+Statements on the cluster run here, and a Distributed table is another name of the table behind it. As on a real
+cluster, rows cannot be deleted under that name.
 """
 
 import re

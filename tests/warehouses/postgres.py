@@ -4,7 +4,7 @@
 # ///
 """PostgreSQL from a wheel, on loopback TCP with passwords: `postgres.py FOLDER` keeps its data below FOLDER.
 
-Besides the superuser `postgres` there is the role `reader`, which may log in and nothing else.
+Besides the superuser `postgres` there is the role `reader`, which has no permissions beyond login.
 """
 
 import json

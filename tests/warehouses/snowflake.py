@@ -4,7 +4,7 @@
 # dependencies = ["fakesnow[server]==0.12.1", "snowflake-connector-python==4.8.1", "sqlglot[c]"]
 # ///
 # ruff: noqa: E402
-"""A Snowflake server on DuckDB: fakesnow's, corrected where it would mislead dlt, dbt or a reader of the marts."""
+"""A Snowflake server on DuckDB: fakesnow, corrected where its results would mislead dlt, dbt or the tests."""
 
 import gc
 import gzip
@@ -46,7 +46,7 @@ USER, PASSWORD, DATABASE = "fake", "snow", "DB1"
 
 
 def correction(owner: Any, name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Puts a function in the place of `owner.name`; what stood there is its first argument."""
+    """Replaces `owner.name` by a function; the original is its first argument."""
     original = getattr(owner, name)
 
     def put(corrected: Callable[..., Any]) -> Callable[..., Any]:
@@ -81,7 +81,7 @@ def run_each_statement(original: Callable[..., list[Expr]], cursor: FakeSnowflak
 
 @correction(FakeSnowflakeCursor, "execute")
 def forget_results(original: Callable[..., Any], cursor: FakeSnowflakeCursor, *args: Any, **kwargs: Any) -> Any:
-    """A result can be asked for once more by the id of its query. Nothing here does, and all would stay in memory."""
+    """Results can be requested again by the id of their query. Nothing here does, and all would stay in memory."""
     try:
         return original(cursor, *args, **kwargs)
     finally:
@@ -99,7 +99,7 @@ def leave_removed_files(
 
 @correction(FakeSnowflakeCursor, "execute")
 def go_on_after_an_error(original: Callable[..., Any], cursor: FakeSnowflakeCursor, *args: Any, **kwargs: Any) -> Any:
-    """A transaction outlives a failed statement; DuckDB refuses whatever follows, so its transaction is rolled back."""
+    """A transaction outlives a failed statement; DuckDB refuses more statements, so its transaction is rolled back."""
     try:
         return original(cursor, *args, **kwargs)
     except duckdb.TransactionException as error:
@@ -111,7 +111,7 @@ def go_on_after_an_error(original: Callable[..., Any], cursor: FakeSnowflakeCurs
 
 @correction(FakeSnowflakeCursor, "_describe_last_sql")
 def describe_at_once(_original: Callable[..., Any], cursor: FakeSnowflakeCursor) -> list[Any]:
-    """For speed: the types of a result are asked of DuckDB, without parsing and writing its SQL once more."""
+    """For speed: the types of a result come from DuckDB, without parsing and writing its SQL again."""
     return cursor._duck_conn.execute(f"describe {cursor._last_sql}", cursor._last_params).fetchall()
 
 

@@ -1,4 +1,4 @@
-"""SQL that Snowflake would refuse, although the server of the tests, which is DuckDB, lets it pass."""
+"""SQL that Snowflake would refuse although the test server, which is DuckDB, accepts it."""
 
 import re
 from collections.abc import Iterator
@@ -106,7 +106,7 @@ def first_word(token: Token) -> str:
 
 
 def foreign_tokens(tokens: list[Token]) -> Iterator[str]:
-    """Operators and neighbours that Snowflake does not have."""
+    """Operators and neighbors that Snowflake does not have."""
     for token, following in pairwise(tokens):
         if token.text in FOREIGN_OPERATORS and token.token_type not in (TokenType.STRING, TokenType.IDENTIFIER):
             yield f"operator {token.text}"
