@@ -64,19 +64,28 @@ def quotes_credential(text: str) -> str:
     return f"regexp_matches({text}, {quoted(_CREDENTIAL_IN_TEXT)})"
 
 
-_SUSPECTS = f"select text from batch where {quotes_credential('text')}"
-_CLEANED = f"select regexp_replace(text, {quoted(_CREDENTIAL_IN_TEXT)}, '(credential)', 'g') as text from batch"
+# names such as portal-sk-frontend or hf_inference_api are no credentials
+_SLUG = r"(?:[a-z]+[0-9]{0,2}|[0-9]{1,4})(?:[._/-](?:[a-z]+[0-9]{0,2}|[0-9]{1,4}))*"
+_HAS_CREDENTIAL = f"{quotes_credential('text')} and not regexp_full_match(text, '{_SLUG}')"
+_SUSPECTS = f"select text from batch where {_HAS_CREDENTIAL}"
+_REPLACED = f"regexp_replace(text, {quoted(_CREDENTIAL_IN_TEXT)}, '(credential)', 'g')"
+_CLEANED = f"select case when {_HAS_CREDENTIAL} then {_REPLACED} else text end as text from batch"
 
 
-def without_credentials(table: pa.Table, names: Sequence[str], run: Run) -> pa.Table:
-    """Returns the table with `(credential)` in place of what looks like one in the texts of these columns."""
+def without_credentials(table: pa.Table, names: Sequence[str], run: Run) -> tuple[pa.Table, dict[str, pa.Array]]:
+    """Returns the table with `(credential)` in place of what looks like one in the texts of these columns.
+
+    The second value says, for each column that has been changed, in which rows.
+    """
     # most texts repeat, so each is looked at once
     distinct = {name: pc.unique(table[name]) for name in names if table[name].null_count < len(table)}
+    changed: dict[str, pa.Array] = {}
     if not distinct:
-        return table
-    suspects = run(_SUSPECTS, text=pa.chunked_array(list(distinct.values()), pa.string()))["text"]
+        return table, changed
+    suspects = run(_SUSPECTS, text=pa.chunked_array(list(distinct.values()), pa.string()))["text"].combine_chunks()
     for name in distinct if len(suspects) else ():
-        if pc.any(pc.is_in(distinct[name], suspects.combine_chunks())).as_py():
+        if pc.any(pc.is_in(distinct[name], suspects)).as_py():
+            changed[name] = pc.is_in(table[name], suspects)
             cleaned = run(_CLEANED, text=table[name])["text"]
             table = table.set_column(table.column_names.index(name), name, cleaned)
-    return table
+    return table, changed

@@ -1,6 +1,5 @@
 """Turns lines into typed events and rejected lines: every line is landed, skipped or rejected."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import duckdb
@@ -129,11 +128,11 @@ def _parse(lines: pa.ChunkedArray, is_overlong: pa.ChunkedArray, format_: Format
     if found["reject_reason"].null_count < len(found):
         found = found.filter(pc.is_null(found["reject_reason"]))
     rejected = _rejected(lines, reasons.sort_by("line_id"), parser)
-    found = without_credentials(found.drop_columns("reject_reason"), contract.CLEANED_TEXTS, parser.run)
+    found, masked = without_credentials(found.drop_columns("reject_reason"), contract.CLEANED_TEXTS, parser.run)
     found, omitted = parser.unmapped.keep_harmless(found, format_.containers)
-    return Parsed(
-        found.drop_columns(list(contract.OMISSIONS)), rejected, pa.concat_tables([omitted, *_omissions(found)])
-    )
+    omissions = [_marked(found, found[column], *said) for column, said in contract.OMISSIONS.items()]
+    omissions += [_marked(found, rows, name, "credential") for name, rows in masked.items()]
+    return Parsed(found.drop_columns(list(contract.OMISSIONS)), rejected, pa.concat_tables([omitted, *omissions]))
 
 
 def _rejected(lines: pa.ChunkedArray, reasons: pa.Table, parser: Parser) -> pa.Table:
@@ -143,13 +142,11 @@ def _rejected(lines: pa.ChunkedArray, reasons: pa.Table, parser: Parser) -> pa.T
     )
 
 
-def _omissions(events: pa.Table) -> Iterator[pa.Table]:
-    """The mapped values that were left out of events."""
-    for column, (key, reason) in contract.OMISSIONS.items():
-        if pc.any(events[column]).as_py():
-            line_ids = events.filter(events[column])["line_id"]
-            named = [pa.chunked_array([pa.repeat(text, len(line_ids))]) for text in (key, reason)]
-            yield pa.table([line_ids, *named], names=OMITTED.names)
+def _marked(events: pa.Table, rows: pa.ChunkedArray, key: str, reason: str) -> pa.Table:
+    """What the marked rows landed without, as OMITTED."""
+    line_ids = events["line_id"].filter(rows)
+    named = [pa.chunked_array([pa.repeat(text, len(line_ids))], pa.string()) for text in (key, reason)]
+    return pa.table([line_ids, *named], schema=OMITTED)
 
 
 def lines_of(lines: pa.ChunkedArray, line_ids: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -61,7 +61,7 @@ def write_corpus(folder: Path) -> list[Path]:
     shutil.copytree(PROJECT / "examples", folder / "examples", ignore=shutil.ignore_patterns(SAMPLE_MARK))
     write_sample(folder / SAMPLE, events=SAMPLE_EVENTS, days=60, seed=11)
     # a value of each that is left out of the raw tables, and a line that is rejected
-    with (folder / SAMPLE / "more.jsonl").open("wb") as file:
+    with (folder / SAMPLE / "tokenledger/more.jsonl").open("wb") as file:
         for line in (tokenledger("more", metadata={"prompt": "p"}), "no JSON", tokenledger("most")):
             file.write(as_line(line) + b"\n")
     hard = folder / "hard"
@@ -79,7 +79,7 @@ def write_halves(folder: Path, into: Path) -> None:
         half = into / path.relative_to(folder)
         half.parent.mkdir(parents=True, exist_ok=True)
         half.write_bytes(b"".join(lines[: (len(lines) + 1) // 2]))
-    shutil.copy(folder / SAMPLE / SAMPLE_MARK, into / SAMPLE)
+    shutil.copy(folder / SAMPLE / "tokenledger" / SAMPLE_MARK, into / SAMPLE / "tokenledger")
 
 
 def _tokenledger() -> list[str | dict[str, Any]]:

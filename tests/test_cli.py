@@ -439,7 +439,6 @@ def test_status_says_that_the_marts_are_older_than_the_last_load(mart: Mart) -> 
 def test_samples_are_named_and_go_with_one_command(mart: Mart, tmp_path: Path) -> None:
     write_sample(tmp_path / "logs", events=20, days=2, seed=1, formats=["ctm"])
     own = mart.write("logs/own.jsonl", tokenledger("e1", cost_usd=1.5), "broken")
-    (tmp_path / "logs/.sample").rename(tmp_path / "logs/ctm/.sample")
     assert "sample events" not in mart.run("load", tmp_path / "logs/ctm").output
     assert "sample events" not in mart.run("run", tmp_path / "logs/ctm", "--again").output
     landed = mart.json("status")["samples"]

@@ -716,6 +716,17 @@ def test_mapped_texts_land_without_credentials(text: str) -> None:
         assert PASSWORD not in event[name] and "dXNlcjpwYXNz" not in event[name]
 
 
+def test_a_credential_that_was_replaced_in_a_mapped_text_is_counted() -> None:
+    found = parsed(tokenledger("e1"), tokenledger("e2", error_message="Bearer abcdef12345", feature="sk-1234567890"))
+    assert sorted(found.omitted) == [(1, "error_message", "credential"), (1, "feature", "credential")]
+
+
+def test_names_that_only_begin_like_credentials_are_kept() -> None:
+    names = ("portal-sk-frontend", "portal-sk-backend-2", "hf_inference_api", "team/gho_service_accounts/2026")
+    for name, event in zip(names, landed(*(tokenledger("e", project=name) for name in names)), strict=True):
+        assert event["project"] == name
+
+
 @pytest.mark.parametrize(
     ("value", "kept"),
     [

@@ -42,11 +42,10 @@ def write_sample(
             raise UsageError(f"{folder / name} is not empty.", "Use another folder, or delete its files.")
     if events < 1 or days < 1:
         raise UsageError("A sample needs at least one event and one day.")
-    # files that were already in the folder are not marked
-    is_ours = not folder.exists() or (folder / SAMPLE_MARK).exists() or not any(folder.iterdir())
-    for marked in [folder] if is_ours else [folder / name for name in formats]:
-        marked.mkdir(parents=True, exist_ok=True)
-        (marked / SAMPLE_MARK).write_text("The files in and below this folder are samples.\n")
+    for name in formats:
+        # not their common folder, which may get other files
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        (folder / name / SAMPLE_MARK).write_text("The files in and below this folder are samples.\n")
     starts_on = end - datetime.timedelta(days=days - 1)
     written: list[Path] = []
     for name in sorted(set(formats)):
