@@ -4,7 +4,6 @@ import contextlib
 import datetime as dt
 import io
 import json
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,8 +19,7 @@ FAILED = {"error", "fail", "runtime error"}
 ROW_LENGTH = 200
 REFUSAL = "tokenmart build --full-refresh"
 """What the models name when they refuse to add to rows that were built otherwise."""
-CHECK_SECONDS = 5.0  # at least between two checks of the lock, each of which may be a login and a query
-LOAD_ID_COLUMNS, EVENT_ID_COLUMNS = ("_dlt_load_id", "load_id"), ("event_id", "request_id")
+LOAD_ID_COLUMNS = ("_dlt_load_id", "load_id")
 
 
 @dataclass
@@ -72,23 +70,16 @@ def build(target: Target, *, full_refresh: bool, on_node: OnNode, check: Check) 
     from dbt.cli.main import dbtRunner
 
     losses: list[TokenmartError] = []
-    checked_at = time.monotonic()
 
     def tell(event: Any) -> None:
         if event.info.name == "LogStartLine":
-            # if this raises, dbt fails the node
-            still_locked()
+            losses.extend([] if losses else _loss(check))
+            if losses:
+                # dbt fails the node
+                raise losses[0]
             on_node(event.data.description, event.data.index, event.data.total)
         elif event.info.level == "error" and event.info.msg:
             problems.append(event.info.msg)
-
-    def still_locked() -> None:
-        nonlocal checked_at
-        if not losses and time.monotonic() - checked_at >= CHECK_SECONDS:
-            checked_at = time.monotonic()
-            losses.extend(_loss(check))
-        if losses:
-            raise losses[0]
 
     check_variables(target.project_folder)
     problems: list[str] = []
@@ -176,17 +167,14 @@ def _advice(target: Target, node: str, message: str, row: dict[str, Any]) -> str
     for column in LOAD_ID_COLUMNS:
         if load_id := row.get(column):
             return f"The row came from this load. To delete the load: tokenmart undo {load_id}{target.option}"
-    for column in EVENT_ID_COLUMNS:
-        if event_id := row.get(column):
-            with contextlib.suppress(TokenmartError), connect(target) as warehouse:
-                query = (
-                    f"select _dlt_load_id from {target.raw_schema}.events where event_id ="
-                    f" {warehouse.literal(str(event_id))} order by loaded_at desc limit 1"
-                )
-                for (load_id,) in warehouse.query(query):
-                    return (
-                        f"The row came from load {load_id}. To delete the load: tokenmart undo {load_id}{target.option}"
-                    )
+    if event_id := row.get("event_id"):
+        with contextlib.suppress(TokenmartError), connect(target) as warehouse:
+            query = (
+                f"select _dlt_load_id from {target.raw_schema}.events where event_id ="
+                f" {warehouse.literal(str(event_id))} order by loaded_at desc limit 1"
+            )
+            for (load_id,) in warehouse.query(query):
+                return f"The row came from load {load_id}. To delete the load: tokenmart undo {load_id}{target.option}"
     if "out of sync" in message:
         return f"The table was built by an older version. To rebuild it: {again}"
     if row or node.startswith("assert_") or REFUSAL in message:

@@ -80,6 +80,14 @@ def _fail(message: str, hint: str | None, code: int, *, is_json: bool, prefix: s
     sys.exit(code)
 
 
+_UNFINISHED = {
+    "load": "The load has no effect; the next load reads the same lines again.",
+    "run": "An unfinished load has no effect, and the next build completes an unfinished one: run it again.",
+    "build": "Some marts may be older than others until the next build.",
+    "undo": "Some rows may be deleted already: run it again.",
+}
+
+
 def command(example: str, *, has_target: bool = True) -> Callable[[Command], Command]:
     """Makes a subcommand: adds the common options, an example in its help, and readable errors."""
 
@@ -104,8 +112,7 @@ def command(example: str, *, has_target: bool = True) -> Callable[[Command], Com
                     raise
                 _fail(str(error), error.hint, error.exit_code, is_json=is_json)
             except KeyboardInterrupt:
-                unfinished = "An unfinished load has no effect; the next load reads the same lines again."
-                _fail(unfinished, None, 130, is_json=is_json, prefix="Stopped.")
+                _fail(_UNFINISHED.get(function.__name__, ""), None, 130, is_json=is_json, prefix="Stopped.")
             except click.ClickException:
                 raise
             except OSError as error:
@@ -249,7 +256,7 @@ def run(target: Target, is_json: bool, max_rejects: int, **reading: Any) -> int:
     except TokenmartError as error:
         if not is_json:
             raise
-        print_json({**answer, "error": str(error), "hint": error.hint, "exit_code": error.exit_code})
+        print_json({**answer, **_refusal(error)})
         return error.exit_code
     if is_json:
         print_json({**answer, **(_reason(built) if built.failures else {})})
@@ -286,11 +293,17 @@ def undo(target: Target, load_ids: tuple[str, ...], samples: bool, no_build: boo
         delete(warehouse, target, undone, check)
     if not is_json:
         show_undone(console, undone, target, is_done=True)
-    built = None if no_build else _build(target, True, is_quiet=is_json)
+    figures = {name: getattr(undone, name) for name in ("load_ids", "files", "events", "rejected")}
+    answer = {"undone": figures, **_place(target, undone.location)}
+    try:
+        built = None if no_build else _build(target, True, is_quiet=is_json)
+    except TokenmartError as error:
+        if not is_json:
+            raise
+        print_json({**answer, **_refusal(error)})
+        return error.exit_code
     if is_json:
-        figures = {name: getattr(undone, name) for name in ("load_ids", "files", "events", "rejected")}
-        reason = _reason(built) if built and built.failures else {}
-        print_json({"undone": figures, "build": built, **_place(target, undone.location), **reason})
+        print_json({**answer, "build": built, **(_reason(built) if built and built.failures else {})})
     elif no_build:
         console.print(f"The marts still contain these rows. To remove them: tokenmart build{target.option}")
     return FAILED if built and built.failures else DONE
@@ -363,9 +376,9 @@ def rejects(target: Target, reason: str | None, limit: int, export: str | None, 
             print_json({"file": export, "lines": len(rows)})
         else:
             name = escape(export)
-            command = f"tokenmart load {name}{target.option}"
             console.print(
-                f"{counted(len(rows), 'rejected line')} written to {name}. Correct them there, then: {command}"
+                f"{counted(len(rows), 'rejected line')} written to {name}. Correct them there, then:"
+                f" tokenmart load {name}{target.option}"
             )
     elif is_json:
         print_json([{**row, "bytes": row["bytes"].decode("utf-8", "replace")} for row in rows])
@@ -499,6 +512,11 @@ def _unread(loaded: Any) -> dict[str, Any]:
     """Why no file could be read, for JSON."""
     problem = next(file.problem for file in loaded.files if file.problem)
     return {"error": problem, "hint": None, "exit_code": FAILED}
+
+
+def _refusal(error: TokenmartError) -> dict[str, Any]:
+    """Why a step failed, for JSON."""
+    return {"error": str(error), "hint": error.hint, "exit_code": error.exit_code}
 
 
 def _reason(built: Any) -> dict[str, Any]:

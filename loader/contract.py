@@ -204,7 +204,9 @@ def conform(selected: Mapping[str, bool], *, keep_content: bool) -> str:
                     else coalesce(
                         {", ".join([*faults, "null"])},
                         case
-                            when coalesce(nullif(model, ''), requested_model, reported_cost_usd, duration_ms) is null
+                            when coalesce(
+                                nullif(model, ''), nullif(requested_model, ''), reported_cost_usd, duration_ms
+                            ) is null
                             then if({counted} = 0, 'no model, tokens, cost or duration', null)
                         end
                     )

@@ -1,5 +1,6 @@
 """Checks a target's packages, connection, permissions and schemas, and says how to fix what is wrong."""
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -82,6 +83,10 @@ def _rights(warehouse: Warehouse, target: Target, schema: str) -> Finding:
             else []
         )
     except Exception as error:
+        # what a trial has made before another one failed
+        for kind, name in (("view", f"{table}_view"), ("table", table)):
+            with contextlib.suppress(Exception):
+                warehouse.query(f"drop {kind} if exists {name}")
         return Finding(f"schema {schema}", False, in_one_line(error), advice(target, error))
     if foreign:
         to_do = (

@@ -20,7 +20,7 @@ from loader.errors import TokenmartError
 
 POLL_SECONDS = 0.5  # between attempts to take a file's lock
 LEASE_SECONDS = 120.0  # how long a killed process keeps others waiting; renewed four times within that time
-LEASE_POLL_SECONDS = 5.0  # each attempt is a query that may cost money
+LEASE_POLL_SECONDS = 5.0  # each attempt, and each check, is a login and queries that may cost money
 
 OnWait = Callable[[str], None]
 """Called once with the holder of a lock that this process waits for."""
@@ -109,26 +109,26 @@ def lease(
     `session` opens a separate connection (`Warehouse`); none stays open while the lease is held, because a login may
     expire. A thread renews the lease.
     """
-    lease = _Lease(session, sql, f"{schema}.{table}", job)
+    held_lease = _Lease(session, sql, f"{schema}.{table}", job)
     with session() as warehouse:
         tables = warehouse.tables(schema)
         if not tables:
             warehouse.create_schema(schema)
         if table not in tables:
             columns = ", ".join(f"{column} {sql.text}" for column in ("holder", "acquired_at", "expires_at"))
-            warehouse.query(f"create table if not exists {lease.name} ({columns}) {sql.layout}".strip())
-        wait(lambda: lease.acquire(warehouse), on_wait, LEASE_POLL_SECONDS)
+            warehouse.query(f"create table if not exists {held_lease.name} ({columns}) {sql.layout}".strip())
+    wait(held_lease.acquire, on_wait, LEASE_POLL_SECONDS)
     is_over = threading.Event()
-    thread = threading.Thread(target=lease.renew_until, args=[is_over], daemon=True)
+    thread = threading.Thread(target=held_lease.renew_until, args=[is_over], daemon=True)
     thread.start()
     try:
-        yield lease.check
+        yield held_lease.check
     finally:
         is_over.set()
         thread.join(LEASE_POLL_SECONDS)
         # if this fails, the lease expires
         with contextlib.suppress(Exception), session() as warehouse:
-            lease.release(warehouse)
+            held_lease.release(warehouse)
 
 
 class _Lease:
@@ -142,10 +142,14 @@ class _Lease:
         self.name = name
         self._session, self._sql, self._job = session, sql, job
         self._myself = f"{_myself()}, {uuid.uuid4().hex[:8]}"
-        self._valid_until = 0.0
+        self._valid_until = self._checked_at = 0.0
 
-    def acquire(self, warehouse: Any) -> str | None:
+    def acquire(self) -> str | None:
         """Takes the lease, or returns who holds it."""
+        with self._session() as warehouse:
+            return self._acquire(warehouse)
+
+    def _acquire(self, warehouse: Any) -> str | None:
         for who, until in self._holders(warehouse).items():
             return f"{self._job} by {who}, until {until[11:19]} UTC or later"
         if not warehouse.query(f"select 1 from {self.name} limit 1"):
@@ -163,11 +167,14 @@ class _Lease:
                 self._extend(warehouse, f"holder = '{self._myself}' and expires_at >= '{{now}}'")
 
     def check(self) -> None:
-        """Raises TokenmartError if the lease has been lost."""
-        is_ours = time.monotonic() <= self._valid_until
-        # if the warehouse does not answer, the lease is still ours until it expires
-        with contextlib.suppress(Exception), self._session() as warehouse:
-            is_ours = is_ours and set(self._holders(warehouse)) == {self._myself}
+        """Raises TokenmartError if the lease has been lost; asks the warehouse every few seconds at most."""
+        now = time.monotonic()
+        is_ours = now <= self._valid_until
+        if is_ours and now - self._checked_at > min(LEASE_POLL_SECONDS, LEASE_SECONDS / 4):
+            # if the warehouse does not answer, the lease is still ours until it expires
+            with contextlib.suppress(Exception), self._session() as warehouse:
+                is_ours = set(self._holders(warehouse)) == {self._myself}
+                self._checked_at = now
         if not is_ours:
             raise lost(self.name)
 

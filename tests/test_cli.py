@@ -314,6 +314,36 @@ def test_the_answer_in_json_has_a_reason_where_nothing_could_be_read(command: st
     assert "unknown format" in answer["error"] and file["problem"] == answer["error"] and answer["exit_code"] == 1
 
 
+def test_an_undo_that_cannot_build_answers_in_json_what_it_deleted(
+    mart: Mart, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load_id = mart.json("load", mart.write("a.jsonl", tokenledger("e1")))["load_id"]
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise TokenmartError("dbt could not start", "Do this.")
+
+    monkeypatch.setattr(loader.build, "build", fail)
+    answer = mart.json("undo", load_id, "--yes", code=1)
+    assert (answer["undone"]["events"], answer["error"], answer["hint"]) == (1, "dbt could not start", "Do this.")
+
+
+@pytest.mark.parametrize(
+    ("command", "said"), [("load", "The load has no effect"), ("build", "Some marts may be older")]
+)
+def test_a_command_that_is_interrupted_says_what_that_leaves(
+    command: str, said: str, mart: Mart, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = mart.write("a.jsonl", tokenledger("e1"))
+    mart.run("load", path)
+
+    def interrupt(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loader.load, "load", interrupt)
+    monkeypatch.setattr(loader.build, "build", interrupt)
+    assert said in mart.run(command, *([path] if command == "load" else []), code=130).output
+
+
 # ---------------------------------------------------------------- failed builds
 
 
@@ -414,7 +444,6 @@ def a_lost_lock(*_: Any) -> Iterator[Check]:
 def test_a_build_and_an_undo_end_when_they_lose_their_lock(mart: Mart) -> None:
     load_id = mart.json("load", mart.write("a.jsonl", tokenledger("e1")))["load_id"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("loader.build.CHECK_SECONDS", 0)
         patch.setattr("loader.destinations.lock", a_lost_lock)
         for command in (["build"], ["undo", load_id, "--yes"]):
             said = mart.run(*command, code=1).output

@@ -795,6 +795,7 @@ def test_a_format_that_does_not_work_is_said_so_with_its_name(sql: str, said: st
         ("create or replace macro main.tokens(x) as 7", "but not: create or replace macro main.tokens"),
         ("create macro main . other(x) as 7", "but not: create macro main . other"),
         ("create /* or */ or replace macro other(x) as 7", "without `or replace`"),
+        ("create macro if not exists tokens(x) as 7", "`if not exists`"),
         ('create macro "Tokens"(x) as 7', "Tokenmart has a macro Tokens: choose another name"),
     ],
 )

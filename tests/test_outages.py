@@ -22,7 +22,7 @@ import yaml
 from conftest import PROJECT, as_line, tokenledger
 from dbt.cli.main import dbtRunner
 from dlt.pipeline.pipeline import Pipeline
-from targets import OTHERS, RAW, Engine, engine, own, statements_sent
+from targets import MARTS, OTHERS, RAW, Engine, engine, own, statements_sent
 
 from loader import contract, locks
 from loader.build import _disconnect
@@ -390,6 +390,8 @@ def test_doctor_tries_the_update_that_takes_a_lease(engines: dict[str, Engine]) 
         patch.setattr(clickhouse, "LEASE", replace(clickhouse.LEASE, update="refused: {table} {values} {condition}"))
         said = on.run("doctor", code=1).output
     assert "refused" in said
+    for schema in (RAW, MARTS):
+        assert on.query(f"select name from system.tables where database = '{schema}' and name like '%doctor%'") == []
     on.run("doctor")
 
 

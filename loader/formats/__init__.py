@@ -32,7 +32,7 @@ SANDBOX: dict[str, Any] = {
 }
 LONGEST_KEPT_IN_EXTRA = 8 << 20  # a merge patch takes many times the line's size in memory
 LINES = pa.schema([("line_id", pa.int64()), ("line", pa.large_string()), ("has_unmapped", pa.bool_())])
-_CREATED = re.compile(r'create (?:macro|function|type) (?P<name>"[^"]+"|\w+) (?![.])', re.IGNORECASE)
+_CREATED = re.compile(r'create (?:macro|function|type) (?!if not exists )(?P<name>"[^"]+"|\w+) (?![.])', re.IGNORECASE)
 _SHARED = """
     select 1 from duckdb_functions() where schema_name = 'main' and not internal and lower(function_name) = lower($1)
 """
@@ -161,8 +161,8 @@ class Parser:
             created = _CREATED.match(_without_comments(statement.query))
             if statement.type != duckdb.StatementType.CREATE or created is None:
                 raise ValueError(
-                    "it may create types and macros, without `or replace` and without a schema in their names, and "
-                    f"select, but not: {_without_end(statement.query).strip()[:80]}"
+                    "it may create types and macros, without `or replace`, `if not exists` and a schema in "
+                    f"their names, and select, but not: {_without_end(statement.query).strip()[:80]}"
                 )
             name = created["name"].strip('"')
             if self._connection.execute(_SHARED, [name]).fetchall():
