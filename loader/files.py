@@ -7,7 +7,7 @@ import stat
 import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from io import BufferedReader
 from pathlib import Path
@@ -59,8 +59,12 @@ class InputFile:
         elif "://" in self.url:
             import fsspec
 
-            with fsspec.open(self.url, "rb") as file:
-                yield file
+            try:
+                with fsspec.open(self.url, "rb") as file:
+                    yield file
+            except ValueError as error:
+                # an HTTP server sends no length, or ignores ranges
+                raise OSError(f"the server does not send parts of it ({error}); download it first") from error
         else:
             with Path(self.url).open("rb") as file:
                 yield file
@@ -170,15 +174,20 @@ def _local(path: str, follow_links: bool) -> list[InputFile]:
     else:
         files = _matching(here, follow_links)
         if not files:
-            raise UsageError(
-                f"{_shown(path)}: no such file.", "Check the path. Quote globs that the shell should not expand."
-            )
+            raise _missing(path)
     return files
+
+
+def _missing(path: str) -> UsageError:
+    return UsageError(f"{_shown(path)}: no such file.", "Check the path. Quote globs that the shell should not expand.")
 
 
 def _named(path: Path) -> InputFile:
     """A file that the user named. Anything but a regular file is a stream that can be read only once."""
-    found = path.stat()
+    try:
+        found = path.stat()
+    except FileNotFoundError as error:
+        raise _missing(str(path)) from error
     if stat.S_ISREG(found.st_mode):
         return _regular(str(path), os.path.realpath(path), found, is_named=True)
     is_fifo = stat.S_ISFIFO(found.st_mode) and not str(path).startswith(("/dev/fd/", "/proc/"))
@@ -187,6 +196,12 @@ def _named(path: Path) -> InputFile:
 
 def _regular(name: str, real: str, found: os.stat_result, *, is_named: bool = False) -> InputFile:
     return InputFile(_shown(name), real, found.st_size, is_named, changed=str(found.st_mtime_ns))
+
+
+def _if_there(name: str, real: str) -> Iterator[InputFile]:
+    """A file that was listed, unless it has been rotated away since."""
+    with suppress(FileNotFoundError):
+        yield _regular(name, real, os.stat(real))  # noqa: PTH116
 
 
 def _below(folder: str, follow_links: bool) -> Iterator[InputFile]:
@@ -200,6 +215,8 @@ def _below(folder: str, follow_links: bool) -> Iterator[InputFile]:
         seen.add(real)
         try:
             entries = list(os.scandir(real))
+        except FileNotFoundError:
+            continue
         except OSError as error:
             yield InputFile(_shown(named), real, 0, is_named=True, problem=f"{_shown(named)}: {error.strerror}")
             continue
@@ -212,13 +229,13 @@ def _below(folder: str, follow_links: bool) -> Iterator[InputFile]:
                 if not follow_links and not _is_within(place, top):
                     yield _left_out(name)
                 elif not Path(place).is_dir():
-                    yield _regular(name, place, os.stat(place))  # noqa: PTH116
+                    yield from _if_there(name, place)
                 elif not _is_within(place, top):
                     waiting.append((name, place))
             elif entry.is_dir():
                 waiting.append((name, place))
             elif _is_log(entry.name) and entry.is_file():
-                yield _regular(name, place, entry.stat())
+                yield from _if_there(name, place)
 
 
 def _matching(pattern: Path, follow_links: bool) -> list[InputFile]:
@@ -236,12 +253,12 @@ def _matching(pattern: Path, follow_links: bool) -> list[InputFile]:
     else:
         found = map(Path, glob.glob(str(pattern)))  # noqa: PTH207 - leaves out hidden files
     top = os.path.realpath(root)
-    files = []
+    files: list[InputFile] = []
     for path in found:
         if path.is_file():
             real = os.path.realpath(path)
             is_out = not follow_links and not _is_within(real, top)
-            files.append(_left_out(str(path)) if is_out else _regular(str(path), real, path.stat()))
+            files += [_left_out(str(path))] if is_out else _if_there(str(path), real)
     return files
 
 

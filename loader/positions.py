@@ -32,12 +32,17 @@ class Position(TypedDict):
 
 
 def remember(known: MutableMapping[str, Position], position: Position, before: Position | None) -> None:
-    """Adds a position to the known ones; it replaces the position `before` of the same file."""
+    """Adds a position as the newest of the known ones; it replaces the position `before` of the same file."""
     if before and before["name"] == position["name"]:
         known.pop(_key(before), None)
+    known.pop(_key(position), None)
     known[_key(position)] = position
-    for key in list(known)[: max(0, len(known) - MOST_POSITIONS)]:
-        del known[key]
+
+
+def forget(known: MutableMapping[str, Position], files: int) -> None:
+    """Removes the oldest of too many positions, but none of this load's `files`: their lines would land again."""
+    while len(known) > max(MOST_POSITIONS, files):
+        del known[next(iter(known))]
 
 
 def _key(position: Position) -> str:
@@ -107,10 +112,14 @@ def skip(stream: Readable, size: int) -> None:
 
 
 def read(file: InputFile, offset: int, size: int) -> bytes:
-    """At most `size` bytes of a file from an offset on."""
+    """At most `size` bytes of a file from an offset on, fewer if the file breaks off. Raises if there are none."""
     data = b""
     with file.open() as (stream, _):
         skip(stream, offset)
-        while len(data) < size and (more := stream.read(size - len(data))):
-            data += more
+        try:
+            while len(data) < size and (more := stream.read(size - len(data))):
+                data += more
+        except (OSError, EOFError):
+            if not data:
+                raise
     return data

@@ -58,7 +58,8 @@ class FileLoad:
     """The result of one file: landed + skipped + rejected = read.
 
     `is_named` is true if the user named this file itself; `waiting` counts the bytes of a last line without a newline;
-    `problem` says why the file was not, or not completely, read; `is_foreign` means that its format is unknown.
+    `problem` says why the file was not, or not completely, read; `is_foreign` means that a rule left the file out, or
+    that its format is unknown.
     """
 
     name: str
@@ -168,13 +169,18 @@ class Reader:
         if waiting:
             yield from self._parsed(waiting)
         read = [number for number, source in enumerate(self._sources) if source.end > source.start]
+        misread = self._conclude(read)
         if read:
             yield "loaded_files", self._files(read)
         if self._omitted:
             yield "omitted_values", self._omitted_values()
         for number in read:
             source = self._sources[number]
-            if not source.file.is_stream:
+            if number in misread:
+                # the next load reads these lines again
+                if source.before:
+                    positions.remember(known, source.before, source.before)
+            elif not source.file.is_stream:
                 latest = self._identities.latest.get(number)
                 position = Position(
                     name=source.file.name,
@@ -190,6 +196,7 @@ class Reader:
             # a file with nothing new may share its position with an equal file that has just moved it
             if source.before and source.end == source.start:
                 positions.remember(known, _with_packed(source.before, source), source.before)
+        positions.forget(known, len(self._sources))
 
     def preview(self, file: InputFile, known: dict[str, Position], rows: int) -> tuple[FileLoad, int, Parsed | None]:
         """How the first new lines of a file would be loaded: at most `rows` events and `rows` rejected lines.
@@ -369,28 +376,39 @@ class Reader:
                 first = places.slice(pc.index(rejected["reason"], reason).as_py(), 1).to_pylist()[0]
                 self.done.places[reason] = f"{self._sources[first['file']].file.name}:{first['source_line']}"
 
-    def _files(self, read: Sequence[int]) -> pa.Table:
-        rows = []
-        for source in (self._sources[number] for number in read):
-            done = source.done
+    def _conclude(self, read: Sequence[int]) -> set[int]:
+        """Counts the skipped lines. Returns the files in which the user's own format skipped every line by mistake.
+
+        In a folder, files without requests are normal, unless the load landed nothing at all.
+        """
+        misread = set()
+        landed = self.done.total("landed")
+        for number in read:
+            done, format_ = self._sources[number].done, str(self._sources[number].format)
             done.skipped = done.read - done.landed - done.rejected
-            has_recognizer = self._parser.format(str(source.format)).has_recognizer
-            if done.is_named and not has_recognizer and not done.problem and done.skipped == done.read:
-                done.problem = f"{done.name}: the format {done.format} skipped every line"
-            rows.append(
-                {
-                    "source_format": source.done.format,
-                    "source_file": source.file.name,
-                    "first_offset": source.start,
-                    "next_offset": source.end,
-                    "lines_read": source.done.read,
-                    "lines_landed": source.done.landed,
-                    "lines_skipped": source.done.skipped,
-                    "lines_rejected": source.done.rejected,
-                    "is_sample": source.file.is_sample,
-                    "loaded_at": self._loaded_at.as_py(),
-                }
-            )
+            has_recognizer = self._parser.format(format_).has_recognizer
+            if not has_recognizer and done.skipped == done.read and (done.is_named or not landed):
+                misread.add(number)
+                if done.is_named and not done.problem:
+                    done.problem = f"{done.name}: the format {done.format} skipped every line"
+        return misread
+
+    def _files(self, read: Sequence[int]) -> pa.Table:
+        rows = [
+            {
+                "source_format": source.done.format,
+                "source_file": source.file.name,
+                "first_offset": source.start,
+                "next_offset": source.end,
+                "lines_read": source.done.read,
+                "lines_landed": source.done.landed,
+                "lines_skipped": source.done.skipped,
+                "lines_rejected": source.done.rejected,
+                "is_sample": source.file.is_sample,
+                "loaded_at": self._loaded_at.as_py(),
+            }
+            for source in (self._sources[number] for number in read)
+        ]
         return pa.Table.from_pylist(rows)
 
     def _counted(self, omitted: pa.Table) -> pa.Table:

@@ -119,7 +119,8 @@ def show_load(console: Console, load: Load, seconds: float, target: Target) -> N
     # first the files that the user named or that could not be read to the end, then those found in a folder
     problems.sort(key=lambda file: file.is_foreign and not file.is_named)
     for file in problems[:SHOWN_FILES]:
-        console.print(f"[yellow]  {'stopped early' if file.read else 'left out'} [/]{escape(str(file.problem))}")
+        what = "left out" if not file.read else "nothing landed" if file.skipped == file.read else "stopped early"
+        console.print(f"[yellow]  {what} [/]{escape(str(file.problem))}")
     if len(problems) > SHOWN_FILES:
         console.print(f"  and {len(problems) - SHOWN_FILES:,} more left out; --json lists them all")
     if load.reasons:

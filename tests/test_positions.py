@@ -1,11 +1,14 @@
 """Only new complete lines of a file are read, even if it was renamed or rotated; and paths find their files."""
 
+import contextlib
 import gzip
 import io
 import json
 import os
 import sys
+import threading
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +16,10 @@ import fsspec
 import pyarrow as pa
 import pytest
 
-from loader import lines, reader
+from loader import files, lines, positions, reader
 from loader.errors import UsageError
 from loader.files import SAMPLE_MARK, InputFile, find
+from loader.lines import MEBIBYTE
 from loader.positions import HEAD_BYTES, TAIL_BYTES
 from loader.reader import Options, Reader
 
@@ -35,6 +39,8 @@ class Loads:
         self.folder = folder
         self.known: dict[str, Any] = {}
         self.problems: list[str] = []
+        self.files: list[tuple[str, int, int, int]] = []
+        """Name and lines landed, skipped and rejected of each file that the last load stored."""
 
     def load(self, *names: str, **options: Any) -> Numbers:
         """The numbers of the lines that were read of each file; everything in the folder without `names`."""
@@ -46,6 +52,11 @@ class Loads:
     def _ended(self, used: Reader, tables: list[tuple[str, pa.Table]]) -> Numbers:
         self.known = json.loads(json.dumps(self.known))
         self.problems = [file.problem for file in used.done.files if file.problem]
+        self.files = [
+            (Path(row["source_file"]).name, row["lines_landed"], row["lines_skipped"], row["lines_rejected"])
+            for name, table in tables
+            for row in (table.to_pylist() if name == "loaded_files" else ())
+        ]
         found: Numbers = {}
         for name, table in tables:
             for row in table.to_pylist() if name == "events" else ():
@@ -304,6 +315,37 @@ def test_a_file_is_read_again_by_another_format(loads: Loads, tmp_path: Path) ->
     assert loads.load("app.log", format=None) == {"app.log": [4]}
 
 
+@pytest.mark.parametrize("name", ["app.log", ""], ids=["a named file", "a folder"])
+def test_a_file_of_which_the_users_format_skips_every_line_is_read_again(name: str, loads: Loads) -> None:
+    path = loads.folder / "own.sql"
+    sql = "select line_id, epoch_milliseconds(line -> '$.ts') as occurred_at, 1 as output_tokens from lines"
+    loads.write("app.log", some(1, 3))
+    path.write_text(sql + " where line ->> '$.sesion' = ''")
+    assert loads.load(name, format=str(path)) == {} and loads.known == {}
+    assert loads.files == [("app.log", 0, 3, 0)]
+    path.write_text(sql + " where line ->> '$.session' = ''")
+    assert loads.load(name, format=str(path)) == {"app.log": [1, 2, 3]}
+    known = dict(loads.known)
+    # new lines that are skipped wait for the next load too
+    loads.append("app.log", some(4, 5, 1))
+    assert loads.load("app.log", format=str(path)) == {} and loads.known == known
+    path.write_text(sql)
+    assert loads.load(name, format=str(path)) == {"app.log": [4, 5]}
+
+
+def test_a_file_without_requests_in_a_folder_of_others_is_read_once(loads: Loads) -> None:
+    path = loads.folder / "own.sql"
+    path.write_text(
+        "select line_id, epoch_milliseconds(line -> '$.ts') as occurred_at, 1 as output_tokens from lines"
+        " where line ->> '$.session' = ''"
+    )
+    loads.write("a.log", some(1, 3))
+    loads.write("b.log", some(4, 5, 1))
+    assert loads.load("", format=str(path)) == {"a.log": [1, 2, 3]}
+    assert loads.files == [("a.log", 3, 0, 0), ("b.log", 0, 2, 0)]
+    assert loads.load("", format=str(path)) == {} and loads.files == []
+
+
 # ---------------------------------------------------------------- a file that changes while others are read
 
 
@@ -395,6 +437,18 @@ def test_a_packed_file_that_breaks_off_is_read_as_far_as_it_goes(
     loads.write(name, whole)
     assert loads.load() == {name: list(range(len(read) + 1, 104))}
     assert loads.problems == []
+
+
+def test_a_short_packed_file_that_breaks_off_lands_its_readable_lines(loads: Loads) -> None:
+    content = b"".join(some(number, number, number % 7) for number in range(1, 61))
+    packed = gzip.compress(content)
+    loads.write("app.log.gz", packed[:-12])
+    first = loads.load()["app.log.gz"]
+    assert first == list(range(1, len(first) + 1)) and len(content) < HEAD_BYTES
+    assert len(loads.problems) == 1 and f"after line {len(first)}: " in loads.problems[0]
+    assert loads.load() == {} and len(loads.problems) == 1
+    loads.write("app.log.gz", packed)
+    assert loads.load().get("app.log.gz", []) == list(range(len(first) + 1, 61)) and not loads.problems
 
 
 def test_a_file_is_packed_by_its_first_bytes_and_not_by_its_name(loads: Loads) -> None:
@@ -635,6 +689,38 @@ def test_a_url_that_fails_to_open_is_shown_without_its_secrets(monkeypatch: pyte
     assert [file.problem for file in used.done.files] == ["https://h/a.jsonl: https://h/a.jsonl"]
 
 
+@pytest.mark.parametrize("has_length", [False, True], ids=["without a length", "without ranges"])
+def test_a_url_of_which_the_server_sends_no_parts_is_a_problem_of_its_own(has_length: bool, loads: Loads) -> None:
+    content = some(1, 6, MEBIBYTE)
+
+    class Server(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.send_response(200)
+            if has_length:
+                self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+
+        def do_GET(self) -> None:
+            self.do_HEAD()
+            # the client may have read enough
+            with contextlib.suppress(ConnectionError):
+                self.wfile.write(content)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    loads.write("a.log", some(1, 1))
+    with ThreadingHTTPServer(("127.0.0.1", 0), Server) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/b.jsonl"
+        used = Reader(Options(format="ctm"), lambda _bytes, _lines: None)
+        list(used.tables(find([url, str(loads.folder / "a.log")]), {}))
+        server.shutdown()
+    remote, local = used.done.files
+    assert str(remote.problem).startswith(f"{url}: the server does not send parts of it (")
+    assert (local.landed, local.problem) == (1, None)
+
+
 def test_a_pipe_is_read_as_a_stream(loads: Loads) -> None:
     reading, writing = os.pipe()
     os.write(writing, some(1, 3)[:-1])
@@ -689,6 +775,41 @@ def test_links_are_followed_if_that_is_asked_for_or_if_they_are_named(linked: Pa
     assert not any(file.problem for file in followed)
     for name in ("file.jsonl", "deep"):
         assert [file.problem for file in find([str(linked / name)]) if "back" not in file.name] == [None]
+
+
+@pytest.mark.parametrize(
+    ("path", "check"), [("", "os.scandir"), ("*.jsonl", "Path.is_file"), ("**/*.jsonl", "Path.is_file")]
+)
+def test_a_file_that_is_gone_after_it_was_listed_is_left_out(
+    path: str, check: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.jsonl", "b.jsonl"):
+        (tmp_path / name).write_bytes(some(1, 1))
+    remove_after(check, tmp_path / "b.jsonl", monkeypatch)
+    assert [(Path(file.name).name, file.problem) for file in find([str(tmp_path / path)])] == [("a.jsonl", None)]
+
+
+def test_a_named_file_that_is_gone_after_it_was_found_does_not_exist(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.jsonl").write_bytes(some(1, 1))
+    remove_after("Path.exists", tmp_path / "a.jsonl", monkeypatch)
+    with pytest.raises(UsageError, match=r"a\.jsonl: no such file\."):
+        find([str(tmp_path / "a.jsonl")])
+
+
+def remove_after(check: str, gone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Removes a file as soon as this function of loader.files has seen it."""
+    owner, _, name = check.partition(".")
+    function = getattr(getattr(files, owner), name)
+
+    def checked(path: Any) -> Any:
+        answer = list(function(path)) if name == "scandir" else function(path)
+        if name == "scandir" or path == gone:
+            gone.unlink(missing_ok=True)
+        return answer
+
+    monkeypatch.setattr(f"loader.files.{check}", checked)
 
 
 # ---------------------------------------------------------------- nothing new
@@ -762,6 +883,27 @@ def test_a_packed_file_that_was_read_in_two_formats_is_recognized_in_the_last(lo
     assert loads.load("a.gz") == loads.load("a.gz", format=own) == {"a.gz": [1, 2]}
     os.utime(loads.folder / "a.gz", (7, 7))
     assert loads.load("a.gz", format=own) == {}
+
+
+def test_the_positions_that_no_load_has_seen_for_longest_are_forgotten(
+    loads: Loads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(positions, "MOST_POSITIONS", 2)
+    for name, content in (("1.log", some(1, 1)), ("2.log", some(2, 2)), ("1.log", some(3, 3)), ("3.log", some(4, 4))):
+        loads.append(name, content)
+        assert len(loads.load(name)) == 1
+    assert sorted(Path(known["name"]).name for known in loads.known.values()) == ["1.log", "3.log"]
+
+
+def test_no_position_of_this_load_is_forgotten(loads: Loads, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(positions, "MOST_POSITIONS", 2)
+    for number in range(1, 6):
+        loads.write(f"{number}.log", some(number, number))
+    assert loads.load() == {f"{number}.log": [number] for number in range(1, 6)}
+    assert loads.load() == {}
+    loads.append("5.log", some(6, 6))
+    assert loads.load() == {"5.log": [6]}
+    assert loads.load() == {}
 
 
 # ---------------------------------------------------------------- samples

@@ -15,8 +15,9 @@ from conftest import PROJECT, Mart, tokenledger
 
 from loader.cli import main
 from loader.profile import Target
+from loader.reader import FileLoad, Load
 from loader.report import Status, Summary
-from loader.screen import BARS, Screen, show_status, show_summary, sparkline, visible
+from loader.screen import BARS, Screen, show_load, show_status, show_summary, sparkline, visible
 
 HOSTILE = "a\x1b[2Jb\x9b1mc\rd\ne\u202ef\u200bg\x00h\x7f"
 SHOWN = r"a\x1b[2Jb\x9b1mc\x0dd\x0ae\u202ef\u200bg\x00h\x7f"
@@ -180,3 +181,18 @@ def test_help_cuts_no_summary(width: str) -> None:
     assert "..." not in listed
     for name, command in main.commands.items():
         assert f"{name} {(command.help or '').partition('.')[0]}" in " ".join(listed.split())
+
+
+def test_a_load_says_what_happened_to_each_file_with_a_problem() -> None:
+    screen = Screen(file=io.StringIO(), width=200)
+    files = [
+        FileLoad("a", problem="a: unknown format"),
+        FileLoad("b", format="own", read=3, skipped=3, problem="b: the format own skipped every line"),
+        FileLoad("c", format="ctm", read=3, landed=2, skipped=1, problem="c after line 3: it breaks off"),
+    ]
+    show_load(screen, Load(files=files), 0.1, TARGET)
+    assert screen.file.getvalue().splitlines()[1:] == [  # type: ignore[attr-defined]
+        "  left out a: unknown format",
+        "  nothing landed b: the format own skipped every line",
+        "  stopped early c after line 3: it breaks off",
+    ]
