@@ -11,11 +11,11 @@ is almost one of ours is refused there.
     {% set problems = [] %}
 
     {% for name in var("tokenmart", {}) if name not in names %}
-        {% do problems.append("Tokenmart has no variable " ~ name ~ did_you_mean(name, names) ~ ".") %}
+        {% do problems.append("Tokenmart has no variable " ~ name ~ did_you_mean(name | string, names) ~ ".") %}
     {% endfor %}
     {% for name in invocation_args_dict.get("vars", {}) if name not in names %}
-        {% if project_name == "tokenmart" or did_you_mean(name, names, likeness=0.8) %}
-            {% do problems.append("Tokenmart has no variable " ~ name ~ did_you_mean(name, names) ~ ".") %}
+        {% if project_name == "tokenmart" or did_you_mean(name | string, names, likeness=0.8) %}
+            {% do problems.append("Tokenmart has no variable " ~ name ~ did_you_mean(name | string, names) ~ ".") %}
         {% endif %}
     {% endfor %}
 

@@ -593,6 +593,12 @@ def test_a_request_lost_from_llm_requests_is_found_by_the_audit(story: Story) ->
     story.step(days=["2026-01-06"], requests=["e200"])
 
 
+def test_a_run_without_retention_searches_no_history_for_deleted_requests(story: Story) -> None:
+    # whoever searches finds that the first day is missing
+    story.mart.query("delete from marts.llm_requests where usage_date = date '2026-01-01'")
+    story.dbt("run", "-s", "llm_requests")
+
+
 def test_a_full_refresh_equals_all_the_runs_before_it(story: Story) -> None:
     story.deliver(event("late", "2026-01-03T05:00:00"), event("new", "2026-01-13T05:00:00"), *BASE[100:150])
     story.step(days=["2026-01-03", "2026-01-13"], requests=["late", "new"])
@@ -793,7 +799,9 @@ def test_unknown_variables_and_values_are_refused_before_anything_is_built(empty
     change(file, "    retention_days: null", "    retention_dayz: 30")
     refused = mart.json("build", *here, code=1)["error"]
     assert "Tokenmart has no variable retention_dayz (did you mean retention_days?)." in refused and ">" not in refused
-    change(file, "    retention_dayz: 30", "    retention_days: null")
+    change(file, "    retention_dayz: 30", "    1: 30")
+    assert "Tokenmart has no variable 1." in mart.json("build", *here, code=1)["error"]
+    change(file, "    1: 30", "    retention_days: null")
     change(file, "  tokenmart:\n    #", "  retention_days: 30\n  tokenmart:\n    #")
     assert "variables that dbt ignores: retention_days" in mart.json("build", *here, code=2)["error"]
 
@@ -815,7 +823,7 @@ def test_unknown_variables_and_values_are_refused_before_anything_is_built(empty
         'retention_days is "30": write a whole number of days from 1 to 36500, or null.',
         "late_data_days is -1: write a whole number of days from 0 to 36500, or null.",
         "columnstore_after_days is true: write a whole number",
-        'reporting_time_zone is "Europe/Berln", which is no time zone (did you mean Europe/Berlin?)',
+        'reporting_time_zone is "Europe/Berln", which is not a time zone (did you mean Europe/Berlin?)',
         'live_usage is "yes": write true or false.',
         "table_engine is null",
     ):
@@ -896,6 +904,14 @@ def test_days_that_are_not_kept_go_and_stay_away(empty: Story, project: Path) ->
     assert mart.query(days.format("daily_costs")) == [("2026-01-11",), ("2026-01-12",)]
 
     kept = (dt.datetime.now(dt.UTC).date() - dt.date(2026, 1, 12)).days
+    # nothing is deleted, so nothing has to be restored
+    change(project / "dbt_project.yml", "retention_days: null", f"retention_days: {kept + 9}")
+    mart.run("build", *here)
+    change(project / "dbt_project.yml", f"retention_days: {kept + 9}", "retention_days: null")
+    mart.run("build", *here)
+    applied = "select retention_days from marts.build_settings order by batch_id"
+    assert mart.query(applied) == [(None,), (kept + 9,), (None,)]
+
     change(project / "dbt_project.yml", "retention_days: null", f"retention_days: {kept}")
     mart.run("load", mart.write("second.jsonl", event("late", "2026-01-10T12:00:00")), *here)
     for again in ([], ["--full-refresh"]):
@@ -910,7 +926,11 @@ def test_days_that_are_not_kept_go_and_stay_away(empty: Story, project: Path) ->
     refused = mart.run("build", *here, code=1).output
     assert "retention_days has been raised or removed" in refused and "tokenmart build --full-refresh" in refused
     assert "tokenmart undo" not in refused
+    # with --empty nothing is compared, and nothing is forgotten
+    empty.dbt("run", "--empty", project=project)
+    assert "retention_days has been raised or removed" in mart.run("build", *here, code=1).output
     mart.run("build", "--full-refresh", *here)
+    assert mart.query(applied) == [(None,)]
     assert len(mart.query(days.format("daily_costs"))) == 3
 
 

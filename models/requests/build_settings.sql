@@ -9,6 +9,9 @@ with
             cast('{{ settings.cost_preference }}' as {{ data_type("key") }}) as cost_preference,
             cast('{{ settings.model_prices }}' as {{ data_type("key") }}) as model_prices,
             cast({{ settings.models_version }} as {{ data_type("count") }}) as models_version,
+            cast(
+                {{ "null" if var("retention_days") is none else var("retention_days") }} as {{ data_type("bigint") }}
+            ) as retention_days,
             cast({{ 0 if is_incremental() else this_batch() }} as {{ data_type("count") }}) as batch_id
     )
 

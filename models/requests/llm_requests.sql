@@ -53,7 +53,7 @@
 ) | join(", ") %}
 {% set batch = this_batch() %}
 {% if is_incremental() %}
-    {% do refuse_changed_settings() %}
+    {% do refuse_stale_requests() %}
     {% set loads = new_loads() %}
     {% do config.get("meta").update(new_loads=loads) %}
     {% set is_delivered = is_delivered_by(loads) %}
@@ -64,7 +64,7 @@
         ~ is_delivered
         ~ ")"
     ) %}
-    {% set days = days_to_write(is_delivered, is_again) if is_delivered != "1 = 0" else [] %}
+    {% set days = days_to_write(is_delivered, is_again) if loads else [] %}
     {% do write_bounds(days, time="occurred_at") %}
 {% endif %}
 
