@@ -563,15 +563,14 @@ def _preview(target: Target, paths: tuple[str, ...], follow_links: bool, is_json
 def _build(target: Target, full_refresh: bool, *, is_quiet: bool) -> Any:
     from loader.build import build as run_dbt
     from loader.destinations import is_new, lock
-    from loader.report import nothing_loaded
+    from loader.report import nothing_loaded, stale_by
     from loader.screen import show_build
-    from loader.undo import are_in_marts
 
     if is_new(target):
         raise nothing_loaded(target)
     with _progress(is_quiet, "{task.description}") as progress, lock(target, "build", _say) as check:
         with _loaded(target) as warehouse:
-            if not full_refresh and are_in_marts(warehouse, target):
+            if not full_refresh and stale_by(warehouse, target) == "undone loads":
                 full_refresh = True
                 _say("Loads were undone since the marts were built: rebuilding everything.")
         task = progress.add_task("dbt", total=None, rate="")

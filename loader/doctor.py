@@ -10,11 +10,16 @@ from loader import __version__, contract
 from loader.destinations import TYPES, Warehouse, advice, in_one_line, is_new
 from loader.errors import TokenmartError
 from loader.profile import Target, targets_sharing
+from loader.report import stale_by
 
 if TYPE_CHECKING:
     from loader.pipeline import Pipeline
 
 PROBE = "tokenmart_doctor"
+STALE = {
+    "undone loads": "which still contain rows of loads that were undone",
+    "version": "built by an earlier version, or their last full refresh did not finish",
+}
 
 
 @dataclass(frozen=True)
@@ -111,14 +116,12 @@ def _landed(pipeline: "Pipeline") -> Iterator[Finding]:
 
 
 def _built(warehouse: Warehouse, target: Target) -> Finding:
-    """Whether the marts are there, and the next build would add to them; the models decide that in the same way."""
+    """Whether the marts are there, and the next build would add to them."""
     tables, schema = warehouse.tables(target.marts_schema), target.marts_schema
     grants = [warehouse.grants.format(schema)] if warehouse.grants else []
     if "llm_requests" not in tables:
         return Finding("marts", True, "; ".join(["not built yet", *grants]))
-    oldest = warehouse.query(f"select min(batch_id) from {schema}.llm_requests")[0][0]
-    settings = warehouse.query(f"select batch_id from {schema}.build_settings") if "build_settings" in tables else []
-    if not settings or (oldest or settings[0][0]) < settings[0][0]:
-        found = f"{len(tables)} tables, built by an earlier version, or their last full refresh did not finish"
+    if reason := stale_by(warehouse, target):
+        found = f"{len(tables)} tables, {STALE[reason]}"
         return Finding("marts", False, found, f"Build them again: tokenmart build --full-refresh{target.option}")
     return Finding("marts", True, "; ".join([f"{len(tables)} tables", *grants]))

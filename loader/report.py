@@ -5,13 +5,12 @@ import datetime as dt
 import json
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 from loader import contract
 from loader.destinations import Warehouse
 from loader.errors import TokenmartError
 from loader.profile import Target
-from loader.undo import are_in_marts
 
 Rows = list[dict[str, Any]]
 
@@ -33,10 +32,11 @@ class Summary:
 
 @dataclass(frozen=True)
 class Status:
-    """The state of the loads. `pending` counts complete loads that are not in the marts, `orphaned` rows of no load.
+    """The state of the loads.
 
-    `samples` counts sample rows. `has_undone` says that the marts contain rows of loads that were undone.
-    `last_build` is the newest row of `builds`, None if there is none.
+    `pending` counts complete loads of files that are not in the marts, `orphaned` rows of no load, and `samples` sample
+    rows. `has_undone` says that the marts contain rows of loads that were undone. `last_build` is the newest row of
+    `builds`, None if there is none.
     """
 
     events: int
@@ -84,6 +84,9 @@ def summary(warehouse: Warehouse, target: Target) -> Summary:
         "first_date",
         "last_date",
     )[0]
+    if not totals["days"]:
+        # the date of no rows is NULL in some warehouses and 1970 in others
+        totals.update({"first_date": None, "last_date": None})
     totals.update({"errors": None, "timeouts": None})
     if "daily_errors_by_model" in built:
         query = f"select sum(errors), sum(timeouts) from {marts}.daily_errors_by_model"
@@ -148,7 +151,7 @@ def status(warehouse: Warehouse, target: Target, *, loads: int) -> Status:
     )[0]
     taken = ""
     if "loads" in warehouse.tables(marts):
-        taken = f" and load_id not in (select load_id from {marts}.loads where batch_id > 0)"
+        taken = f" and _dlt_load_id not in (select load_id from {marts}.loads where batch_id > 0)"
     return Status(
         events=events,
         # max() of no rows is NULL in some warehouses and 1970 in others
@@ -168,15 +171,40 @@ def status(warehouse: Warehouse, target: Target, *, loads: int) -> Status:
             *("reason", "lines", "first_file"),
         ),
         omitted=_omitted(warehouse, raw, complete),
-        pending=warehouse.query(f"select count(*) from {raw}._dlt_loads where status = 0{taken}")[0][0],
+        pending=warehouse.query(
+            f"select count(distinct _dlt_load_id) from {raw}.loaded_files where _dlt_load_id in {complete}{taken}"
+        )[0][0],
         orphaned=sum(
             warehouse.query(f"select count(*) from {raw}.{table} where _dlt_load_id not in {complete}")[0][0]
             for table in ("events", "rejected_lines")
         ),
         samples=samples(warehouse, target),
-        has_undone=are_in_marts(warehouse, target),
+        has_undone=stale_by(warehouse, target) == "undone loads",
         last_build=_last_build(warehouse, target),
     )
+
+
+def stale_by(warehouse: Warehouse, target: Target) -> Literal["undone loads", "version"] | None:
+    """Why only a full refresh can put the marts right; None if there are none yet, or if a build can add to them.
+
+    "undone loads" means that they still contain rows of loads that were undone, "version" that an earlier version built
+    them or that their last full refresh did not finish. The models refuse to add to such marts, by the same rules.
+    """
+    raw, marts = target.raw_schema, target.marts_schema
+    built = warehouse.tables(marts)
+    if "llm_requests" not in built:
+        return None
+
+    def batch(function: str, table: str) -> int:
+        # of no rows it is NULL in some warehouses and 0 in others
+        return int(warehouse.query(f"select {function}(batch_id) from {table}")[0][0] or 0)
+
+    refreshed = batch("min", f"{marts}.build_settings") if "build_settings" in built else 0
+    oldest = batch("min", f"{marts}.llm_requests") or refreshed
+    undone = batch("max", f"{raw}.undone_loads") if "undone_loads" in warehouse.tables(raw) else 0
+    if refreshed and undone > min(refreshed, oldest):
+        return "undone loads"
+    return "version" if oldest < refreshed or not refreshed else None
 
 
 def samples(warehouse: Warehouse, target: Target) -> int:

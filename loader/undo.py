@@ -86,19 +86,13 @@ def delete(warehouse: Warehouse, target: Target, undone: Undone, check: Check) -
     _record(warehouse, target, undone)
 
 
-def are_in_marts(warehouse: Warehouse, target: Target) -> bool:
-    """Whether loads were undone since the last full refresh of the target's marts."""
-    if "build_settings" not in warehouse.tables(target.marts_schema):
-        return False
-    last = "select coalesce(max(batch_id), 0) from"
-    refreshed = warehouse.query(f"{last} {target.marts_schema}.build_settings")[0][0]
-    undone = warehouse.query(f"{last} {target.raw_schema}.undone_loads")[0][0]
-    return bool(int(undone) > int(refreshed) > 0)
-
-
 def _record(warehouse: Warehouse, target: Target, undone: Undone) -> None:
-    now = time.time_ns() // 1000
-    rows = ", ".join(f"({warehouse.literal(load_id)}, {now}, '')" for load_id in undone.load_ids)
+    batch = time.time_ns() // 1000
+    if "build_settings" in warehouse.tables(target.marts_schema):
+        # the clock of the machine that ran the last full refresh may be ahead
+        last = warehouse.query(f"select max(batch_id) from {target.marts_schema}.build_settings")[0][0]
+        batch = max(batch, int(last or 0) + 1)
+    rows = ", ".join(f"({warehouse.literal(load_id)}, {batch}, '')" for load_id in undone.load_ids)
     warehouse.query(f"insert into {target.raw_schema}.undone_loads (load_id, batch_id, _dlt_load_id) values {rows}")
 
 

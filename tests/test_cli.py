@@ -497,14 +497,34 @@ def test_a_build_after_an_undo_rebuilds_everything(mart: Mart) -> None:
     assert "undone" not in mart.run("build").output
     mart.run("undo", first, "--yes", "--no-build")
     assert mart.query("select cost_usd from marts.daily_costs") == [(3,)]
-    outcome = dbtRunner().invoke(["run", "--quiet", "--select", "llm_requests", "--target", "duckdb"])
-    loader.build._disconnect()
+    # also if a full refresh ended early
+    for arguments in (["--select", "build_settings", "--full-refresh"], ["--select", "llm_requests"]):
+        outcome = dbtRunner().invoke(["run", "--quiet", "--target", "duckdb", *arguments])
+        loader.build._disconnect()
     assert [result.message for result in outcome.result.results if "tokenmart undo has deleted" in result.message]
     assert "loads that were undone" in mart.run("status").output
+    assert "loads that were undone" in mart.run("doctor", code=1).output
     output = mart.run("build").output
     assert "Loads were undone since the marts were built" in output
     assert mart.query("select cost_usd from marts.daily_costs") == [(2,)]
     assert "undone" not in mart.run("build").output and "undone" not in mart.run("status").output
+    mart.run("doctor")
+
+
+def test_an_undo_counts_whichever_clock_is_ahead(mart: Mart) -> None:
+    first = mart.json("load", mart.write("a.jsonl", tokenledger("e1", cost_usd=1)))["load_id"]
+    mart.run("run", mart.write("b.jsonl", tokenledger("e2", cost_usd=2)))
+    # as if a machine whose clock is an hour ahead had built them
+    for table in ("build_settings", "llm_requests", "request_days", "daily_costs"):
+        mart.query(f"update marts.{table} set batch_id = batch_id + 3600000000")
+    mart.query("update marts.loads set batch_id = batch_id + 3600000000 where batch_id > 0")
+    mart.run("undo", first, "--yes", "--no-build")
+    assert "loads that were undone" in mart.run("status").output
+    # one full refresh is enough
+    for _ in range(2):
+        assert mart.json("build")["failures"] == []
+        assert mart.query("select cost_usd from marts.daily_costs") == [(2,)]
+        assert not mart.json("status")["has_undone"]
 
 
 def test_a_load_is_undone_alone(mart: Mart) -> None:
@@ -513,6 +533,7 @@ def test_a_load_is_undone_alone(mart: Mart) -> None:
     assert "There is no load 17" in failure(mart, "undo", first, "17", "--yes", code=2)
     answer = mart.json("undo", first, "--yes", "--no-build")
     assert answer["undone"] == {"load_ids": [first], "files": 1, "events": 1, "rejected": 1} and not answer["build"]
+    assert mart.json("status")["pending"] == 1
     for table in ("events", "rejected_lines", "loaded_files"):
         assert mart.query(f"select distinct _dlt_load_id from raw_usage.{table}") == [(second,)]
     assert f"There is no load {first}" in failure(mart, "undo", first, "--yes", code=2)

@@ -17,6 +17,8 @@ from dbt.cli.main import dbtRunner
 from targets import EMULATED, MARTS, OTHERS, RAW, Engine, _schema_key, engine, statements_sent
 
 from loader.build import _disconnect
+from loader.destinations import connect
+from loader.report import summary
 
 
 @pytest.fixture(scope="module", params=OTHERS)
@@ -83,6 +85,20 @@ def test_a_clone_has_what_it_was_cloned_from(on: Engine, tmp_path: Path) -> None
     finally:
         kind, cascade = ("database", "") if on.target.type == "clickhouse" else ("schema", " cascade")
         on.query(f"drop {kind} if exists tokenmart_test_clone{cascade}")
+
+
+def test_requests_that_retention_deleted_are_restored_only_by_a_full_refresh(on: Engine, tmp_path: Path) -> None:
+    selected = ["run", "--select", "+daily_costs"]
+    requests = "select sum(requests) from {marts}.daily_costs"
+    before = on.query(requests)
+    dbt(on, tmp_path, *selected, "--vars", "retention_days: 1")
+    with on.chosen(), connect(on.target) as warehouse:
+        totals = summary(warehouse, on.target).totals
+    assert (totals["requests"] or 0, totals["days"], totals["first_date"], totals["last_date"]) == (0, 0, None, None)
+    assert "retention_days has been raised or removed" in on.run("build", code=1).output
+    dbt(on, tmp_path, *selected, "--full-refresh")
+    dbt(on, tmp_path, *selected)
+    assert on.query(requests) == before
 
 
 @pytest.mark.parametrize("on", ["postgres"], indirect=True)
