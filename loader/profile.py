@@ -243,7 +243,7 @@ def _profiles_folder(project_folder: Path, profile_name: str) -> Path:
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text())
-        json.dumps(content, default=str)
+        json.dumps(content, default=str, skipkeys=True)
     except UnicodeDecodeError as error:
         raise UsageError(f"{path} is not UTF-8.", f"See {EXAMPLE}.") from error
     except (ValueError, RecursionError) as error:

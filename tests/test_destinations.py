@@ -762,6 +762,24 @@ def test_settings_that_cannot_be_used_are_said_so(
     assert len(hint) == 1
 
 
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        *(("postgres", name) for name in ("port", "connect_timeout", "retries")),
+        *(("clickhouse", name) for name in ("port", "native_port", "http_port", "connect_timeout")),
+        ("clickhouse", "send_receive_timeout"),
+    ],
+)
+@pytest.mark.usefixtures("connections")
+def test_a_setting_that_is_not_a_number_is_named(kind: str, name: str, folder: Path) -> None:
+    for value in ("54x2", ["5432"]):
+        target = profile_of(folder, kind, **{name: value})
+        with pytest.raises(UsageError) as raised, connect(target):
+            pass
+        assert str(raised.value) == f"The target own has {name}: {value}, which is not a whole number."
+        assert raised.value.hint == f"Correct it in {folder / 'profiles.yml'}."
+
+
 # what the drivers say of people's usual mistakes, and a part of the advice
 SAID: list[tuple[str, str, str]] = [
     ("postgres", 'FATAL:  password authentication failed for user "loader"\n', "user and password"),

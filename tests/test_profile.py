@@ -396,6 +396,12 @@ def test_the_profile_is_the_one_that_the_project_names(
     assert read_target(project).settings["path"] == "prod.duckdb"
 
 
+def test_keys_that_are_no_texts_do_not_matter(project: Path) -> None:
+    with (project / "dbt_project.yml").open("a") as file:
+        file.write("\ndispatch: {2026-01-01: new year, 7: [~, {2026-01-02 10:00:00: x}]}\n")
+    assert read_target(project).type == "duckdb"
+
+
 @pytest.mark.parametrize("name", ["RawUsage", "raw-usage", "raw__usage", "raw_", "1raw", ""])
 def test_a_raw_schema_that_dlt_would_call_otherwise_is_refused(
     name: str, folder: Path, monkeypatch: pytest.MonkeyPatch

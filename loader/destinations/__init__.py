@@ -10,7 +10,7 @@ from typing import Any, Literal
 from dbt_common.dataclass_schema import ValidationError
 from dbt_common.exceptions import DbtBaseException
 
-from loader.errors import TokenmartError
+from loader.errors import TokenmartError, UsageError
 from loader.locks import Check, OnWait
 from loader.profile import EXAMPLE, Target
 
@@ -123,6 +123,18 @@ def credentials(target: Target, kind: Any) -> Any:
         message = str(getattr(error, "message", None) or getattr(error, "msg", error))
         hint = advice(target, message) or f"See {EXAMPLE}."
         raise TokenmartError(f"dbt rejects the target {target.name}: {' '.join(message.split())}", hint) from error
+
+
+def whole_number(target: Target, name: str, default: int) -> int:
+    """A setting of the profile that is a whole number. Raises UsageError for anything else."""
+    value = target.settings.get(name) or default
+    try:
+        return int(value)
+    except (TypeError, ValueError) as error:
+        raise UsageError(
+            f"The target {target.name} has {name}: {value}, which is not a whole number.",
+            f"Correct it in {target.profiles_folder / 'profiles.yml'}.",
+        ) from error
 
 
 def is_new(target: Target) -> bool:

@@ -11,7 +11,7 @@ import clickhouse_connect
 import clickhouse_driver  # noqa: F401 - dlt needs it
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from loader.destinations import Warehouse, escaped_literal, lease_of, listed_tables
+from loader.destinations import Warehouse, escaped_literal, lease_of, listed_tables, whole_number
 from loader.locks import Check, LeaseSQL, OnWait, lease
 from loader.profile import Target
 
@@ -64,7 +64,7 @@ def connect(target: Target) -> Iterator[Warehouse]:
     from dlt.destinations.impl.clickhouse.configuration import ClickHouseCredentials
 
     settings, http = target.settings, _http(target)
-    native = (_is_native(target) and settings.get("port")) or settings.get("native_port")
+    native_port = "port" if _is_native(target) and settings.get("port") else "native_port"
     manner = {name: value for name, value in http.items() if name not in PLACE}
     with _session(target) as warehouse, _client_for_files(**manner):
         # dlt's database is dbt's schema; without a dataset name its tables get no prefix
@@ -72,7 +72,7 @@ def connect(target: Target) -> Iterator[Warehouse]:
         credentials.database, credentials.host, credentials.port, credentials.http_port = (
             target.raw_schema,
             http["host"],
-            int(native or NATIVE_PORTS[http["secure"]]),
+            whole_number(target, native_port, NATIVE_PORTS[http["secure"]]),
             http["port"],
         )
         credentials.username, credentials.password = http["username"], http["password"]
@@ -103,15 +103,15 @@ def _is_native(target: Target) -> bool:
 def _http(target: Target) -> dict[str, Any]:
     """How to connect over HTTP: the arguments of clickhouse-connect."""
     settings, is_secure = target.settings, bool(target.settings.get("secure"))
-    port = (not _is_native(target) and settings.get("port")) or settings.get("http_port") or HTTP_PORTS[is_secure]
+    port = "port" if not _is_native(target) and settings.get("port") else "http_port"
     arguments = {
         "host": str(settings.get("host", "localhost")),
-        "port": int(port),
+        "port": whole_number(target, port, HTTP_PORTS[is_secure]),
         "username": str(settings.get("user") or "default"),
         "password": str(settings.get("password") or ""),
         "secure": is_secure,
         "verify": bool(settings.get("verify", True)),
-        **{name: int(settings.get(name) or default) for name, default in SECONDS.items()},
+        **{name: whole_number(target, name, default) for name, default in SECONDS.items()},
     }
     if certificate := settings.get("client_cert"):
         arguments |= {"client_cert": certificate, "client_cert_key": settings.get("client_cert_key")}

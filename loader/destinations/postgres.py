@@ -10,7 +10,7 @@ import psycopg2
 import psycopg2.extensions
 import tenacity
 
-from loader.destinations import Query, Warehouse, listed_tables, missing_schema
+from loader.destinations import Query, Warehouse, listed_tables, missing_schema, whole_number
 from loader.errors import TokenmartError
 from loader.locks import POLL_SECONDS, Check, OnWait, lost, wait
 from loader.profile import Target
@@ -194,13 +194,13 @@ def _settings(target: Target) -> dict[str, Any]:
     settings = target.settings
     taken: dict[str, Any] = {
         "host": str(settings.get("host", "localhost")),
-        "port": int(settings.get("port") or 5432),
+        "port": whole_number(target, "port", 5432),
         "user": str(settings.get("user", "")),
         "password": str(settings.get("password", settings.get("pass", ""))),
         "dbname": str(settings.get("dbname", settings.get("database", ""))),
         "application_name": "tokenmart",
         **{name: settings[name] for name in PASSED_ON if settings.get(name)},
-        "connect_timeout": int(settings.get("connect_timeout") or CONNECT_SECONDS),
+        "connect_timeout": whole_number(target, "connect_timeout", CONNECT_SECONDS),
     }
     session = {name: str(settings[name]) for name in ("role", "search_path") if settings.get(name)}
     if session:
@@ -212,7 +212,7 @@ def _settings(target: Target) -> dict[str, Any]:
 def _connection(target: Target) -> Any:
     """A connection that commits each statement; connecting is retried as often as the profile's `retries` says."""
     patience = tenacity.Retrying(
-        stop=tenacity.stop_after_attempt(1 + int(target.settings.get("retries") or 0)),
+        stop=tenacity.stop_after_attempt(1 + whole_number(target, "retries", 0)),
         wait=tenacity.wait_exponential(),
         retry=tenacity.retry_if_exception_type(psycopg2.OperationalError),
         reraise=True,
