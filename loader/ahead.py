@@ -1,19 +1,24 @@
 """Makes the next item of an iterator while the last one is worked on."""
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from queue import Empty, Queue
 from typing import Any, TypeVar
+
+WAIT_SECONDS = 1.0
 
 Item = TypeVar("Item")
 
 
 @contextmanager
-def ahead(items: Iterator[Item]) -> Iterator[Iterator[Item]]:
+def ahead(items: Iterator[Item], is_busy: Callable[[], bool] = lambda: False) -> Iterator[Iterator[Item]]:
     """The same items, each made in a thread while the one before it is used; the first is begun at once.
 
-    An error of `items` is raised in its place. Leaving the context ends the thread.
+    An error of `items` is raised in its place. Leaving the context ends the thread. One that is blocked, for example
+    because it reads a pipe that stays open, is left behind after WAIT_SECONDS, but not while `is_busy`: a process that
+    ends while a thread computes may crash.
     """
     queue: Queue[tuple[str, Any]] = Queue(maxsize=1)
     is_wanted = threading.Event()
@@ -44,8 +49,9 @@ def ahead(items: Iterator[Item]) -> Iterator[Iterator[Item]]:
         yield take()
     finally:
         is_wanted.clear()
-        # a maker that waits for room would wait for ever
-        while maker.is_alive():
+        deadline = time.monotonic() + WAIT_SECONDS
+        # makes room, for which the thread may be waiting
+        while maker.is_alive() and (time.monotonic() < deadline or is_busy()):
             try:
                 queue.get(timeout=0.05)
             except Empty:

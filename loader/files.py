@@ -9,9 +9,9 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
-from io import BufferedReader
+from io import BufferedReader, UnsupportedOperation
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import pyarrow as pa
@@ -55,7 +55,7 @@ class InputFile:
     def open_packed(self) -> Iterator[Any]:
         """Opens a stream of its bytes as they are stored."""
         if self.url == STANDARD_INPUT:
-            yield sys.stdin.buffer if hasattr(sys.stdin.buffer, "peek") else BufferedReader(sys.stdin.buffer)
+            yield _standard_input()
         elif "://" in self.url:
             import fsspec
 
@@ -65,6 +65,10 @@ class InputFile:
             except ValueError as error:
                 # an HTTP server sends no length, or ignores ranges
                 raise OSError(f"the server does not send parts of it ({error}); download it first") from error
+        elif self.is_stream:
+            # closing a buffer would wait for a thread that reads it
+            with Path(self.url).open("rb", buffering=0) as stream:
+                yield BufferedReader(stream)
         else:
             with Path(self.url).open("rb") as file:
                 yield file
@@ -86,6 +90,14 @@ class InputFile:
                 yield _Careful(packed.read), True
             else:
                 yield raw, False
+
+
+def _standard_input() -> BufferedReader:
+    """Standard input, opened separately: Python aborts at its end if a thread still reads sys.stdin."""
+    try:
+        return open(sys.stdin.fileno(), "rb", closefd=False)
+    except UnsupportedOperation:
+        return BufferedReader(cast(Any, sys.stdin.buffer))
 
 
 class _Careful:

@@ -45,23 +45,23 @@ def load(
     with ExitStack() as stack:
         # before the positions are read, so that lines of another load are not loaded twice
         check = stack.enter_context(lock(target, "load", on_wait))
-        is_begun = is_new(target)
+        is_first = is_new(target)
         # a target that does not exist has no positions: reading starts before dlt is even imported
-        before = {} if is_begun else _known(target, reader.done, has_own=not all(file.is_sample for file in files))
+        before = {} if is_first else _known(target, reader.done, has_own=not all(file.is_sample for file in files))
         if before is not None:
             known.update(before)
-            tables = stack.enter_context(ahead(reader.tables(files, known)))
-            if not is_begun:
+            tables = stack.enter_context(ahead(reader.tables(files, known), lambda: reader.is_parsing))
+            if not is_first:
                 first = list(islice(tables, 1))
                 if not first and known == before:
                     return reader.done
                 tables = chain(first, tables)
         from loader.pipeline import open_pipeline
 
-        pipeline = stack.enter_context(open_pipeline(target, is_new=is_begun, to_load=True))
+        pipeline = stack.enter_context(open_pipeline(target, is_new=is_first, to_load=True))
         if before is None:
             known.update(pipeline.known)
-            tables = stack.enter_context(ahead(reader.tables(files, known)))
+            tables = stack.enter_context(ahead(reader.tables(files, known), lambda: reader.is_parsing))
         reader.done.load_id = pipeline.run(tables, known, check)
         reader.done.location = pipeline.warehouse.location
         if not all(file.is_sample for file in files):
@@ -95,8 +95,8 @@ def _known(target: Target, done: Load, *, has_own: bool) -> dict[str, Position] 
 
 def preview(files: Sequence[InputFile], target: Target, options: Options, *, rows: int) -> list[Preview]:
     """Shows how `load` would read the first new lines of each file; loads nothing."""
-    known: dict[str, Position] = {}
-    if not is_new(target):
+    known = {} if is_new(target) else _known(target, Load(), has_own=False)
+    if known is None:
         from loader.pipeline import open_pipeline
 
         with open_pipeline(target) as pipeline:

@@ -123,11 +123,12 @@ Progress = Callable[[int, int], None]
 
 
 class Reader:
-    """Reads files one after the other. `done` is the result so far."""
+    """Reads files one after the other. `done` is the result so far; `is_parsing` is true while lines are parsed."""
 
     def __init__(self, options: Options, progress: Progress) -> None:
         """Raises UsageError if the format or the time zone does not exist."""
         self.done = Load()
+        self.is_parsing = False
         self._options = options
         self._progress = progress
         if options.format:
@@ -323,8 +324,15 @@ class Reader:
         what = f"it looks like {other}" if other else unrecognized(lines, may_quote=file.is_named)
         raise _UnknownFormatError(f"not {name}: {what}")
 
-    def _parsed(self, waiting: Sequence[tuple[int, Batch]]) -> Iterator[tuple[str, pa.Table]]:
+    def _parsed(self, waiting: Sequence[tuple[int, Batch]]) -> list[tuple[str, pa.Table]]:
         """Parses batches of one format, from any files."""
+        self.is_parsing = True
+        try:
+            return list(self._rows(waiting))
+        finally:
+            self.is_parsing = False
+
+    def _rows(self, waiting: Sequence[tuple[int, Batch]]) -> Iterator[tuple[str, pa.Table]]:
         origin = pa.table(
             {
                 "file": _chained(pa.repeat(number, len(batch.lines)) for number, batch in waiting),

@@ -4,10 +4,12 @@ import contextlib
 import dataclasses
 import gzip
 import json
+import os
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,9 +20,11 @@ import pyarrow as pa
 import pytest
 from conftest import PROJECT, Mart, as_line, tokenledger
 
+import loader.ahead
 import loader.destinations.duckdb
 from loader import locks
 from loader.destinations import lock
+from loader.errors import TokenmartError
 from loader.profile import Target
 from loader.sample import FORMATS, write_sample
 
@@ -510,6 +514,7 @@ def test_a_file_that_another_program_reads_can_be_reported_on(
     with held(mart.path, 60, READ):
         assert mart.json("status")["events"] == 1
         assert len(mart.json("rejects")) == 1
+        assert "nothing new" in mart.run("load", path, "--dry-run").output
         assert "only if no other program has it open" in mart.run("load", path, "--again", code=1).output
     with held(mart.path, 60):
         assert "open for writing in another program" in mart.run("status", code=1).output
@@ -593,6 +598,50 @@ def test_a_folder_that_cannot_be_worked_in_is_said_in_words(mart: Mart, project:
     assert "Cannot write to" in result.output and len(result.output.splitlines()) == 2
 
 
+@pytest.mark.parametrize("path", ["-", "fifo"])
+def test_a_load_that_fails_does_not_wait_for_the_end_of_a_pipe(path: str, mart: Mart, project: Path) -> None:
+    (project / ".tokenmart").write_text("a file")
+    os.mkfifo(project / "fifo")
+    command = [sys.executable, "-c", "from loader.cli import main; main()", "load", path]
+    process = subprocess.Popen(command, cwd=project, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdin and process.stderr
+    with process, process.stdin if path == "-" else (project / path).open("wb") as stream:
+        stream.write(as_line(tokenledger("e")) + b"\n")
+        stream.flush()
+        assert process.wait(timeout=60) == 1
+        assert b"Cannot write to" in process.stderr.read()
+
+
+def test_what_is_made_ahead_is_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loader.ahead, "WAIT_SECONDS", 0.1)
+    is_released, is_over = threading.Event(), threading.Event()
+
+    def blocking() -> Iterator[int]:
+        yield 1
+        is_released.wait(10)
+        is_over.set()
+
+    with pytest.raises(TokenmartError, match="the warehouse failed"), loader.ahead.ahead(blocking()) as items:
+        assert next(items) == 1
+        raise TokenmartError("the warehouse failed")
+    assert not is_over.is_set()
+    is_released.set()
+
+
+def test_a_thread_that_computes_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loader.ahead, "WAIT_SECONDS", 0.1)
+    is_over = threading.Event()
+
+    def computing() -> Iterator[int]:
+        yield 1
+        time.sleep(0.5)
+        is_over.set()
+
+    with loader.ahead.ahead(computing(), lambda: not is_over.is_set()) as items:
+        assert next(items) == 1
+    assert is_over.is_set()
+
+
 def test_a_load_that_is_interrupted_says_so_and_counts_for_nothing(mart: Mart, project: Path) -> None:
     path = mart.write("a.jsonl", *(tokenledger(f"e{i}") for i in range(50)))
     process = process_until("before it loads", path, mart, stderr=subprocess.PIPE)
@@ -631,13 +680,15 @@ def test_a_load_of_nothing_new_starts_neither_dlt_nor_a_parser(mart: Mart, proje
         "from loader.cli import main; main(sys.argv[1:])"
     )
 
-    def said() -> str:
-        command = [sys.executable, "-c", script, "load", str(path)]
+    def said(*options: str) -> str:
+        command = [sys.executable, "-c", script, "load", str(path), *options]
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
 
     assert said().startswith("Nothing new") and said().endswith("False 0\n")
     with path.open("ab") as file:
         file.write(as_line(tokenledger("e2")) + b"\n")
+    preview = said("--dry-run")
+    assert "would land event_id=e2" in preview and preview.endswith("False 1\n")
     assert said().startswith("Landed 1 of 1 new line ")
 
 

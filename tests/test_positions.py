@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -730,6 +731,22 @@ def test_a_pipe_is_read_as_a_stream(loads: Loads) -> None:
     os.close(reading)
     assert [file.landed for file in used.done.files] == [3] and loads.known == {}
     assert find(["/dev/stdin", "-"]) == find(["-"])
+
+
+def test_a_pipe_is_closed_without_waiting_for_a_thread_that_reads_it(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    writing = os.open(tmp_path / "fifo", os.O_RDWR)
+    with find([str(tmp_path / "fifo")])[0].open_packed() as stream:
+        thread = threading.Thread(target=stream.read, args=(9,))
+        thread.start()
+        time.sleep(0.2)
+        release = threading.Timer(5, os.write, (writing, b"x" * 9))
+        release.start()
+    assert thread.is_alive()
+    release.cancel()
+    os.write(writing, b"x" * 9)
+    thread.join()
+    os.close(writing)
 
 
 def test_a_fifo_in_a_folder_is_not_opened(loads: Loads) -> None:
