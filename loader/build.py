@@ -100,7 +100,7 @@ def build(target: Target, *, full_refresh: bool, on_node: OnNode, check: Check) 
         outcome = dbtRunner(callbacks=[tell]).invoke(arguments)
         results = outcome.result.results if isinstance(outcome.result, RunExecutionResult) else []
         rows = {result.node.unique_id: _row(result) for result in results if _has_rows(result)}
-    _disconnect()
+    disconnect()
     for loss in losses or _loss(check):
         _record(target, started_at, Build(failures=[str(loss)]))
         raise loss
@@ -210,7 +210,7 @@ def _record(target: Target, started_at: dt.datetime, done: Build) -> None:
         done.unrecorded = str(error)
 
 
-def _disconnect() -> None:
+def disconnect() -> None:
     """Closes the connections that dbt left open: they would keep others out of an embedded database."""
     from dbt.adapters.factory import FACTORY, reset_adapters
 

@@ -590,14 +590,16 @@ def _loaded(target: Target) -> Iterator[Any]:
 
     Raises TokenmartError if nothing has been loaded into it, or if this login has no permission to alter older tables.
     """
-    from loader import report
+    from loader import contract, report
     from loader.destinations import connect, is_new
 
     if is_new(target):
         raise report.nothing_loaded(target)
     with connect(target, to_read=True) as warehouse:
-        missing = report.check_loaded(warehouse, target)
-        if not missing:
+        tables = warehouse.tables(target.raw_schema)
+        if "loaded_files" not in tables:
+            raise report.nothing_loaded(target)
+        if not (missing := contract.missing(tables)):
             yield warehouse
             return
     from loader.pipeline import upgrade

@@ -47,7 +47,7 @@ class Target:
         A project that has Tokenmart as a package may build them elsewhere (`+schema`), so dbt is asked.
         """
         if self.is_package:
-            return _schema_of_package(self.project_folder, self.profiles_folder, self.name)
+            return schema_of_package(self.project_folder, self.profiles_folder, self.name)
         return self.profile_schema
 
     @property
@@ -196,7 +196,7 @@ def _has_package(folder: Path) -> bool:
 
 
 @functools.cache
-def _schema_of_package(project_folder: Path, profiles_folder: Path, target: str) -> str:
+def schema_of_package(project_folder: Path, profiles_folder: Path, target: str) -> str:
     """The schema that the project builds Tokenmart's marts in, according to dbt. Raises TokenmartError if unclear."""
     from dbt.cli.main import dbtRunner
 

@@ -39,10 +39,8 @@ def find(warehouse: Warehouse, target: Target, load_ids: Sequence[str], *, sampl
     Raises UsageError for an unknown load id, and if there are no samples.
     """
     raw = target.raw_schema
-    has_samples = "is_sample" in warehouse.tables(raw).get("loaded_files", set())
-    is_sample = "coalesce(is_sample, false)" if has_samples else "false"
     rows = warehouse.query(
-        f"select _dlt_load_id, source_file, sum(lines_landed), sum(lines_rejected), max(case when {is_sample} then 1"
+        f"select _dlt_load_id, source_file, sum(lines_landed), sum(lines_rejected), max(case when is_sample then 1"
         f" else 0 end) from {raw}.loaded_files group by _dlt_load_id, source_file order by _dlt_load_id, source_file"
     )
     known = {str(row[0]) for row in rows}
@@ -75,10 +73,9 @@ def delete(warehouse: Warehouse, target: Target, undone: Undone, check: Check) -
 
     Records the loads in `undone_loads`: marts that were built before contain the rows until a full refresh.
     """
-    tables = warehouse.tables(target.raw_schema)
     _record(warehouse, target, undone)
     for table in LANDED_TABLES:
-        for load_id, files in undone.parts if table in tables else ():
+        for load_id, files in undone.parts:
             for condition in _conditions(warehouse, load_id, files):
                 check()
                 warehouse.query(f"delete from {target.raw_schema}.{table} where {condition}")

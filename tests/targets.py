@@ -88,7 +88,7 @@ def engine(name: str, folder: Path) -> Iterator[Engine]:
     """The warehouse of that name, cleared before and after."""
     folder.mkdir(parents=True, exist_ok=True)
     with _output(name, folder) as output:
-        profile = {"target": name, "outputs": {name: {**output, _schema_key(output): MARTS}}}
+        profile = {"target": name, "outputs": {name: {**output, schema_key(output): MARTS}}}
         path = folder / "profiles.yml"
         path.touch(mode=0o600)
         path.write_text(yaml.safe_dump({"tokenmart": profile}))
@@ -117,7 +117,7 @@ def _output(name: str, folder: Path) -> Iterator[dict[str, Any]]:
             yield {"type": name, **_SETTINGS[name](said)}
 
 
-def _schema_key(output: dict[str, Any]) -> str:
+def schema_key(output: dict[str, Any]) -> str:
     return "dataset" if output["type"] == "bigquery" else "schema"
 
 

@@ -500,7 +500,7 @@ def test_a_build_after_an_undo_rebuilds_everything(mart: Mart) -> None:
     # also if a full refresh ended early
     for arguments in (["--select", "build_settings", "--full-refresh"], ["--select", "llm_requests"]):
         outcome = dbtRunner().invoke(["run", "--quiet", "--target", "duckdb", *arguments])
-        loader.build._disconnect()
+        loader.build.disconnect()
     assert [result.message for result in outcome.result.results if "tokenmart undo has deleted" in result.message]
     assert "loads that were undone" in mart.run("status").output
     assert "loads that were undone" in mart.run("doctor", code=1).output

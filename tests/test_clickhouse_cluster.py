@@ -13,7 +13,7 @@ from dbt.cli.main import dbtRunner
 from targets import Engine, engine
 from test_conformance import differences, read
 
-from loader.build import _disconnect
+from loader.build import disconnect
 
 SPREAD = {"table_engine": "ReplicatedMergeTree()", "distributed": True}
 SETTINGS = {"insert_distributed_sync": 1, "prefer_global_in_and_join": 1}
@@ -49,7 +49,7 @@ def build(on: Engine, *more: str, **variables: object) -> str:
     ]
     with on.chosen():
         outcome = dbtRunner().invoke([*arguments, "--log-path", str(on.folder)])
-    _disconnect()
+    disconnect()
     return " ".join(str(result.message) for result in outcome.result.results if result.status in ("error", "fail"))
 
 

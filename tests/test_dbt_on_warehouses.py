@@ -14,9 +14,9 @@ import pytest
 import yaml
 from conftest import PROJECT, as_line, tokenledger
 from dbt.cli.main import dbtRunner
-from targets import EMULATED, MARTS, OTHERS, RAW, Engine, _schema_key, engine, statements_sent
+from targets import EMULATED, MARTS, OTHERS, RAW, Engine, engine, schema_key, statements_sent
 
-from loader.build import _disconnect
+from loader.build import disconnect
 from loader.destinations import connect
 from loader.report import summary
 
@@ -36,7 +36,7 @@ def dbt(on: Engine, target: Path, *arguments: str) -> Any:
     places = ["--profiles-dir", str(on.folder), "--target-path", str(target), "--log-path", str(target)]
     with on.chosen():
         outcome = dbtRunner().invoke([*arguments, "--log-level", "none", *places])
-    _disconnect()
+    disconnect()
     assert outcome.success, outcome.exception or [result.message for result in outcome.result.results]
     return outcome.result
 
@@ -71,7 +71,7 @@ def test_one_mart_is_built_and_tested_without_the_others(on: Engine, tmp_path: P
 @pytest.mark.parametrize("on", [name for name in OTHERS if name not in EMULATED], indirect=True)
 def test_a_clone_has_what_it_was_cloned_from(on: Engine, tmp_path: Path) -> None:
     dbt(on, tmp_path / "state", "parse")
-    output = {**on.target.settings, _schema_key(on.target.settings): "tokenmart_test_clone"}
+    output = {**on.target.settings, schema_key(on.target.settings): "tokenmart_test_clone"}
     profiles = tmp_path / "profiles"
     profiles.mkdir()
     (profiles / "profiles.yml").write_text(

@@ -23,7 +23,7 @@ from dbt.cli.main import dbtRunner
 from targets import OTHERS, engine
 from test_conformance import FLOAT_TOLERANCE, Row, plain
 
-from loader.build import _disconnect
+from loader.build import disconnect
 
 ENGINES = ("duckdb", *OTHERS)
 
@@ -324,7 +324,7 @@ def ask(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     with engine(request.param, folder) as on:
         with on.chosen():
             done = dbtRunner().invoke(["compile", "--inline", text, *options])
-            _disconnect()
+            disconnect()
         assert done.success, done.exception
         _, *compiled = re.split(r"^-- case$", done.result.results[0].node.compiled_code, flags=re.MULTILINE)
         statements = dict(zip(queries, compiled, strict=True))

@@ -350,10 +350,10 @@ class Story:
 
     def dbt(self, *arguments: str, project: Path = PROJECT) -> None:
         """Runs dbt itself, for what the command does not do."""
-        from loader.build import _disconnect
+        from loader.build import disconnect
 
         outcome = dbtRunner().invoke([*arguments, "--project-dir", str(project), "--quiet"])
-        _disconnect()
+        disconnect()
         assert outcome.success, outcome.exception
 
 

@@ -25,7 +25,7 @@ from dlt.pipeline.pipeline import Pipeline
 from targets import MARTS, OTHERS, RAW, Engine, engine, own, statements_sent
 
 from loader import contract, locks
-from loader.build import _disconnect
+from loader.build import disconnect
 from loader.destinations import clickhouse, connect, lock, postgres
 from loader.errors import TokenmartError
 from loader.profile import read_target
@@ -571,7 +571,7 @@ def build_with(on: Engine, folder: Path, **variables: Any) -> None:
     arguments = ["--select", "llm_requests", "--log-level", "none", "--vars", json.dumps(variables)]
     with on.chosen():
         outcome = dbtRunner().invoke(["run", *arguments, *places])
-    _disconnect()
+    disconnect()
     assert outcome.success, outcome.exception or [result.message for result in outcome.result.results]
 
 

@@ -12,9 +12,9 @@ from conftest import PROJECT, as_line, tokenledger
 from dbt.cli.main import dbtRunner
 from targets import MARTS, Engine, engine
 
-from loader.build import _disconnect
+from loader.build import disconnect
 from loader.cli import main
-from loader.profile import _schema_of_package
+from loader.profile import schema_of_package
 
 # dbt resolves the refs of generic tests by the model's name alone
 FLAGS = {"send_anonymous_usage_stats": False, "require_ref_searches_node_package_before_root": True}
@@ -63,7 +63,7 @@ def dbt(on: Engine, *arguments: str) -> Any:
     with on.chosen(), pytest.MonkeyPatch.context() as patch:
         in_shop(on, patch)
         outcome = dbtRunner().invoke([*arguments, "--quiet"])
-    _disconnect()
+    disconnect()
     assert outcome.success, outcome.exception or [
         result.message for result in outcome.result.results if result.status in ("error", "fail")
     ]
@@ -97,7 +97,7 @@ def test_a_project_with_models_of_the_same_names_keeps_them(on: Engine) -> None:
 
 
 def test_logs_are_loaded_also_while_the_project_does_not_parse(on: Engine) -> None:
-    _schema_of_package.cache_clear()
+    schema_of_package.cache_clear()
     broken = on.folder / "shop/models/broken.sql"
     broken.write_text("select {{ ref('no such model'")
     log = on.folder / "while broken.jsonl"

@@ -17,7 +17,7 @@ from conftest import as_line, tokenledger
 from dbt.cli.main import dbtRunner
 from targets import MARTS, Engine, engine, own
 
-from loader.build import _disconnect
+from loader.build import disconnect
 from loader.destinations import connect
 
 ALL_ON = {"columnstore_after_days": 30, "retention_days": 3650, "live_usage": True}
@@ -55,7 +55,7 @@ def dbt(on: Engine, *arguments: str, **variables: Any) -> str:
     with on.chosen():
         given = ["--vars", json.dumps(variables), "--log-level", "none", *places]
         outcome = dbtRunner().invoke([*arguments, *given])
-    _disconnect()
+    disconnect()
     assert outcome.success, outcome.exception or [result.message for result in outcome.result.results]
     return str(outcome.result.results[-1].node.compiled_code).strip()
 
