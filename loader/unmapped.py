@@ -410,9 +410,9 @@ class Unmapped:
     def _harmless_of(self, shapes: pa.ChunkedArray) -> pa.Array:
         """Which of these shapes have only harmless keys."""
         distinct = set(pc.unique(shapes.drop_null()).to_pylist())
+        if len(self._harmless) > REMEMBERED:
+            self._harmless = {_NO_KEYS: True}
         if new := distinct - self._harmless.keys():
-            if len(self._harmless) > REMEMBERED:
-                self._harmless = {_NO_KEYS: True}
             harmless = self._run(_HARMLESS_SHAPES, shape=pa.chunked_array([pa.array(list(new), pa.string())]))
             self._harmless |= dict.fromkeys(new, False) | dict.fromkeys(harmless["shape"].to_pylist(), True)
         return pa.array([shape for shape in distinct if self._harmless[shape]], pa.string())

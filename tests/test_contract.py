@@ -40,7 +40,7 @@ parser = functools.cache(Parser)
 
 
 def parsed(*lines: Line, format_: str = "tokenledger", **options: Any) -> Outcome:
-    """What becomes of these lines, with the Parser's options."""
+    """The result of parsing these lines, with the Parser's options."""
     chunk = pa.array([as_line(line) for line in lines], pa.large_binary())
     used = parser(**options)
     found = parse(
@@ -751,6 +751,16 @@ def test_a_value_is_kept_or_left_out_however_it_is_read(value: dict[str, Any], k
     plain, not_plain = landed(tokenledger("e", metadata=value), tokenledger("e", metadata=value | other))
     assert json.loads(plain["tags"] or "{}") == (value if kept else {})
     assert json.loads(not_plain["tags"]) == (value | other if kept else other)
+
+
+def test_more_shapes_and_keys_than_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("loader.unmapped.REMEMBERED", 2)
+    tags = [{"a": "x"}, {"b": 1}, {"c": True, "d": {"e": "y"}}, {"prompt": "p"}]
+    for shown in (tags[:3], tags, tags[::-1]):
+        # the same Parser each time, used by no other test
+        events = landed(*(tokenledger("e", metadata=tag) for tag in shown), keep=Keep(keys=("remembered",)))
+        kept = {"a": {"a": "x"}, "b": {"b": 1}, "c": {"c": True, "d.e": "y"}, "prompt": {}}
+        assert [json.loads(event["tags"] or "{}") for event in events] == [kept[next(iter(tag))] for tag in shown]
 
 
 def test_numbers_of_token_details_are_kept() -> None:
