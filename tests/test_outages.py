@@ -548,10 +548,10 @@ def test_rows_expire_on_clickhouse_as_long_as_the_variable_says(engines: dict[st
 def test_days_expire_on_bigquery_as_long_as_the_variable_says(engines: dict[str, Engine], tmp_path: Path) -> None:
     on = engines["bigquery"]
     on.clear()
-    on.run("run", write(tmp_path, 3))
+    on.run("load", write(tmp_path, 3))
     for days, expected in ((3650, "3652"), (7300, "7302"), (None, "null")):
         with statements_sent("bigquery") as sent:
-            build_with(on, tmp_path, retention_days=days)
+            build_with(on, tmp_path, "+llm_requests", retention_days=days)
         # the emulator keeps no such option; the conformance test has Google's analyzer read the statement
         (said,) = [sql for sql in sent if "partition_expiration_days" in sql]
         assert re.search(rf"llm_requests`\s+set options \(partition_expiration_days = {expected}\)", said)
@@ -565,12 +565,13 @@ def test_clickhouse_finds_landed_rows_by_their_load(engines: dict[str, Engine], 
     assert [{key.strip("()") for key in found} for found in on.query(keys)] == [{"_dlt_load_id"}]
 
 
-def build_with(on: Engine, folder: Path, **variables: Any) -> None:
-    """Builds the requests with these variables of the project."""
+def build_with(on: Engine, folder: Path, selected: str = "llm_requests", **variables: Any) -> None:
+    """Builds the selected models with these variables of the project."""
     places = ["--profiles-dir", str(on.folder), "--target-path", str(folder), "--log-path", str(folder)]
-    arguments = ["--select", "llm_requests", "--log-level", "none", "--vars", json.dumps(variables)]
+    no_tests = ["--exclude-resource-type", "test", "--exclude-resource-type", "unit_test"]
+    arguments = ["--select", selected, *no_tests, "--log-level", "none", "--vars", json.dumps(variables)]
     with on.chosen():
-        outcome = dbtRunner().invoke(["run", *arguments, *places])
+        outcome = dbtRunner().invoke(["build", *arguments, *places])
     disconnect()
     assert outcome.success, outcome.exception or [result.message for result in outcome.result.results]
 
