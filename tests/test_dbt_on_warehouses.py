@@ -97,20 +97,32 @@ def test_requests_that_retention_deleted_are_restored_only_by_a_full_refresh(on:
     assert on.query(requests) == before
 
 
-@pytest.mark.parametrize("on", ["postgres"], indirect=True)
-def test_a_role_that_was_granted_the_marts_once_reads_them_after_later_runs(on: Engine, tmp_path: Path) -> None:
+@pytest.fixture
+def bi_tool(on: Engine) -> Iterator[dict[str, Any]]:
+    """The connection of a role that may read the present marts, as it was granted once."""
+    role = "tokenmart_test_reader"
     settings = {name: on.target.settings[name] for name in ("host", "port", "dbname")}
     own = {name: on.target.settings[name] for name in ("user", "password")}
     with psycopg2.connect(**settings, **own) as connection, connection.cursor() as cursor:
         cursor.execute(
-            f"grant usage on schema {MARTS} to reader; grant select on all tables in schema {MARTS} to reader"
+            f"create role {role} login password 'reader'; grant usage on schema {MARTS} to {role};"
+            f" grant select on all tables in schema {MARTS} to {role}"
         )
+    yield {**settings, "user": role, "password": "reader"}
+    with psycopg2.connect(**settings, **own) as connection, connection.cursor() as cursor:
+        cursor.execute(f"drop owned by {role}; drop role {role}")
+
+
+@pytest.mark.parametrize("on", ["postgres"], indirect=True)
+def test_a_role_that_was_granted_the_marts_once_reads_them_after_later_runs(
+    on: Engine, bi_tool: dict[str, Any]
+) -> None:
     for number in range(3):
         log = on.folder / f"granted-{number}.jsonl"
         log.write_bytes(as_line(tokenledger(f"granted-{number}", f"2026-10-1{number}T12:00:00Z")) + b"\n")
         on.run("run", log)
     users = on.query("select requests from {marts}.users")
-    with psycopg2.connect(**settings, user="reader", password="reader") as connection, connection.cursor() as cursor:
+    with psycopg2.connect(**bi_tool) as connection, connection.cursor() as cursor:
         for mart in (path.stem for folder in ("marts", "summaries") for path in PROJECT.glob(f"models/{folder}/*.sql")):
             cursor.execute(f"select count(*) from {MARTS}.{mart}")
             assert cursor.fetchone() != (0,) or mart == "daily_errors_by_type"
