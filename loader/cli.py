@@ -333,7 +333,7 @@ def status(target: Target, loads: int, is_json: bool) -> int:
 @command("tokenmart doctor --target duckdb")
 @as_json
 def doctor(target: Target, is_json: bool) -> int:
-    """Check a target: packages, connection, rights and schemas."""
+    """Check a target: packages, connection, permissions and schemas."""
     from loader.doctor import examine
     from loader.screen import show_finding
 
