@@ -161,7 +161,7 @@ class Parser:
             created = _CREATED.match(_without_comments(statement.query))
             if statement.type != duckdb.StatementType.CREATE or created is None:
                 raise ValueError(
-                    "it may create types and macros, without `or replace`, `if not exists` and a schema in "
+                    "it may create types and macros, without `or replace`, `if not exists` or a schema in "
                     f"their names, and select, but not: {_without_end(statement.query).strip()[:80]}"
                 )
             name = created["name"].strip('"')
