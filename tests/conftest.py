@@ -11,10 +11,15 @@ from typing import Any
 import duckdb
 import pytest
 from click.testing import CliRunner, Result
+from hypothesis import settings
 
-from loader.cli import main
+from tokenmart.cli import main
 
 PROJECT = Path(__file__).parent.parent
+
+# machines differ in speed
+settings.register_profile("tokenmart", deadline=None)
+settings.load_profile("tokenmart")
 
 # tests run in several processes, and dbt's files are not made for that
 if worker := os.environ.get("PYTEST_XDIST_WORKER"):

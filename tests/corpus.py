@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from conftest import PROJECT, as_line, tokenledger
-
-from loader.files import SAMPLE_MARK
-from loader.sample import write_sample
+from tokenmart.files import SAMPLE_MARK
+from tokenmart.sample import write_sample
 
 SAMPLE_EVENTS = 20_000
 SAMPLE = "sam'ple \\ 1"

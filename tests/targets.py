@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner, Result
-from conftest import PROJECT
-from warehouses import serve
 
-from loader.cli import main
-from loader.destinations import connect
-from loader.profile import Target, read_target
+from conftest import PROJECT
+from tokenmart.cli import main
+from tokenmart.destinations import connect
+from tokenmart.profile import Target, read_target
+from warehouses import serve
 
 SERVED = ("postgres", "clickhouse", "bigquery", "snowflake")
 # not the real ones: their leniency proves nothing

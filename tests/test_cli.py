@@ -17,17 +17,17 @@ import click
 import duckdb
 import pytest
 from click.testing import CliRunner
-from conftest import PROJECT, Mart, tokenledger
 from dbt.cli.main import dbtRunner
-from test_incremental import durations, of_tokenledger, requests_of, total
 
-import loader.build
-import loader.load
-from loader import __version__
-from loader.cli import main
-from loader.errors import TokenmartError, UsageError
-from loader.locks import Check, held, lost
-from loader.sample import FORMATS, write_sample
+import tokenmart.build
+import tokenmart.load
+from conftest import PROJECT, Mart, tokenledger
+from test_incremental import durations, of_tokenledger, requests_of, total
+from tokenmart import __version__
+from tokenmart.cli import main
+from tokenmart.errors import TokenmartError, UsageError
+from tokenmart.locks import Check, held, lost
+from tokenmart.sample import FORMATS, write_sample
 
 COMMANDS = sorted(main.commands)
 
@@ -302,7 +302,7 @@ def test_what_nobody_expected_is_answered_in_json_too(
         def fail(*_: Any, error: BaseException = error) -> None:
             raise error
 
-        monkeypatch.setattr(loader.load, "load", fail)
+        monkeypatch.setattr(tokenmart.load, "load", fail)
         code = 130 if isinstance(error, KeyboardInterrupt) else 1
         assert mart.json("run", path, code=code)["exit_code"] == code
 
@@ -322,7 +322,7 @@ def test_an_undo_that_cannot_build_answers_in_json_what_it_deleted(
     def fail(*_: Any, **__: Any) -> None:
         raise TokenmartError("dbt could not start", "Do this.")
 
-    monkeypatch.setattr(loader.build, "build", fail)
+    monkeypatch.setattr(tokenmart.build, "build", fail)
     answer = mart.json("undo", load_id, "--yes", code=1)
     assert (answer["undone"]["events"], answer["error"], answer["hint"]) == (1, "dbt could not start", "Do this.")
 
@@ -339,8 +339,8 @@ def test_a_command_that_is_interrupted_says_what_that_leaves(
     def interrupt(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(loader.load, "load", interrupt)
-    monkeypatch.setattr(loader.build, "build", interrupt)
+    monkeypatch.setattr(tokenmart.load, "load", interrupt)
+    monkeypatch.setattr(tokenmart.build, "build", interrupt)
     assert said in mart.run(command, *([path] if command == "load" else []), code=130).output
 
 
@@ -426,7 +426,7 @@ def test_a_build_that_cannot_be_recorded_stands_all_the_same(mart: Mart, monkeyp
     def refused(_: Any) -> None:
         raise TokenmartError("This login may only read.")
 
-    monkeypatch.setattr(loader.build, "connect", refused)
+    monkeypatch.setattr(tokenmart.build, "connect", refused)
     output = mart.run("build").output
     assert "could not be recorded for tokenmart status: This login may only read." in output and "Built 1" in output
 
@@ -444,7 +444,7 @@ def a_lost_lock(*_: Any) -> Iterator[Check]:
 def test_a_build_and_an_undo_end_when_they_lose_their_lock(mart: Mart) -> None:
     load_id = mart.json("load", mart.write("a.jsonl", tokenledger("e1")))["load_id"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("loader.destinations.lock", a_lost_lock)
+        patch.setattr("tokenmart.destinations.lock", a_lost_lock)
         for command in (["build"], ["undo", load_id, "--yes"]):
             said = mart.run(*command, code=1).output
             assert "lock for this test was lost" in said and "next build completes" in said
@@ -500,7 +500,7 @@ def test_a_build_after_an_undo_rebuilds_everything(mart: Mart) -> None:
     # also if a full refresh ended early
     for arguments in (["--select", "build_settings", "--full-refresh"], ["--select", "llm_requests"]):
         outcome = dbtRunner().invoke(["run", "--quiet", "--target", "duckdb", *arguments])
-        loader.build.disconnect()
+        tokenmart.build.disconnect()
     assert [result.message for result in outcome.result.results if "tokenmart undo has deleted" in result.message]
     assert "loads that were undone" in mart.run("status").output
     assert "loads that were undone" in mart.run("doctor", code=1).output
@@ -738,7 +738,7 @@ def test_debug_shows_the_traceback_that_is_not_shown_without_it(
     def fail(*_: Any) -> None:
         raise RuntimeError("boom [/bold]")
 
-    monkeypatch.setattr(loader.load, "load", fail)
+    monkeypatch.setattr(tokenmart.load, "load", fail)
     result = mart.run("load", path, code=1)
     assert "Failed unexpectedly: RuntimeError: boom [/bold]" in result.stderr and "--debug" in result.stderr
     assert "Traceback" not in result.output
@@ -801,7 +801,7 @@ def test_it_is_a_program(mart: Mart, project: Path) -> None:
 
 def test_a_failure_leaves_nothing_but_its_two_lines(mart: Mart, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOKENMART_DUCKDB_PATH", str(mart.folder / "missing" / "mart.duckdb"))
-    command = [sys.executable, "-c", "from loader.cli import main; main()", "load"]
+    command = [sys.executable, "-c", "from tokenmart.cli import main; main()", "load"]
     command.append(str(mart.write("a.jsonl", *(tokenledger(f"e{i}") for i in range(100)))))
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (1, "")

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import PROJECT
 from dbt.cli.main import dbtRunner
+
+from conftest import PROJECT
 from targets import Engine, engine
 from test_conformance import differences, read
-
-from loader.build import disconnect
+from tokenmart.build import disconnect
 
 SPREAD = {"table_engine": "ReplicatedMergeTree()", "distributed": True}
 SETTINGS = {"insert_distributed_sync": 1, "prefer_global_in_and_join": 1}

@@ -14,14 +14,14 @@ from typing import Any
 
 import pytest
 import yaml
+
 from conftest import PROJECT
 from corpus import SAMPLE, write_corpus, write_halves
 from targets import EMULATED, MARTS, OTHERS, Engine, engine, statements_sent
+from tokenmart import report
+from tokenmart.destinations import connect
 from warehouses import ENVIRONMENTS, FOLDER, python_of
 from warehouses.snowflake_functions import refused
-
-from loader import report
-from loader.destinations import connect
 
 Row = tuple[Any, ...]
 Marts = dict[str, Any]

@@ -12,17 +12,17 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pytest
-from conftest import as_line, tokenledger
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loader import formats
-from loader.errors import UsageError
-from loader.files import find
-from loader.formats import Parser
-from loader.parse import parse
-from loader.reader import Options, Reader
-from loader.unmapped import Keep
+from conftest import as_line, tokenledger
+from tokenmart import formats
+from tokenmart.errors import UsageError
+from tokenmart.files import find
+from tokenmart.formats import Parser
+from tokenmart.parse import parse
+from tokenmart.reader import Options, Reader
+from tokenmart.unmapped import Keep
 
 Line = str | bytes | dict[str, Any]
 GOOD = as_line(tokenledger("good"))
@@ -754,7 +754,7 @@ def test_a_value_is_kept_or_left_out_however_it_is_read(value: dict[str, Any], k
 
 
 def test_more_shapes_and_keys_than_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("loader.unmapped.REMEMBERED", 2)
+    monkeypatch.setattr("tokenmart.unmapped.REMEMBERED", 2)
     tags = [{"a": "x"}, {"b": 1}, {"c": True, "d": {"e": "y"}}, {"prompt": "p"}]
     for shown in (tags[:3], tags, tags[::-1]):
         # the same Parser each time, used by no other test

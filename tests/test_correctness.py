@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import PROJECT, Mart, tokenledger
 
-from loader.sample import FORMATS, write_sample
+from conftest import PROJECT, Mart, tokenledger
+from tokenmart.sample import FORMATS, write_sample
 
 Row = dict[str, Any]
 Tables = dict[str, list[Row]]

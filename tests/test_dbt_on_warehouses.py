@@ -12,13 +12,13 @@ from typing import Any
 import psycopg2
 import pytest
 import yaml
-from conftest import PROJECT, as_line, tokenledger
 from dbt.cli.main import dbtRunner
-from targets import EMULATED, MARTS, OTHERS, RAW, Engine, engine, schema_key, statements_sent
 
-from loader.build import disconnect
-from loader.destinations import connect
-from loader.report import summary
+from conftest import PROJECT, as_line, tokenledger
+from targets import EMULATED, MARTS, OTHERS, RAW, Engine, engine, schema_key, statements_sent
+from tokenmart.build import disconnect
+from tokenmart.destinations import connect
+from tokenmart.report import summary
 
 
 @pytest.fixture(scope="module", params=OTHERS)

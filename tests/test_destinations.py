@@ -16,7 +16,6 @@ from unittest.mock import MagicMock
 import pytest
 import yaml
 from click.testing import CliRunner
-from conftest import PROJECT
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from dbt.adapters.factory import load_plugin
@@ -25,12 +24,13 @@ from dbt.config.renderer import ProfileRenderer
 from dbt_common.context import set_invocation_context
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from loader.cli import main
-from loader.destinations import TYPES, advice, connect
-from loader.doctor import examine
-from loader.errors import TokenmartError, UsageError
-from loader.pipeline import _failure, open_pipeline
-from loader.profile import EXAMPLE, Target, read_target
+from conftest import PROJECT
+from tokenmart.cli import main
+from tokenmart.destinations import TYPES, advice, connect
+from tokenmart.doctor import examine
+from tokenmart.errors import TokenmartError, UsageError
+from tokenmart.pipeline import _failure, open_pipeline
+from tokenmart.profile import EXAMPLE, Target, read_target
 
 # ---------------------------------------------------------------- the example and its ways to log in
 
@@ -265,7 +265,7 @@ def connections(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Conne
         "google.cloud.bigquery.Client",
     ):
         monkeypatch.setattr(name, made.record(name))
-    monkeypatch.setattr("loader.destinations.bigquery.create_bigquery_client", made.record("create_bigquery_client"))
+    monkeypatch.setattr("tokenmart.destinations.bigquery.create_bigquery_client", made.record("create_bigquery_client"))
     # dbt keeps what it finds at the first time
     bigquery_credentials._create_bigquery_defaults.cache_clear()
     yield made
@@ -621,7 +621,7 @@ def test_bigquery_gets_the_very_credentials_that_dbt_makes(
     from google.auth.credentials import AnonymousCredentials
 
     made = AnonymousCredentials()
-    monkeypatch.setattr("loader.destinations.bigquery.create_google_credentials", lambda credentials: made)
+    monkeypatch.setattr("tokenmart.destinations.bigquery.create_google_credentials", lambda credentials: made)
     _, dlts = connections.of("bigquery", method="oauth", project="a-project", dataset="marts")
     assert dlts["credentials"] is made
     # BigQuery's own default, which dlt's client wants to hear
@@ -663,7 +663,7 @@ def complaint() -> list[str]:
 def test_a_missing_package_is_said_with_what_to_install(
     kind: str, package: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delitem(sys.modules, f"loader.destinations.{kind}", raising=False)
+    monkeypatch.delitem(sys.modules, f"tokenmart.destinations.{kind}", raising=False)
     monkeypatch.setitem(sys.modules, package, None)
     profile_of(folder, kind)
     failed, hint = complaint()
@@ -682,7 +682,7 @@ def test_a_missing_adapter_is_nothing_that_doctor_finds_fine(folder: Path, monke
             raise PackageNotFoundError(package)
         return "1"
 
-    monkeypatch.setattr("loader.doctor.version", version)
+    monkeypatch.setattr("tokenmart.doctor.version", version)
     found = next(finding for finding in examine(profile_of(folder, "postgres", port=1)) if finding.what == "packages")
     assert not found.is_fine and "dbt-postgres missing" in found.found
     assert found.to_do == "pip install --editable '.[postgres]'"
@@ -971,8 +971,8 @@ def test_what_a_driver_raises_is_said_in_one_line_with_advice(
     def fail(*arguments: Any, **options: Any) -> Any:
         raise error
 
-    monkeypatch.setattr("loader.destinations.bigquery.create_google_credentials", MagicMock())
-    monkeypatch.setattr(function if "." in function else f"loader.destinations.bigquery.{function}", fail)
+    monkeypatch.setattr("tokenmart.destinations.bigquery.create_google_credentials", MagicMock())
+    monkeypatch.setattr(function if "." in function else f"tokenmart.destinations.bigquery.{function}", fail)
     settings = {"bigquery": {"project": "a-project", "method": "oauth"}, "snowflake": SNOWFLAKE}.get(kind, POSTGRES)
     target = profile_of(folder, kind, **settings)
     failed, hint = complaint()

@@ -18,12 +18,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 import yaml
-from conftest import PROJECT
 from dbt.cli.main import dbtRunner
+
+from conftest import PROJECT
 from targets import OTHERS, engine
 from test_conformance import FLOAT_TOLERANCE, Row, plain
-
-from loader.build import disconnect
+from tokenmart.build import disconnect
 
 ENGINES = ("duckdb", *OTHERS)
 

@@ -9,15 +9,15 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from conftest import as_line
 
-from loader import formats
-from loader.errors import UsageError
-from loader.files import find
-from loader.formats import Parser
-from loader.parse import Parsed, parse
-from loader.reader import Load, Options, Reader
-from loader.unmapped import Keep
+from conftest import as_line
+from tokenmart import formats
+from tokenmart.errors import UsageError
+from tokenmart.files import find
+from tokenmart.formats import Parser
+from tokenmart.parse import Parsed, parse
+from tokenmart.reader import Load, Options, Reader
+from tokenmart.unmapped import Keep
 
 Line = dict[str, Any]
 parser = functools.cache(Parser)

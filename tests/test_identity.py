@@ -13,15 +13,15 @@ from unittest import mock
 
 import pyarrow as pa
 import pytest
-from conftest import as_line, tokenledger
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loader import lines, reader
-from loader.files import find
-from loader.identity import Identities
-from loader.lines import Batch
-from loader.reader import Options, Reader
+from conftest import as_line, tokenledger
+from tokenmart import lines, reader
+from tokenmart.files import find
+from tokenmart.identity import Identities
+from tokenmart.lines import Batch
+from tokenmart.reader import Options, Reader
 
 START = 1_793_525_400_000
 

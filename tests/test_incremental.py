@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import PROJECT, Mart, as_line, tokenledger
 from dbt.cli.main import dbtRunner
+
+from conftest import PROJECT, Mart, as_line, tokenledger
 
 Row = tuple[Any, ...]
 Event = dict[str, Any]
@@ -350,7 +351,7 @@ class Story:
 
     def dbt(self, *arguments: str, project: Path = PROJECT) -> None:
         """Runs dbt itself, for what the command does not do."""
-        from loader.build import disconnect
+        from tokenmart.build import disconnect
 
         outcome = dbtRunner().invoke([*arguments, "--project-dir", str(project), "--quiet"])
         disconnect()

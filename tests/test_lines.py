@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from loader import lines
-from loader.lines import Batch, batches
+from tokenmart import lines
+from tokenmart.lines import Batch, batches
 
 BOM = b"\xef\xbb\xbf"
 ANY_LENGTH = 1 << 30

@@ -18,15 +18,15 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pytest
-from conftest import PROJECT, Mart, as_line, tokenledger
 
-import loader.ahead
-import loader.destinations.duckdb
-from loader import locks
-from loader.destinations import lock
-from loader.errors import TokenmartError
-from loader.profile import Target
-from loader.sample import FORMATS, write_sample
+import tokenmart.ahead
+import tokenmart.destinations.duckdb
+from conftest import PROJECT, Mart, as_line, tokenledger
+from tokenmart import locks
+from tokenmart.destinations import lock
+from tokenmart.errors import TokenmartError
+from tokenmart.profile import Target
+from tokenmart.sample import FORMATS, write_sample
 
 # the days of snapshots are those that were seen when the row was written
 BOOK_KEEPING = ("batch_id", "loaded_at", "load_id", "first_usage_date", "last_usage_date")
@@ -265,7 +265,7 @@ def test_packed_files_are_the_files_that_they_were(
 
 def tokenmart(*arguments: str | Path, **options: Any) -> "subprocess.CompletedProcess[bytes]":
     """Runs the command in a separate process."""
-    command = [sys.executable, "-c", "from loader.cli import main; main()", *map(str, arguments)]
+    command = [sys.executable, "-c", "from tokenmart.cli import main; main()", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, timeout=60, **options)
 
 
@@ -477,7 +477,7 @@ def test_a_file_that_another_program_has_open_is_waited_for_and_then_named(
     mart.run("load", path)
     with held(mart.path, 1):
         assert counts(mart.json("load", path, "--again")) == (1, 1, 0, 0)
-    monkeypatch.setattr(loader.destinations.duckdb, "LOCK_SECONDS", 0.2)
+    monkeypatch.setattr(tokenmart.destinations.duckdb, "LOCK_SECONDS", 0.2)
     with held(mart.path, 60):
         for arguments in (["load", path], ["load", path, "--dry-run"], ["status"], ["rejects"]):
             result = mart.run(*arguments, code=1)
@@ -510,7 +510,7 @@ def test_a_file_that_another_program_reads_can_be_reported_on(
 ) -> None:
     path = mart.write("a.jsonl", tokenledger("e1"), "broken")
     mart.run("load", path, code=3)
-    monkeypatch.setattr(loader.destinations.duckdb, "LOCK_SECONDS", 0.2)
+    monkeypatch.setattr(tokenmart.destinations.duckdb, "LOCK_SECONDS", 0.2)
     with held(mart.path, 60, READ):
         assert mart.json("status")["events"] == 1
         assert len(mart.json("rejects")) == 1
@@ -524,8 +524,8 @@ KILLED = """
 import pathlib, signal, sys, time
 from dlt.destinations.impl.duckdb.duck import DuckDbClient
 from dlt.pipeline.pipeline import Pipeline
-from loader.cli import main
-from loader.reader import Reader
+from tokenmart.cli import main
+from tokenmart.reader import Reader
 
 def reached(*_, **__):
     pathlib.Path(sys.argv[2]).touch()
@@ -602,7 +602,7 @@ def test_a_folder_that_cannot_be_worked_in_is_said_in_words(mart: Mart, project:
 def test_a_load_that_fails_does_not_wait_for_the_end_of_a_pipe(path: str, mart: Mart, project: Path) -> None:
     (project / ".tokenmart").write_text("a file")
     os.mkfifo(project / "fifo")
-    command = [sys.executable, "-c", "from loader.cli import main; main()", "load", path]
+    command = [sys.executable, "-c", "from tokenmart.cli import main; main()", "load", path]
     process = subprocess.Popen(command, cwd=project, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdin and process.stderr
     with process, process.stdin if path == "-" else (project / path).open("wb") as stream:
@@ -613,7 +613,7 @@ def test_a_load_that_fails_does_not_wait_for_the_end_of_a_pipe(path: str, mart: 
 
 
 def test_what_is_made_ahead_is_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loader.ahead, "WAIT_SECONDS", 0.1)
+    monkeypatch.setattr(tokenmart.ahead, "WAIT_SECONDS", 0.1)
     is_released, is_over = threading.Event(), threading.Event()
 
     def blocking() -> Iterator[int]:
@@ -621,7 +621,7 @@ def test_what_is_made_ahead_is_not_waited_for_without_end(monkeypatch: pytest.Mo
         is_released.wait(10)
         is_over.set()
 
-    with pytest.raises(TokenmartError, match="the warehouse failed"), loader.ahead.ahead(blocking()) as items:
+    with pytest.raises(TokenmartError, match="the warehouse failed"), tokenmart.ahead.ahead(blocking()) as items:
         assert next(items) == 1
         raise TokenmartError("the warehouse failed")
     assert not is_over.is_set()
@@ -629,7 +629,7 @@ def test_what_is_made_ahead_is_not_waited_for_without_end(monkeypatch: pytest.Mo
 
 
 def test_a_thread_that_computes_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loader.ahead, "WAIT_SECONDS", 0.1)
+    monkeypatch.setattr(tokenmart.ahead, "WAIT_SECONDS", 0.1)
     is_over = threading.Event()
 
     def computing() -> Iterator[int]:
@@ -637,7 +637,7 @@ def test_a_thread_that_computes_is_waited_for(monkeypatch: pytest.MonkeyPatch) -
         time.sleep(0.5)
         is_over.set()
 
-    with loader.ahead.ahead(computing(), lambda: not is_over.is_set()) as items:
+    with tokenmart.ahead.ahead(computing(), lambda: not is_over.is_set()) as items:
         assert next(items) == 1
     assert is_over.is_set()
 
@@ -674,10 +674,10 @@ def test_a_load_of_nothing_new_starts_neither_dlt_nor_a_parser(mart: Mart, proje
     path = mart.write("a.jsonl", tokenledger("e1"))
     mart.run("load", path)
     script = (
-        "import atexit, sys; from loader.formats import Parser; started = []; make = Parser.__init__;"
+        "import atexit, sys; from tokenmart.formats import Parser; started = []; make = Parser.__init__;"
         "Parser.__init__ = lambda *a, **k: (started.append(1), make(*a, **k))[1];"
         "atexit.register(lambda: print('dlt' in sys.modules, len(started)));"
-        "from loader.cli import main; main(sys.argv[1:])"
+        "from tokenmart.cli import main; main(sys.argv[1:])"
     )
 
     def said(*options: str) -> str:

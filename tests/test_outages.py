@@ -19,17 +19,17 @@ from typing import Any
 import duckdb
 import pytest
 import yaml
-from conftest import PROJECT, as_line, tokenledger
 from dbt.cli.main import dbtRunner
 from dlt.pipeline.pipeline import Pipeline
-from targets import MARTS, OTHERS, RAW, Engine, engine, own, statements_sent
 
-from loader import contract, locks
-from loader.build import disconnect
-from loader.destinations import clickhouse, connect, lock, postgres
-from loader.errors import TokenmartError
-from loader.profile import read_target
-from loader.reader import Reader
+from conftest import PROJECT, as_line, tokenledger
+from targets import MARTS, OTHERS, RAW, Engine, engine, own, statements_sent
+from tokenmart import contract, locks
+from tokenmart.build import disconnect
+from tokenmart.destinations import clickhouse, connect, lock, postgres
+from tokenmart.errors import TokenmartError
+from tokenmart.profile import read_target
+from tokenmart.reader import Reader
 
 # wrong settings, and the message for each
 WRONG: dict[str, list[tuple[str, dict[str, Any], str, str]]] = {
@@ -70,7 +70,7 @@ CASES = [
 def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Engine]]:
     """All warehouses, started as they are first asked for."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("loader.destinations.bigquery.CONNECT_SECONDS", 2)
+        patch.setattr("tokenmart.destinations.bigquery.CONNECT_SECONDS", 2)
         managers: list[Any] = []
         yield _Started(tmp_path_factory, managers)
         for manager in reversed(managers):
@@ -135,7 +135,7 @@ def test_a_load_that_breaks_off_leaves_nothing_and_the_next_one_completes(
     on.run("load", write(tmp_path, 5, "first.jsonl"))
     path = write(tmp_path, 7)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("loader.pipeline.ATTEMPTS", 1)
+        patch.setattr("tokenmart.pipeline.ATTEMPTS", 1)
         # the rows are there, and what makes them count never comes
         patch.setattr("dlt.destinations.job_client_impl.SqlJobClientBase.complete_load", broken)
         result = on.run("load", path, code=1)
@@ -330,7 +330,7 @@ def test_one_job_at_a_time_holds_the_lease_of_a_warehouse(name: str, engines: di
         done.set()
         second.join()
         # a holder that was thought dead, and is not: another has taken the lease over
-        update = importlib.import_module(f"loader.destinations.{name}").LEASE.update
+        update = importlib.import_module(f"tokenmart.destinations.{name}").LEASE.update
         other = update.format(table=f"{RAW}.load_lease", values="holder = 'another'", condition="holder <> ''")
         with lock(on.target, "load", said.append) as check:
             on.query(other)
@@ -435,7 +435,7 @@ def test_a_load_that_lost_its_lock_does_not_count(engines: dict[str, Engine], tm
         return load(pipeline, *arguments, **options)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("loader.pipeline.ATTEMPTS", 1)
+        patch.setattr("tokenmart.pipeline.ATTEMPTS", 1)
         patch.setattr(Pipeline, "load", without_lock)
         result = on.run("load", path, code=1)
     assert "was lost" in result.output.splitlines()[0]
@@ -450,7 +450,7 @@ def test_a_load_completes_the_layout_that_one_before_it_left(engines: dict[str, 
     indexes = "select indexdef from pg_indexes where schemaname = '{raw}' and tablename = 'events' order by indexdef"
     with pytest.MonkeyPatch.context() as patch:
         # as if it had been killed between
-        patch.setattr("loader.destinations.postgres._lay_out", broken)
+        patch.setattr("tokenmart.destinations.postgres._lay_out", broken)
         on.run("load", write(tmp_path, 3), code=1)
     assert not on.query(indexes)
     for count in (3, 4):
@@ -489,7 +489,7 @@ def test_two_targets_of_one_schema_are_told_of(engines: dict[str, Engine], tmp_p
 
 
 def test_a_bucket_is_for_those_that_take_files_from_one(engines: dict[str, Engine], tmp_path: Path) -> None:
-    from loader.pipeline import open_pipeline
+    from tokenmart.pipeline import open_pipeline
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TOKENMART_STAGING", f"file://{tmp_path}/bucket")

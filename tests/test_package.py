@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner, Result
-from conftest import PROJECT, as_line, tokenledger
 from dbt.cli.main import dbtRunner
-from targets import MARTS, Engine, engine
 
-from loader.build import disconnect
-from loader.cli import main
-from loader.profile import schema_of_package
+from conftest import PROJECT, as_line, tokenledger
+from targets import MARTS, Engine, engine
+from tokenmart.build import disconnect
+from tokenmart.cli import main
+from tokenmart.profile import schema_of_package
 
 # dbt resolves the refs of generic tests by the model's name alone
 FLAGS = {"send_anonymous_usage_stats": False, "require_ref_searches_node_package_before_root": True}

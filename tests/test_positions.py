@@ -17,12 +17,12 @@ import fsspec
 import pyarrow as pa
 import pytest
 
-from loader import files, lines, positions, reader
-from loader.errors import UsageError
-from loader.files import SAMPLE_MARK, InputFile, find
-from loader.lines import MEBIBYTE
-from loader.positions import HEAD_BYTES, TAIL_BYTES
-from loader.reader import Options, Reader
+from tokenmart import files, lines, positions, reader
+from tokenmart.errors import UsageError
+from tokenmart.files import SAMPLE_MARK, InputFile, find
+from tokenmart.lines import MEBIBYTE
+from tokenmart.positions import HEAD_BYTES, TAIL_BYTES
+from tokenmart.reader import Options, Reader
 
 Numbers = dict[str, list[int]]
 
@@ -816,7 +816,7 @@ def test_a_named_file_that_is_gone_after_it_was_found_does_not_exist(
 
 
 def remove_after(check: str, gone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Removes a file as soon as this function of loader.files has seen it."""
+    """Removes a file as soon as this function of tokenmart.files has seen it."""
     owner, _, name = check.partition(".")
     function = getattr(getattr(files, owner), name)
 
@@ -826,7 +826,7 @@ def remove_after(check: str, gone: Path, monkeypatch: pytest.MonkeyPatch) -> Non
             gone.unlink(missing_ok=True)
         return answer
 
-    monkeypatch.setattr(f"loader.files.{check}", checked)
+    monkeypatch.setattr(f"tokenmart.files.{check}", checked)
 
 
 # ---------------------------------------------------------------- nothing new

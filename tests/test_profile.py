@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import PROJECT
 from dbt.config.profile import Profile
 from dbt.config.renderer import ProfileRenderer
 from dbt_common.context import set_invocation_context
 from dbt_common.exceptions import DbtRuntimeError
 
-from loader.errors import TokenmartError, UsageError
-from loader.profile import EXAMPLE, find_project, read_target
+from conftest import PROJECT
+from tokenmart.errors import TokenmartError, UsageError
+from tokenmart.profile import EXAMPLE, find_project, read_target
 
 ENVIRONMENT = {
     "WORD": "warehouse",

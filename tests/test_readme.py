@@ -10,6 +10,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
+
 from check_examples import main as recount
 from conftest import PROJECT, Mart
 

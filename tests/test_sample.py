@@ -13,8 +13,8 @@ from typing import Any
 import duckdb
 import pytest
 
-from loader import sample
-from loader.errors import UsageError
+from tokenmart import sample
+from tokenmart.errors import UsageError
 
 EVENTS, DAYS = 20_000, 40
 TOKENLEDGER_KEYS = (

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from conftest import PROJECT, Mart, tokenledger
 
-from loader.cli import main
-from loader.profile import Target
-from loader.reader import FileLoad, Load
-from loader.report import Status, Summary
-from loader.screen import BARS, Screen, show_load, show_status, show_summary, sparkline, visible
+from conftest import PROJECT, Mart, tokenledger
+from tokenmart.cli import main
+from tokenmart.profile import Target
+from tokenmart.reader import FileLoad, Load
+from tokenmart.report import Status, Summary
+from tokenmart.screen import BARS, Screen, show_load, show_status, show_summary, sparkline, visible
 
 HOSTILE = "a\x1b[2Jb\x9b1mc\rd\ne\u202ef\u200bg\x00h\x7f"
 SHOWN = r"a\x1b[2Jb\x9b1mc\x0dd\x0ae\u202ef\u200bg\x00h\x7f"

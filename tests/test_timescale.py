@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import as_line, tokenledger
 from dbt.cli.main import dbtRunner
-from targets import MARTS, Engine, engine, own
 
-from loader.build import disconnect
-from loader.destinations import connect
+from conftest import as_line, tokenledger
+from targets import MARTS, Engine, engine, own
+from tokenmart.build import disconnect
+from tokenmart.destinations import connect
 
 ALL_ON = {"columnstore_after_days": 30, "retention_days": 3650, "live_usage": True}
 REQUESTS = ("build", "--select", "+llm_requests", "--resource-type", "seed", "--resource-type", "model")

@@ -70,7 +70,7 @@ def timed(way: str, log: Path, profiles: Path | None = None) -> tuple[float, int
     with tempfile.TemporaryDirectory() as folder:
         database = Path(folder) / "bench.duckdb"
         command = [sys.executable, __file__, "--way", way, "--log", str(log), "--database", str(database)]
-        script = [sys.executable, "-c", "from loader.cli import main; main()", "load", str(log)]
+        script = [sys.executable, "-c", "from tokenmart.cli import main; main()", "load", str(log)]
         if way == "tokenmart":
             command = [*script, "--project-dir", str(PROJECT)]
         if profiles:
@@ -102,7 +102,7 @@ def main(events: int, slow_events: int, rounds: int, way: str | None, log: Path,
     if way:
         WAYS[way](log, database)
         return
-    from loader.sample import write_sample
+    from tokenmart.sample import write_sample
 
     with tempfile.TemporaryDirectory() as folder, ExitStack() as servers:
         profiles = Path(folder) / "profiles"

@@ -20,13 +20,13 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     # none of which a terminal needs
-    from loader.build import Build
-    from loader.doctor import Finding
-    from loader.load import Preview
-    from loader.profile import Target
-    from loader.reader import Load
-    from loader.report import Rows, Status, Summary
-    from loader.undo import Undone
+    from tokenmart.build import Build
+    from tokenmart.doctor import Finding
+    from tokenmart.load import Preview
+    from tokenmart.profile import Target
+    from tokenmart.reader import Load
+    from tokenmart.report import Rows, Status, Summary
+    from tokenmart.undo import Undone
 
 BARS = "▁▂▃▄▅▆▇█"
 SHOWN_MODELS = 12

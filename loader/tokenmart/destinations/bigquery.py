@@ -14,11 +14,11 @@ from google.auth.exceptions import GoogleAuthError
 from google.cloud.bigquery import DEFAULT_RETRY
 from requests.exceptions import ConnectionError as NotReached
 
-from loader.destinations import Warehouse, escaped_literal, grouped, in_one_line, lease_of
-from loader.destinations import credentials as dbt_credentials
-from loader.errors import TokenmartError
-from loader.locks import Check, LeaseSQL, OnWait, lease
-from loader.profile import Target
+from tokenmart.destinations import Warehouse, escaped_literal, grouped, in_one_line, lease_of
+from tokenmart.destinations import credentials as dbt_credentials
+from tokenmart.errors import TokenmartError
+from tokenmart.locks import Check, LeaseSQL, OnWait, lease
+from tokenmart.profile import Target
 
 CONNECT_SECONDS = 20
 ERRORS = (GoogleAPIError, GoogleAuthError, NotReached, DbtBaseException)

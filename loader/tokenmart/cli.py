@@ -16,10 +16,10 @@ import click
 from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from loader import __version__
-from loader.errors import TokenmartError, UsageError, without_secrets
-from loader.profile import Target, find_project, read_target, targets_sharing
-from loader.screen import Screen, counted, print_json
+from tokenmart import __version__
+from tokenmart.errors import TokenmartError, UsageError, without_secrets
+from tokenmart.profile import Target, find_project, read_target, targets_sharing
+from tokenmart.screen import Screen, counted, print_json
 
 DONE, FAILED, REJECTED = 0, 1, 3
 console = Screen()
@@ -274,9 +274,9 @@ def undo(target: Target, load_ids: tuple[str, ...], samples: bool, no_build: boo
 
     tokenmart status lists the ids of loads. Read positions are kept: to load the same files again, use load --again.
     """
-    from loader.destinations import connect, lock
-    from loader.screen import show_undone
-    from loader.undo import delete, find
+    from tokenmart.destinations import connect, lock
+    from tokenmart.screen import show_undone
+    from tokenmart.undo import delete, find
 
     if samples == bool(load_ids):
         raise UsageError("Give the ids of the loads to undo, or --samples.", f"See: tokenmart status{target.option}")
@@ -317,8 +317,8 @@ def status(target: Target, loads: int, is_json: bool) -> int:
 
     Also shows how fresh the data is, how many samples the target has, and which loads are not in the marts yet.
     """
-    from loader import report
-    from loader.screen import show_status
+    from tokenmart import report
+    from tokenmart.screen import show_status
 
     with _loaded(target) as warehouse:
         found = report.status(warehouse, target, loads=loads)
@@ -334,8 +334,8 @@ def status(target: Target, loads: int, is_json: bool) -> int:
 @as_json
 def doctor(target: Target, is_json: bool) -> int:
     """Check a target: packages, connection, permissions and schemas."""
-    from loader.doctor import examine
-    from loader.screen import show_finding
+    from tokenmart.doctor import examine
+    from tokenmart.screen import show_finding
 
     findings = []
     for finding in examine(target):
@@ -363,8 +363,8 @@ def rejects(target: Target, reason: str | None, limit: int, export: str | None, 
 
     Correct exported lines and load them like any other file.
     """
-    from loader import report
-    from loader.screen import show_rejects
+    from tokenmart import report
+    from tokenmart.screen import show_rejects
 
     with _loaded(target) as warehouse:
         rows = report.rejects(warehouse, target, reason=reason, limit=None if export else limit)
@@ -392,8 +392,8 @@ def rejects(target: Target, reason: str | None, limit: int, export: str | None, 
 @as_json
 def formats(paths: tuple[str, ...], is_json: bool) -> int:
     """List the input formats, or show which one a file has."""
-    from loader import files, formats
-    from loader.reader import head, unrecognized
+    from tokenmart import files, formats
+    from tokenmart.reader import head, unrecognized
 
     if not paths:
         described = {name: formats.description(name) for name in formats.names()}
@@ -445,7 +445,7 @@ def sample(folder: str, events: int, days: int, seed: int, format_names: tuple[s
 
     They include several providers, caches, errors, timeouts, late and repeated events, and an unknown model.
     """
-    from loader.sample import write_sample
+    from tokenmart.sample import write_sample
 
     written = write_sample(Path(folder), events=events, days=days, seed=seed, formats=format_names)
     size = sum(path.stat().st_size for path in written)
@@ -457,9 +457,9 @@ def sample(folder: str, events: int, days: int, seed: int, format_names: tuple[s
 
 
 def _load(target: Target, paths: tuple[str, ...], *, follow_links: bool, is_quiet: bool, **reading: Any) -> Any:
-    from loader.load import load as land
-    from loader.reader import Options
-    from loader.screen import show_load
+    from tokenmart.load import load as land
+    from tokenmart.reader import Options
+    from tokenmart.screen import show_load
 
     found = _found(paths, follow_links)
     options = Options(**reading)
@@ -485,7 +485,7 @@ def _load(target: Target, paths: tuple[str, ...], *, follow_links: bool, is_quie
 
 def _found(paths: tuple[str, ...], follow_links: bool) -> Any:
     """Finds the files that the paths name, and prints which of them wait for a writer."""
-    from loader import files
+    from tokenmart import files
 
     found = files.find(paths, follow_links=follow_links)
     for file in found:
@@ -526,9 +526,9 @@ def _reason(built: Any) -> dict[str, Any]:
 
 def _summary(target: Target, loaded: Any, *, is_quiet: bool) -> Any:
     """Shows the summary of the marts that exist."""
-    from loader import report
-    from loader.destinations import connect
-    from loader.screen import show_summary
+    from tokenmart import report
+    from tokenmart.destinations import connect
+    from tokenmart.screen import show_summary
 
     with connect(target, to_read=True) as warehouse:
         summary = report.summary(warehouse, target)
@@ -548,9 +548,9 @@ def _report_sharing(target: Target) -> None:
 
 
 def _preview(target: Target, paths: tuple[str, ...], follow_links: bool, is_json: bool, **reading: Any) -> int:
-    from loader.load import preview
-    from loader.reader import Options
-    from loader.screen import show_preview
+    from tokenmart.load import preview
+    from tokenmart.reader import Options
+    from tokenmart.screen import show_preview
 
     found = preview(_found(paths, follow_links), target, Options(**reading), rows=3)
     if is_json:
@@ -561,10 +561,10 @@ def _preview(target: Target, paths: tuple[str, ...], follow_links: bool, is_json
 
 
 def _build(target: Target, full_refresh: bool, *, is_quiet: bool) -> Any:
-    from loader.build import build as run_dbt
-    from loader.destinations import is_new, lock
-    from loader.report import nothing_loaded, stale_by
-    from loader.screen import show_build
+    from tokenmart.build import build as run_dbt
+    from tokenmart.destinations import is_new, lock
+    from tokenmart.report import nothing_loaded, stale_by
+    from tokenmart.screen import show_build
 
     if is_new(target):
         raise nothing_loaded(target)
@@ -590,8 +590,8 @@ def _loaded(target: Target) -> Iterator[Any]:
 
     Raises TokenmartError if nothing has been loaded into it, or if this login has no permission to alter older tables.
     """
-    from loader import contract, report
-    from loader.destinations import connect, is_new
+    from tokenmart import contract, report
+    from tokenmart.destinations import connect, is_new
 
     if is_new(target):
         raise report.nothing_loaded(target)
@@ -602,7 +602,7 @@ def _loaded(target: Target) -> Iterator[Any]:
         if not (missing := contract.missing(tables)):
             yield warehouse
             return
-    from loader.pipeline import upgrade
+    from tokenmart.pipeline import upgrade
 
     try:
         upgrade(target, _say)

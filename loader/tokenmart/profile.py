@@ -16,7 +16,7 @@ import yaml
 from dbt_common.clients.jinja import get_template, render_template
 from dbt_common.exceptions import DbtRuntimeError
 
-from loader.errors import TokenmartError, UsageError
+from tokenmart.errors import TokenmartError, UsageError
 
 PROFILE = "tokenmart"
 EXAMPLE = "profiles.example.yml"
@@ -95,7 +95,7 @@ def find_project(start: Path, *, is_named: bool = False) -> Path:
             )
     if is_named:
         raise UsageError(f"There is no dbt project in {start}.", "Give a checkout of Tokenmart with --project-dir.")
-    return Path(__file__).parent.parent
+    return Path(__file__).parent.parent.parent
 
 
 def read_target(project_folder: Path, name: str | None = None) -> Target:

@@ -8,8 +8,8 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from loader.lines import Batch
-from loader.parse import lines_of
+from tokenmart.lines import Batch
+from tokenmart.parse import lines_of
 
 _SEEN = "create table seen (file bigint, content varchar, times bigint)"
 _COUNT = "insert into seen select file, md5(bytes), count(*) from lines group by all"

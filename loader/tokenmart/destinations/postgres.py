@@ -10,10 +10,10 @@ import psycopg2
 import psycopg2.extensions
 import tenacity
 
-from loader.destinations import Query, Warehouse, listed_tables, missing_schema, whole_number
-from loader.errors import TokenmartError
-from loader.locks import POLL_SECONDS, Check, OnWait, lost, wait
-from loader.profile import Target
+from tokenmart.destinations import Query, Warehouse, listed_tables, missing_schema, whole_number
+from tokenmart.errors import TokenmartError
+from tokenmart.locks import POLL_SECONDS, Check, OnWait, lost, wait
+from tokenmart.profile import Target
 
 ERRORS = (psycopg2.Error,)
 # by SQLSTATE if there is one, as in the server's answer to a statement; connection errors, and errors reported by dbt

@@ -9,11 +9,11 @@ import snowflake.connector
 from dbt.adapters.snowflake.connections import SnowflakeCredentials
 from dbt_common.exceptions import DbtBaseException
 
-from loader.destinations import Warehouse, escaped_literal, in_one_line, lease_of, listed_tables, missing_schema
-from loader.destinations import credentials as dbt_credentials
-from loader.errors import TokenmartError
-from loader.locks import Check, LeaseSQL, OnWait, lease
-from loader.profile import Target
+from tokenmart.destinations import Warehouse, escaped_literal, in_one_line, lease_of, listed_tables, missing_schema
+from tokenmart.destinations import credentials as dbt_credentials
+from tokenmart.errors import TokenmartError
+from tokenmart.locks import Check, LeaseSQL, OnWait, lease
+from tokenmart.profile import Target
 
 ERRORS = (snowflake.connector.Error, DbtBaseException)
 ADVICE = {

@@ -8,10 +8,10 @@ from typing import Any
 
 import duckdb
 
-from loader.destinations import Warehouse, listed_tables, missing_schema
-from loader.errors import TokenmartError
-from loader.locks import Check, OnWait, held
-from loader.profile import Target
+from tokenmart.destinations import Warehouse, listed_tables, missing_schema
+from tokenmart.errors import TokenmartError
+from tokenmart.locks import Check, OnWait, held
+from tokenmart.profile import Target
 
 LOAD_MEMORY = "256MB"  # DuckDB's own default is most of the machine
 LOCK_SECONDS = 10

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
-from loader import __version__, contract
-from loader.destinations import TYPES, Warehouse, advice, in_one_line, is_new
-from loader.errors import TokenmartError
-from loader.profile import Target, targets_sharing
-from loader.report import stale_by
+from tokenmart import __version__, contract
+from tokenmart.destinations import TYPES, Warehouse, advice, in_one_line, is_new
+from tokenmart.errors import TokenmartError
+from tokenmart.profile import Target, targets_sharing
+from tokenmart.report import stale_by
 
 if TYPE_CHECKING:
-    from loader.pipeline import Pipeline
+    from tokenmart.pipeline import Pipeline
 
 PROBE = "tokenmart_doctor"
 STALE = {
@@ -46,7 +46,7 @@ def examine(target: Target) -> Iterator[Finding]:
     missing = [package for package, found in versions.items() if not found]
     found = ", ".join(f"{package} {version or 'missing'}" for package, version in versions.items())
     yield Finding("packages", not missing, found, f"pip install --editable '.[{target.type}]'" if missing else None)
-    from loader.pipeline import open_pipeline
+    from tokenmart.pipeline import open_pipeline
 
     try:
         # like a load, with dlt's own connection in addition to ours

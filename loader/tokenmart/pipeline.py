@@ -26,12 +26,12 @@ from dlt.destinations.job_client_impl import SqlJobClientBase
 from dlt.pipeline.exceptions import PipelineStepFailed
 from dlt.pipeline.helpers import retry_load
 
-from loader import contract
-from loader.destinations import Warehouse, advice, connect, in_one_line, lock
-from loader.errors import TokenmartError, UsageError
-from loader.locks import Check, OnWait
-from loader.positions import PIPELINE, SOURCE, Position
-from loader.profile import Target
+from tokenmart import contract
+from tokenmart.destinations import Warehouse, advice, connect, in_one_line, lock
+from tokenmart.errors import TokenmartError, UsageError
+from tokenmart.locks import Check, OnWait
+from tokenmart.positions import PIPELINE, SOURCE, Position
+from tokenmart.profile import Target
 
 ATTEMPTS = 3  # of the whole load step; within each, dlt tries every file several times
 

@@ -10,9 +10,9 @@ from typing import Any, Literal
 from dbt_common.dataclass_schema import ValidationError
 from dbt_common.exceptions import DbtBaseException
 
-from loader.errors import TokenmartError, UsageError
-from loader.locks import Check, OnWait
-from loader.profile import EXAMPLE, Target
+from tokenmart.errors import TokenmartError, UsageError
+from tokenmart.locks import Check, OnWait
+from tokenmart.profile import EXAMPLE, Target
 
 MESSAGE_LENGTH = 400
 TYPES = ("duckdb", "postgres", "clickhouse", "bigquery", "snowflake")
@@ -200,7 +200,7 @@ def _module(target: Target) -> Any:
             f"Supported types are {', '.join(TYPES)}.",
         )
     try:
-        return importlib.import_module(f"loader.destinations.{target.type}")
+        return importlib.import_module(f"tokenmart.destinations.{target.type}")
     except ModuleNotFoundError as error:
         raise TokenmartError(
             f"The target {target.name} has type {target.type}, whose packages are not installed ({error.name}).",

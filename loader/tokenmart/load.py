@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any
 
-from loader import report
-from loader.ahead import ahead
-from loader.destinations import connect, is_new, lock
-from loader.files import InputFile
-from loader.locks import OnWait
-from loader.positions import PIPELINE, SOURCE, Position
-from loader.profile import Target
-from loader.reader import Load, Options, Progress, Reader
+from tokenmart import report
+from tokenmart.ahead import ahead
+from tokenmart.destinations import connect, is_new, lock
+from tokenmart.files import InputFile
+from tokenmart.locks import OnWait
+from tokenmart.positions import PIPELINE, SOURCE, Position
+from tokenmart.profile import Target
+from tokenmart.reader import Load, Options, Progress, Reader
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def load(
                 if not first and known == before:
                     return reader.done
                 tables = chain(first, tables)
-        from loader.pipeline import open_pipeline
+        from tokenmart.pipeline import open_pipeline
 
         pipeline = stack.enter_context(open_pipeline(target, is_new=is_first, to_load=True))
         if before is None:
@@ -97,7 +97,7 @@ def preview(files: Sequence[InputFile], target: Target, options: Options, *, row
     """Shows how `load` would read the first new lines of each file; loads nothing."""
     known = {} if is_new(target) else _known(target, Load(), has_own=False)
     if known is None:
-        from loader.pipeline import open_pipeline
+        from tokenmart.pipeline import open_pipeline
 
         with open_pipeline(target) as pipeline:
             known = pipeline.known

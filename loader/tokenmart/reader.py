@@ -11,16 +11,16 @@ from functools import cached_property
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from loader import contract, positions
-from loader.ahead import ahead
-from loader.errors import without_secrets
-from loader.files import InputFile, is_packed
-from loader.formats import Parser
-from loader.identity import Identities
-from loader.lines import BATCH_BYTES, TAIL_BYTES, Batch, batches
-from loader.parse import Parsed, parse
-from loader.positions import Position, Positions
-from loader.unmapped import Keep
+from tokenmart import contract, positions
+from tokenmart.ahead import ahead
+from tokenmart.errors import without_secrets
+from tokenmart.files import InputFile, is_packed
+from tokenmart.formats import Parser
+from tokenmart.identity import Identities
+from tokenmart.lines import BATCH_BYTES, TAIL_BYTES, Batch, batches
+from tokenmart.parse import Parsed, parse
+from tokenmart.positions import Position, Positions
+from tokenmart.unmapped import Keep
 
 SAMPLED_LINES = 200
 COUNTED_KEYS = 100

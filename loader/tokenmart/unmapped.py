@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from loader.credentials import CREDENTIAL_VALUE, Run, quoted, quotes_credential
+from tokenmart.credentials import CREDENTIAL_VALUE, Run, quoted, quotes_credential
 
 COLUMNS = ("tags", "extra")
 LONGEST_TEXT = 200  # characters, of a key too

@@ -6,12 +6,12 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from loader import contract
-from loader.credentials import without_credentials
-from loader.errors import UsageError
-from loader.formats import LINES, PARSING_MEMORY, Format, Parser
-from loader.lines import KEPT_OF_OVERLONG_LINE, MAX_LINE_BYTES, MEBIBYTE
-from loader.unmapped import OMITTED
+from tokenmart import contract
+from tokenmart.credentials import without_credentials
+from tokenmart.errors import UsageError
+from tokenmart.formats import LINES, PARSING_MEMORY, Format, Parser
+from tokenmart.lines import KEPT_OF_OVERLONG_LINE, MAX_LINE_BYTES, MEBIBYTE
+from tokenmart.unmapped import OMITTED
 
 _BLANK = "blank"
 _NOT_JSON = "not JSON"

@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 
 import pyarrow as pa
 
-from loader.errors import TokenmartError, UsageError, without_secrets
-from loader.lines import Readable
+from tokenmart.errors import TokenmartError, UsageError, without_secrets
+from tokenmart.lines import Readable
 
 SUFFIXES = (".jsonl", ".ndjson", ".log")
 GZIP, ZSTANDARD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"

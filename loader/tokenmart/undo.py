@@ -4,11 +4,11 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from loader import contract
-from loader.destinations import Warehouse
-from loader.errors import UsageError
-from loader.locks import Check
-from loader.profile import Target
+from tokenmart import contract
+from tokenmart.destinations import Warehouse
+from tokenmart.errors import UsageError
+from tokenmart.locks import Check
+from tokenmart.profile import Target
 
 FILES_PER_STATEMENT = 500
 LANDED_TABLES = [name for name, columns in contract.TABLES.items() if "source_file" in columns]

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from loader import __version__
-from loader.destinations import advice, connect
-from loader.errors import TokenmartError
-from loader.locks import Check
-from loader.profile import Target, check_variables, reason_of
+from tokenmart import __version__
+from tokenmart.destinations import advice, connect
+from tokenmart.errors import TokenmartError
+from tokenmart.locks import Check
+from tokenmart.profile import Target, check_variables, reason_of
 
 BUILT = {"success", "pass"}
 FAILED = {"error", "fail", "runtime error"}

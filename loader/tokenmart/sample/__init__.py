@@ -8,8 +8,8 @@ from pathlib import Path
 
 import duckdb
 
-from loader.errors import UsageError
-from loader.files import SAMPLE_MARK
+from tokenmart.errors import UsageError
+from tokenmart.files import SAMPLE_MARK
 
 FORMATS = ("tokenledger", "claude_code", "tokenmeter", "ctm")
 LAST_DATE = datetime.date(2026, 10, 31)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from loader.errors import TokenmartError
+from tokenmart.errors import TokenmartError
 
 POLL_SECONDS = 0.5  # between attempts to take a file's lock
 LEASE_SECONDS = 120.0  # how long a killed process keeps others waiting; renewed four times within that time

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal
 
-from loader.destinations import Warehouse
-from loader.errors import TokenmartError
-from loader.profile import Target
+from tokenmart.destinations import Warehouse
+from tokenmart.errors import TokenmartError
+from tokenmart.profile import Target
 
 Rows = list[dict[str, Any]]
 

@@ -4,8 +4,8 @@ import hashlib
 from collections.abc import Callable, Mapping, MutableMapping
 from typing import NotRequired, TypedDict
 
-from loader.files import InputFile
-from loader.lines import READ_BYTES, TAIL_BYTES, Readable
+from tokenmart.files import InputFile
+from tokenmart.lines import READ_BYTES, TAIL_BYTES, Readable
 
 HEAD_BYTES = 4096
 PIPELINE, SOURCE = "tokenmart", "usage"  # the names under which dlt's state holds the positions

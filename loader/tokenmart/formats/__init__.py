@@ -15,9 +15,9 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from loader import contract
-from loader.errors import UsageError
-from loader.unmapped import Keep, Unmapped
+from tokenmart import contract
+from tokenmart.errors import UsageError
+from tokenmart.unmapped import Keep, Unmapped
 
 FOLDER = Path(__file__).parent
 MACROS = FOLDER.parent / "macros.sql"

@@ -11,9 +11,9 @@ import clickhouse_connect
 import clickhouse_driver  # noqa: F401 - dlt needs it
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from loader.destinations import Warehouse, escaped_literal, lease_of, listed_tables, whole_number
-from loader.locks import Check, LeaseSQL, OnWait, lease
-from loader.profile import Target
+from tokenmart.destinations import Warehouse, escaped_literal, lease_of, listed_tables, whole_number
+from tokenmart.locks import Check, LeaseSQL, OnWait, lease
+from tokenmart.profile import Target
 
 # the errors that they log are raised too
 for _driver in ("clickhouse_connect", "clickhouse_driver"):
