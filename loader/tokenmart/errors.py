@@ -2,13 +2,15 @@
 
 import re
 
+import click
+
 # a container of Azure is written where other URLs have a user
 _USERINFO = re.compile(r"(?<!abfs)(?<!abfss)(?<!wasb)(?<!wasbs)(?<!az)(?<!adl)://[^/?#\s]*@")
 # elsewhere than on the web a question mark may be part of a name or a glob
 _QUERY = re.compile(r"(?P<before>https?://[^\s?'\"]*)\?[^\s'\"]*|(?P<other>://[^\s?]*)\?[^\s'\"]*=[^\s'\"]*")
 
 
-class TokenmartError(Exception):
+class TokenmartError(click.ClickException):
     """A failure that the user can act on; the command prints it without a traceback and exits with 1."""
 
     exit_code = 1

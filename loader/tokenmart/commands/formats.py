@@ -1,0 +1,49 @@
+"""`tokenmart formats`: lists the formats, or shows which one a file has."""
+
+import click
+from rich.markup import escape
+
+from tokenmart.commands.options import as_json, command
+from tokenmart.commands.shared import DONE, FAILED, console
+from tokenmart.errors import without_secrets
+from tokenmart.screen import print_json
+
+
+@command("tokenmart formats logs/app.jsonl", has_target=False)
+@click.argument("paths", nargs=-1)
+@as_json
+def formats(paths: tuple[str, ...], is_json: bool) -> int:
+    """List the input formats, or show which one a file has."""
+    from tokenmart import files, formats
+    from tokenmart.reader import head, unrecognized
+
+    if not paths:
+        described = {name: formats.description(name) for name in formats.names()}
+        if is_json:
+            print_json(described)
+        for name, text in described.items() if not is_json else ():
+            console.print(f"[bold]{name}[/]  {escape(text)}")
+        return DONE
+    parser = formats.Parser()
+    answers = []
+    for file in files.find(paths):
+        try:
+            if file.problem:
+                raise ValueError(file.problem)
+            lines = head(file)
+            found, counts = parser.recognize(lines)
+            why = (
+                unrecognized(lines, may_quote=file.is_named)
+                if found is None
+                else f"{counts[found]} of its first {len(lines)} lines match"
+            )
+        except (ValueError, OSError, EOFError) as error:
+            found, why = None, without_secrets(str(error))
+        answers.append({"file": file.name, "format": found, "why": why})
+    if is_json:
+        print_json(answers)
+    for answer in answers if not is_json else ():
+        console.print(
+            f"[bold]{escape(str(answer['file']))}[/]: {answer['format'] or 'unknown'} ({escape(str(answer['why']))})"
+        )
+    return DONE if all(answer["format"] for answer in answers) else FAILED

@@ -1,0 +1,103 @@
+"""Makes functions into commands, with the options that several commands have."""
+
+import functools
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def command(example: str, *, has_target: bool = True) -> Callable[[Callable[..., int]], click.Command]:
+    """Makes a command from a function that returns the exit code: adds --debug and an example in the help.
+
+    With `has_target` the function gets the `Target` that --target and --project-dir select.
+    """
+
+    def decorate(function: Callable[..., int]) -> click.Command:
+        function.__doc__ = f"{function.__doc__}\n\n    \b\n    Example:\n      {example}\n    "
+        # only for the help: the group looks for it itself, because parsing the options can fail too
+        debug = click.option(
+            "--debug", is_flag=True, expose_value=False, help="Show the traceback if the command fails."
+        )
+        function = debug(function)
+        return click.command()(_with_target(function) if has_target else function)
+
+    return decorate
+
+
+def _with_target(function: Callable[..., int]) -> Callable[..., int]:
+    @functools.wraps(function)
+    def run(*args: Any, target: str | None, project_dir: str | None, **options: Any) -> int:
+        from tokenmart.profile import find_project, read_target
+
+        if path := os.environ.get("TOKENMART_DUCKDB_PATH"):
+            # dbt runs in another folder, but the path is relative to the current one
+            os.environ["TOKENMART_DUCKDB_PATH"] = str(Path(path).expanduser().absolute())
+        folder = find_project(Path(project_dir or ".").absolute(), is_named=bool(project_dir))
+        return function(*args, target=read_target(folder, target), **options)
+
+    project_dir = click.option(
+        "--project-dir", help="Folder of the dbt project; by default this folder or one above it."
+    )
+    target = click.option("--target", help="Output of the dbt profile to use; by default the profile's target.")
+    return target(project_dir(run))
+
+
+as_json = click.option("--json", "is_json", is_flag=True, help="Print JSON, for scripts.")
+
+
+def reading(function: Function) -> Function:
+    """Adds the paths and options of the commands that read files."""
+    for option in reversed(
+        [
+            click.argument("paths", nargs=-1, required=True),
+            click.option(
+                "--format",
+                "format",
+                help="Name of a format, or your own .sql file; by default recognized from the content.",
+            ),
+            click.option(
+                "--timezone",
+                "time_zone",
+                default="UTC",
+                show_default=True,
+                help="Time zone of timestamps that have none.",
+            ),
+            click.option("--follow-links", is_flag=True, help="Read symbolic links that lead out of a named folder."),
+            click.option(
+                "--keep-content",
+                is_flag=True,
+                help="Also load prompts and replies, if the format has them.",
+            ),
+            click.option(
+                "--keep-key",
+                "keep_keys",
+                multiple=True,
+                metavar="KEY",
+                help="Always keep the value of this key in tags and extra; can be repeated.",
+            ),
+            click.option(
+                "--final",
+                is_flag=True,
+                help="Also read a last line that has no newline; use it when the files are complete.",
+            ),
+            click.option(
+                "--again",
+                is_flag=True,
+                help="Read files from the beginning, even if they were read before.",
+            ),
+            click.option(
+                "--max-rejects",
+                default=0,
+                type=click.IntRange(0),
+                show_default=True,
+                help="How many rejected lines to allow before the exit code is 3.",
+            ),
+        ]
+    ):
+        function = option(function)
+    return function

@@ -1,0 +1,55 @@
+"""`tokenmart run`: loads, builds, and prints a summary."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tokenmart.commands.build import build_marts
+from tokenmart.commands.load import exit_code, load_files
+from tokenmart.commands.options import as_json, command, reading
+from tokenmart.commands.shared import FAILED, console, failed_build, failed_load, failed_step, locations
+from tokenmart.errors import TokenmartError
+from tokenmart.screen import print_json, show_summary
+
+if TYPE_CHECKING:
+    from tokenmart.profile import Target
+    from tokenmart.reader import Load
+    from tokenmart.report import Summary
+
+
+@command("tokenmart run examples")
+@reading
+@as_json
+def run(target: Target, is_json: bool, max_rejects: int, **reading: Any) -> int:
+    """Load, build, and print a summary of the marts."""
+    loaded = load_files(target, is_quiet=is_json, **reading)
+    answer: dict[str, Any] = {"load": loaded, **locations(target, loaded.location)}
+    if not any(file.format for file in loaded.files) and exit_code(loaded, max_rejects) == FAILED:
+        if is_json:
+            print_json({**answer, **failed_load(loaded)})
+        return FAILED
+    try:
+        built = answer["build"] = build_marts(target, False, is_quiet=is_json)
+        answer["summary"] = _summary(target, loaded, is_quiet=is_json)
+    except TokenmartError as error:
+        if not is_json:
+            raise
+        print_json({**answer, **failed_step(error)})
+        return error.exit_code
+    if is_json:
+        print_json({**answer, **(failed_build(built) if built.failures else {})})
+    return FAILED if built.failures else exit_code(loaded, max_rejects)
+
+
+def _summary(target: Target, loaded: Load, *, is_quiet: bool) -> Summary:
+    """Shows the summary of the marts that exist."""
+    from tokenmart import report
+    from tokenmart.destinations import connect
+
+    with connect(target, to_read=True) as warehouse:
+        summary = report.summary(warehouse, target)
+        location = warehouse.location
+    if not is_quiet:
+        are_samples = all(file.is_sample for file in loaded.files)
+        show_summary(console, summary, location, target, are_samples=are_samples)
+    return summary

@@ -1,0 +1,35 @@
+"""`tokenmart status`: shows the last loads and the last build."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import click
+
+from tokenmart.commands.options import as_json, command
+from tokenmart.commands.shared import DONE, console, open_loaded
+from tokenmart.screen import print_json, show_status
+
+if TYPE_CHECKING:
+    from tokenmart.profile import Target
+
+
+@command("tokenmart status --json")
+@click.option("--loads", default=5, type=click.IntRange(1), show_default=True, help="How many loads to list.")
+@as_json
+def status(target: Target, loads: int, is_json: bool) -> int:
+    """Show the last loads, the last build, and what was rejected.
+
+    Also shows how fresh the data is, how many samples the target has, and which loads are not in the marts yet.
+    """
+    from tokenmart import report
+
+    with open_loaded(target) as warehouse:
+        found = report.status(warehouse, target, loads=loads)
+        location = warehouse.location
+    if is_json:
+        print_json({**dataclasses.asdict(found), "location": location})
+    else:
+        show_status(console, found, location, target)
+    return DONE

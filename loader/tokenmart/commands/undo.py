@@ -1,0 +1,70 @@
+"""`tokenmart undo`: deletes what loads have landed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from tokenmart.commands.build import build_marts
+from tokenmart.commands.options import as_json, command
+from tokenmart.commands.shared import (
+    DONE,
+    FAILED,
+    console,
+    failed_build,
+    failed_step,
+    locations,
+    open_loaded,
+    say,
+)
+from tokenmart.errors import TokenmartError, UsageError
+from tokenmart.screen import print_json, show_undone
+
+if TYPE_CHECKING:
+    from tokenmart.profile import Target
+
+
+@command("tokenmart undo 1763712000.123456 --yes")
+@click.argument("load_ids", nargs=-1)
+@click.option("--samples", is_flag=True, help="Delete the rows of sample files, from all loads.")
+@click.option("--no-build", is_flag=True, help="Do not rebuild the marts; the next build does.")
+@click.option("--yes", is_flag=True, help="Do not ask before deleting.")
+@as_json
+def undo(target: Target, load_ids: tuple[str, ...], samples: bool, no_build: bool, yes: bool, is_json: bool) -> int:
+    """Delete what loads have landed, and rebuild the marts.
+
+    tokenmart status lists the ids of loads. Read positions are kept: to load the same files again, use load --again.
+    """
+    from tokenmart.destinations import connect, lock
+    from tokenmart.undo import delete, find
+
+    if samples == bool(load_ids):
+        raise UsageError("Give the ids of the loads to undo, or --samples.", f"See: tokenmart status{target.option}")
+    if is_json and not yes:
+        raise UsageError("With --json the command cannot ask for confirmation.", "Add --yes.")
+    with open_loaded(target) as warehouse:
+        undone = find(warehouse, target, load_ids, samples=samples)
+    if not yes:
+        show_undone(console, undone, target, is_done=False)
+        if not click.confirm("Delete these rows?", err=True):
+            console.print("Nothing was deleted.")
+            return FAILED
+    with lock(target, "load", say) as check, connect(target) as warehouse:
+        delete(warehouse, target, undone, check)
+    if not is_json:
+        show_undone(console, undone, target, is_done=True)
+    figures = {name: getattr(undone, name) for name in ("load_ids", "files", "events", "rejected")}
+    answer = {"undone": figures, **locations(target, undone.location)}
+    try:
+        built = None if no_build else build_marts(target, True, is_quiet=is_json)
+    except TokenmartError as error:
+        if not is_json:
+            raise
+        print_json({**answer, **failed_step(error)})
+        return error.exit_code
+    if is_json:
+        print_json({**answer, "build": built, **(failed_build(built) if built and built.failures else {})})
+    elif no_build:
+        console.print(f"The marts still contain these rows. To remove them: tokenmart build{target.option}")
+    return FAILED if built and built.failures else DONE
