@@ -263,7 +263,7 @@ def test_packed_files_are_the_files_that_they_were(
     assert {row[2] for row in events(mart)} == {sum(map(len, lines[:i])) for i in range(9)}
 
 
-def tokenmart(*arguments: str | Path, **options: Any) -> "subprocess.CompletedProcess[bytes]":
+def run_tokenmart(*arguments: str | Path, **options: Any) -> "subprocess.CompletedProcess[bytes]":
     """Runs the command in a separate process."""
     command = [sys.executable, "-c", "from tokenmart.cli import main; main()", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, timeout=60, **options)
@@ -272,7 +272,7 @@ def tokenmart(*arguments: str | Path, **options: Any) -> "subprocess.CompletedPr
 def test_standard_input_is_read_to_its_very_end_each_time(mart: Mart, project: Path) -> None:
     content = b"\n".join(as_line(tokenledger(f"e{i}")) for i in range(4))  # no newline at the end
     for piped in (content, gzip.compress(content)):
-        done = tokenmart("load", "-", "--json", input=piped)
+        done = run_tokenmart("load", "-", "--json", input=piped)
         assert done.returncode == 0, done.stderr
         assert counts(json.loads(done.stdout)) == (4, 4, 0, 0)
     assert [row[0] for row in events(mart)] == [f"e{i}" for i in range(4) for _ in range(2)]

@@ -33,6 +33,10 @@ UNFINISHED = {
 """What a command leaves when it is interrupted."""
 
 
+class Interrupted(Exception):
+    """The user has stopped a command; says what that leaves."""
+
+
 class Commands(click.Group):
     """Lists each command with its full first sentence, and reports failures for people or, with --json, for scripts."""
 
@@ -41,6 +45,13 @@ class Commands(click.Group):
         rows = [(name, command.get_short_help_str(limit=1000)) for name, command in sorted(self.commands.items())]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
+
+    def invoke(self, context: click.Context) -> Any:
+        """Like click's own, but says which command was interrupted."""
+        try:
+            return super().invoke(context)
+        except KeyboardInterrupt as error:
+            raise Interrupted(UNFINISHED.get(str(context.invoked_subcommand), "")) from error
 
     def main(self, args: Sequence[str] | None = None, *others: Any, **options: Any) -> Any:
         """Runs a command and exits with its exit code. With --debug, failures are raised."""
@@ -62,10 +73,9 @@ class Commands(click.Group):
             context = error.ctx if isinstance(error, click.UsageError) else None
             hint = f"For help, run: {context.command_path} --help" if context else None
             _fail(error.format_message(), hint, error.exit_code, is_json=is_json)
-        except click.Abort as error:
-            # at a question, nothing has been done yet
-            left = UNFINISHED.get(arguments[0], "") if isinstance(error.__cause__, KeyboardInterrupt) else ""
-            _fail(left, None, INTERRUPTED, is_json=is_json, prefix="Stopped.")
+        except (Interrupted, click.Abort) as error:
+            # an abort is the answer to a question: nothing has been done yet
+            _fail(str(error), None, INTERRUPTED, is_json=is_json, prefix="Stopped.")
         except OSError as error:
             if is_debug:
                 raise
