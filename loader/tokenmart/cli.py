@@ -33,7 +33,7 @@ UNFINISHED = {
 """What a command leaves when it is interrupted."""
 
 
-class Interrupted(Exception):
+class StoppedError(Exception):
     """The user has stopped a command; says what that leaves."""
 
 
@@ -51,7 +51,7 @@ class Commands(click.Group):
         try:
             return super().invoke(context)
         except KeyboardInterrupt as error:
-            raise Interrupted(UNFINISHED.get(str(context.invoked_subcommand), "")) from error
+            raise StoppedError(UNFINISHED.get(str(context.invoked_subcommand), "")) from error
 
     def main(self, args: Sequence[str] | None = None, *others: Any, **options: Any) -> Any:
         """Runs a command and exits with its exit code. With --debug, failures are raised."""
@@ -73,7 +73,7 @@ class Commands(click.Group):
             context = error.ctx if isinstance(error, click.UsageError) else None
             hint = f"For help, run: {context.command_path} --help" if context else None
             _fail(error.format_message(), hint, error.exit_code, is_json=is_json)
-        except (Interrupted, click.Abort) as error:
+        except (StoppedError, click.Abort) as error:
             # an abort is the answer to a question: nothing has been done yet
             _fail(str(error), None, INTERRUPTED, is_json=is_json, prefix="Stopped.")
         except OSError as error:
