@@ -22,6 +22,7 @@ from tokenmart.files import find
 from tokenmart.formats import Parser
 from tokenmart.parse import parse
 from tokenmart.reader import Options, Reader
+from tokenmart.recognition import best, counts
 from tokenmart.unmapped import Keep
 
 Line = str | bytes | dict[str, Any]
@@ -173,7 +174,7 @@ def test_landed_skipped_and_rejected_lines_of_a_file_add_up_to_those_read(tmp_pa
     path.write_bytes(b"".join(line + b"\n" for line in lines))
     reader = Reader(Options(format="tokenledger"), lambda _bytes, _lines: None)
     tables = list(reader.tables(find([str(path)]), {}))
-    (file,) = reader.done.files
+    (file,) = reader.result.files
     assert (file.read, file.landed, file.skipped, file.rejected) == (
         3 * len(bad),
         len(bad),
@@ -189,7 +190,7 @@ def test_landed_skipped_and_rejected_lines_of_a_file_add_up_to_those_read(tmp_pa
     offsets = [row["source_offset"] for row in rejected]
     content = path.read_bytes()
     assert [content[offset : offset + len(line)] for offset, line in zip(offsets, bad, strict=True)] == bad
-    assert sum(reader.done.reasons.values()) == len(bad)
+    assert sum(reader.result.reasons.values()) == len(bad)
 
 
 def test_an_overlong_line_is_rejected_with_its_head() -> None:
@@ -809,7 +810,7 @@ def test_lines_that_take_too_much_memory_are_rejected_alone(monkeypatch: pytest.
     assert [(row["line_id"], row["reason"], row["line"]) for row in found.rejected.to_pylist()] == [
         (number, reason, heavy.decode()) for number in (0, 7, 8)
     ]
-    assert used.recognize([heavy.decode(), GOOD.decode()])[0] == "tokenledger"
+    assert best(counts(used, [heavy.decode(), GOOD.decode()])) == "tokenledger"
 
 
 def test_a_key_of_another_case_is_unknown() -> None:

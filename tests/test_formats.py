@@ -16,7 +16,8 @@ from tokenmart.errors import UsageError
 from tokenmart.files import find
 from tokenmart.formats import Parser
 from tokenmart.parse import Parsed, parse
-from tokenmart.reader import Load, Options, Reader
+from tokenmart.reader import Options, Reader
+from tokenmart.results import LoadResult
 from tokenmart.unmapped import Keep
 
 Line = dict[str, Any]
@@ -552,13 +553,13 @@ OTHER: Line = {"level": "info", "msg": "started"}
 EXAMPLES = {"tokenledger": TOKENLEDGER, "tokenmeter": TOKENMETER, "claude_code": ASSISTANT, "ctm": CTM}
 
 
-def loaded(folder: Path, *lines: str | bytes | Line, **options: Any) -> Load:
+def loaded(folder: Path, *lines: str | bytes | Line, **options: Any) -> LoadResult:
     """What a load of a file of these lines did."""
     path = folder / "file.jsonl"
     path.write_bytes(b"".join(as_line(line) + b"\n" for line in lines))
     reader = Reader(Options(**options), lambda _bytes, _lines: None)
     list(reader.tables(find([str(path)]), {}))
-    return reader.done
+    return reader.result
 
 
 def test_every_format_that_comes_along_is_tested_here() -> None:
@@ -637,7 +638,7 @@ def test_a_file_that_is_left_out_keeps_no_other_from_being_read(lines: list[Any]
     (tmp_path / "file.jsonl").write_bytes(as_line(TOKENLEDGER) + b"\n")
     reader = Reader(Options(), lambda _bytes, _lines: None)
     list(reader.tables(find([str(tmp_path)]), {}))
-    assert [(Path(file.name).name, file.landed) for file in reader.done.files] == [
+    assert [(Path(file.name).name, file.landed) for file in reader.result.files] == [
         ("a.log", 0),
         ("file.jsonl", 1),
     ]

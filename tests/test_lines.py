@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tokenmart import lines
-from tokenmart.lines import Batch, batches
+from tokenmart.lines import Block, blocks
 
 BOM = b"\xef\xbb\xbf"
 ANY_LENGTH = 1 << 30
@@ -29,32 +29,32 @@ def cut(
     data: bytes | io.BytesIO,
     *,
     read: int = 4,
-    batch: int = 100,
+    block: int = 100,
     longest: int = ANY_LENGTH,
     kept: int = 3,
     offset: int = 0,
     line: int = 0,
     final: bool = False,
-) -> list[Batch]:
-    """The batches of `data` from `offset` on, read with limits of these sizes."""
+) -> list[Block]:
+    """The blocks of `data` from `offset` on, read with limits of these sizes."""
     stream = data if isinstance(data, io.BytesIO) else io.BytesIO(data)
     stream.seek(offset)
     limits = {
         "READ_BYTES": read,
-        "BATCH_BYTES": batch,
+        "BLOCK_BYTES": block,
         "MAX_LINE_BYTES": longest,
         "KEPT_OF_OVERLONG_LINE": kept,
     }
     with mock.patch.multiple(lines, **limits):
-        return list(batches(stream, offset=offset, line=line, final=final))
+        return list(blocks(stream, offset=offset, line=line, final=final))
 
 
-def rows(found: list[Batch]) -> Iterator[tuple[int, int, bytes, bool]]:
+def rows(found: list[Block]) -> Iterator[tuple[int, int, bytes, bool]]:
     """Number, offset and bytes of each line, and whether it is the head of an overlong one."""
-    for batch in found:
-        places = enumerate(zip(batch.offsets().to_pylist(), batch.lines.to_pylist(), strict=True), batch.first_line)
+    for block in found:
+        places = enumerate(zip(block.offsets().to_pylist(), block.lines.to_pylist(), strict=True), block.first_line)
         for number, (offset, line) in places:
-            yield number, offset, line, batch.is_overlong
+            yield number, offset, line, block.is_overlong
 
 
 def whole_lines(data: bytes, *, final: bool) -> list[tuple[int, int, bytes]]:
@@ -74,8 +74,8 @@ def whole_lines(data: bytes, *, final: bool) -> list[tuple[int, int, bytes]]:
 @example(b"\n", 3, 1, False)
 @example(BOM, 3, 1, True)
 @example(BOM + b"\n" + BOM + b"\n", 3, 1, False)
-def test_lines_are_those_of_split_with_their_true_offsets(data: bytes, read: int, batch: int, final: bool) -> None:
-    found = [row[:3] for row in rows(cut(data, read=read, batch=batch, final=final))]
+def test_lines_are_those_of_split_with_their_true_offsets(data: bytes, read: int, block: int, final: bool) -> None:
+    found = [row[:3] for row in rows(cut(data, read=read, block=block, final=final))]
     assert found == whole_lines(data, final=final)
     assert all(data[offset : offset + len(line)] == line for _, offset, line in found)
 
@@ -86,8 +86,8 @@ def test_lines_are_those_of_split_with_their_true_offsets(data: bytes, read: int
     st.integers(1, 40),
     st.booleans(),
 )
-def test_short_reads_change_nothing(data: bytes, read: int, batch: int, final: bool) -> None:
-    found = [row[:3] for row in rows(cut(Trickle(data), read=read, batch=batch, final=final))]
+def test_short_reads_change_nothing(data: bytes, read: int, block: int, final: bool) -> None:
+    found = [row[:3] for row in rows(cut(Trickle(data), read=read, block=block, final=final))]
     assert found == whole_lines(data, final=final)
 
 
@@ -100,27 +100,27 @@ def test_short_reads_change_nothing(data: bytes, read: int, batch: int, final: b
     st.integers(0, 99),
     st.booleans(),
 )
-def test_batches_chain_up_and_hold_no_more_than_their_limits(
-    data: bytes, read: int, batch: int, longest: int, kept: int, line: int, final: bool
+def test_blocks_chain_up_and_hold_no_more_than_their_limits(
+    data: bytes, read: int, block: int, longest: int, kept: int, line: int, final: bool
 ) -> None:
-    found = cut(data, read=read, batch=batch, longest=longest, kept=kept, line=line, final=final)
+    found = cut(data, read=read, block=block, longest=longest, kept=kept, line=line, final=final)
     end, before = (len(BOM) if data.startswith(BOM) else 0), line
     for part in found:
         assert (part.start, part.first_line) == (end, before + 1)
         assert len(part.lines) >= 1 and part.end > part.start
         assert data[part.end - 1 : part.end] == b"\n" or part.end == len(data)
-        assert len(part.lines) == 1 if part.is_overlong else part.end - part.start <= batch + longest + 2 * read
+        assert len(part.lines) == 1 if part.is_overlong else part.end - part.start <= block + longest + 2 * read
         end, before = part.end, before + len(part.lines)
 
 
 @given(CONTENTS, st.integers(3, 20), st.integers(1, 40), st.integers(1, 12), st.integers(0, 12), st.booleans())
 @example(b"a" * 12 + b"\n" + b"b" * 12, 3, 40, 5, 2, False)
 def test_an_overlong_line_keeps_its_head_and_everything_behind_it(
-    data: bytes, read: int, batch: int, longest: int, kept: int, final: bool
+    data: bytes, read: int, block: int, longest: int, kept: int, final: bool
 ) -> None:
     kept = min(kept, longest)
     expected = whole_lines(data, final=final)
-    found = list(rows(cut(data, read=read, batch=batch, longest=longest, kept=kept, final=final)))
+    found = list(rows(cut(data, read=read, block=block, longest=longest, kept=kept, final=final)))
     assert [row[:2] for row in found] == [row[:2] for row in expected]
     for (_, _, line, is_overlong), (_, _, whole) in zip(found, expected, strict=True):
         assert line == (whole[:kept] if is_overlong else whole)
@@ -129,11 +129,11 @@ def test_an_overlong_line_keeps_its_head_and_everything_behind_it(
 
 
 @given(CONTENTS, st.integers(0, 60), st.integers(3, 20), st.integers(1, 40))
-def test_reading_in_two_goes_gives_the_lines_of_one(data: bytes, size: int, read: int, batch: int) -> None:
-    first = cut(data[:size], read=read, batch=batch)
+def test_reading_in_two_goes_gives_the_lines_of_one(data: bytes, size: int, read: int, block: int) -> None:
+    first = cut(data[:size], read=read, block=block)
     offset = first[-1].end if first else 0
     line = sum(len(part.lines) for part in first)
-    rest = cut(data, read=read, batch=batch, offset=offset, line=line, final=True)
+    rest = cut(data, read=read, block=block, offset=offset, line=line, final=True)
     assert [row[:3] for row in rows(first + rest)] == whole_lines(data, final=True)
 
 
@@ -207,8 +207,8 @@ def test_an_overlong_last_line_without_its_newline_waits_unless_it_is_final() ->
 
 @settings(max_examples=20)
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=30), st.integers(1, 30))
-def test_a_batch_ends_with_the_read_that_fills_it(lengths: list[int], batch: int) -> None:
+def test_a_block_ends_with_the_read_that_fills_it(lengths: list[int], block: int) -> None:
     data = b"".join(b"x" * length + b"\n" for length in lengths)
-    found = cut(data, read=1, batch=batch)
-    assert all(part.end - part.start >= batch for part in found[:-1])
-    assert all(part.end - part.start < batch + 10 for part in found)
+    found = cut(data, read=1, block=block)
+    assert all(part.end - part.start >= block for part in found[:-1])
+    assert all(part.end - part.start < block + 10 for part in found)

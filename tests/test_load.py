@@ -19,8 +19,8 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-import tokenmart.ahead
 import tokenmart.destinations.duckdb
+import tokenmart.prefetch
 from conftest import PROJECT, Mart, as_line, tokenledger
 from tokenmart import locks
 from tokenmart.destinations import lock
@@ -613,7 +613,7 @@ def test_a_load_that_fails_does_not_wait_for_the_end_of_a_pipe(path: str, mart: 
 
 
 def test_what_is_made_ahead_is_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tokenmart.ahead, "WAIT_SECONDS", 0.1)
+    monkeypatch.setattr(tokenmart.prefetch, "WAIT_SECONDS", 0.1)
     is_released, is_over = threading.Event(), threading.Event()
 
     def blocking() -> Iterator[int]:
@@ -621,7 +621,7 @@ def test_what_is_made_ahead_is_not_waited_for_without_end(monkeypatch: pytest.Mo
         is_released.wait(10)
         is_over.set()
 
-    with pytest.raises(TokenmartError, match="the warehouse failed"), tokenmart.ahead.ahead(blocking()) as items:
+    with pytest.raises(TokenmartError, match="the warehouse failed"), tokenmart.prefetch.prefetch(blocking()) as items:
         assert next(items) == 1
         raise TokenmartError("the warehouse failed")
     assert not is_over.is_set()
@@ -629,7 +629,7 @@ def test_what_is_made_ahead_is_not_waited_for_without_end(monkeypatch: pytest.Mo
 
 
 def test_a_thread_that_computes_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tokenmart.ahead, "WAIT_SECONDS", 0.1)
+    monkeypatch.setattr(tokenmart.prefetch, "WAIT_SECONDS", 0.1)
     is_over = threading.Event()
 
     def computing() -> Iterator[int]:
@@ -637,7 +637,7 @@ def test_a_thread_that_computes_is_waited_for(monkeypatch: pytest.MonkeyPatch) -
         time.sleep(0.5)
         is_over.set()
 
-    with tokenmart.ahead.ahead(computing(), lambda: not is_over.is_set()) as items:
+    with tokenmart.prefetch.prefetch(computing(), lambda: not is_over.is_set()) as items:
         assert next(items) == 1
     assert is_over.is_set()
 

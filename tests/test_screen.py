@@ -15,8 +15,8 @@ from click.testing import CliRunner
 from conftest import PROJECT, Mart, tokenledger
 from tokenmart.cli import main
 from tokenmart.profile import Target
-from tokenmart.reader import FileLoad, Load
 from tokenmart.report import Status, Summary
+from tokenmart.results import FileResult, LoadResult
 from tokenmart.screen import BARS, Screen, show_load, show_status, show_summary, sparkline, visible
 
 HOSTILE = "a\x1b[2Jb\x9b1mc\rd\ne\u202ef\u200bg\x00h\x7f"
@@ -186,11 +186,11 @@ def test_help_cuts_no_summary(width: str) -> None:
 def test_a_load_says_what_happened_to_each_file_with_a_problem() -> None:
     screen = Screen(file=io.StringIO(), width=200)
     files = [
-        FileLoad("a", problem="a: unknown format"),
-        FileLoad("b", format="own", read=3, skipped=3, problem="b: the format own skipped every line"),
-        FileLoad("c", format="ctm", read=3, landed=2, skipped=1, problem="c after line 3: it breaks off"),
+        FileResult("a", problem="a: unknown format"),
+        FileResult("b", format="own", read=3, skipped=3, problem="b: the format own skipped every line"),
+        FileResult("c", format="ctm", read=3, landed=2, skipped=1, problem="c after line 3: it breaks off"),
     ]
-    show_load(screen, Load(files=files), 0.1, TARGET)
+    show_load(screen, LoadResult(files=files), 0.1, TARGET)
     assert screen.file.getvalue().splitlines()[1:] == [  # type: ignore[attr-defined]
         "  left out a: unknown format",
         "  nothing landed b: the format own skipped every line",

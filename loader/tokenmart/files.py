@@ -11,24 +11,27 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from io import BufferedReader, UnsupportedOperation
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 from urllib.parse import urlsplit
 
-import pyarrow as pa
-
 from tokenmart.errors import TokenmartError, UsageError, without_secrets
-from tokenmart.lines import Readable
 
 SUFFIXES = (".jsonl", ".ndjson", ".log")
 GZIP, ZSTANDARD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 PIECE_BYTES = 16 << 10
-PACKED_SUFFIXES = (".gz", ".zst", ".zstd")
+COMPRESSED_SUFFIXES = (".gz", ".zst", ".zstd")
 STANDARD_INPUT = "-"
 STANDARD_INPUTS = (STANDARD_INPUT, "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
 SAMPLE_MARK = ".sample"
 """A hidden file with this name marks the files in and below its folder as samples."""
 CHANGED_KEYS = ("ETag", "etag", "mtime", "LastModified", "last_modified", "updated", "created")
 PORT_SCHEMES = ("http", "https", "ftp", "sftp")
+
+
+class Readable(Protocol):
+    """Anything that bytes can be read from: a file, a decompressor, standard input."""
+
+    def read(self, size: int, /) -> bytes: ...
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ class InputFile:
     problem: str | None = None
 
     @contextmanager
-    def open_packed(self) -> Iterator[Any]:
+    def open_compressed(self) -> Iterator[Any]:
         """Opens a stream of its bytes as they are stored."""
         if self.url == STANDARD_INPUT:
             yield _standard_input()
@@ -77,17 +80,19 @@ class InputFile:
     def open(self) -> Iterator[tuple[Readable, bool]]:
         """Yields a stream of its decompressed bytes, and whether it is compressed, as its first bytes say."""
         with ExitStack() as stack:
-            raw = stack.enter_context(self.open_packed())
+            raw = stack.enter_context(self.open_compressed())
             if self.is_stream:
                 head = raw.peek(4)[:4]
             else:
                 head = raw.read(4)
                 raw.seek(0)
             if head.startswith(GZIP):
-                yield _Careful(stack.enter_context(gzip.open(raw, "rb")).read1), True
+                yield _PartialReader(stack.enter_context(gzip.open(raw, "rb")).read1), True
             elif head.startswith(ZSTANDARD):
-                packed = stack.enter_context(pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), "zstd"))
-                yield _Careful(packed.read), True
+                import pyarrow as pa
+
+                decompressed = stack.enter_context(pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), "zstd"))
+                yield _PartialReader(decompressed.read), True
             else:
                 yield raw, False
 
@@ -100,7 +105,7 @@ def _standard_input() -> BufferedReader:
         return BufferedReader(cast(Any, sys.stdin.buffer))
 
 
-class _Careful:
+class _PartialReader:
     """Reads a compressed stream in pieces, so that the data before an error is not lost."""
 
     def __init__(self, read: Callable[[int], bytes]) -> None:
@@ -155,7 +160,7 @@ def find(paths: Iterable[str], *, follow_links: bool = False) -> list[InputFile]
     return files
 
 
-def is_packed(head: bytes) -> bool:
+def is_compressed(head: bytes) -> bool:
     """Whether a file that begins with these bytes is compressed with gzip or zstd."""
     return head.startswith((GZIP, ZSTANDARD))
 
@@ -329,6 +334,6 @@ def _remote(path: str) -> list[InputFile]:
 
 def _is_log(name: str) -> bool:
     stem = name
-    for suffix in PACKED_SUFFIXES:
+    for suffix in COMPRESSED_SUFFIXES:
         stem = stem.removesuffix(suffix)
     return stem.endswith(SUFFIXES)

@@ -10,13 +10,15 @@ from itertools import chain, islice
 from typing import Any
 
 from tokenmart import report
-from tokenmart.ahead import ahead
+from tokenmart.checkpoints import PIPELINE, SOURCE, Checkpoint
 from tokenmart.destinations import connect, is_new, lock
 from tokenmart.files import InputFile
 from tokenmart.locks import OnWait
-from tokenmart.positions import PIPELINE, SOURCE, Position
+from tokenmart.prefetch import prefetch
 from tokenmart.profile import Target
-from tokenmart.reader import Load, Options, Progress, Reader
+from tokenmart.reader import Options, Reader
+from tokenmart.results import LoadResult
+from tokenmart.sources import Progress
 
 
 @dataclass(frozen=True)
@@ -34,54 +36,53 @@ class Preview:
 
 def load(
     files: Sequence[InputFile], target: Target, options: Options, progress: Progress, on_wait: OnWait = lambda _: None
-) -> Load:
+) -> LoadResult:
     """Loads the new lines of `files`. Raises TokenmartError if the warehouse cannot be reached or refuses.
 
     Waits for another load into the same raw schema, and calls `on_wait`. A file that cannot be read is left out, with
     its `problem`; the others are loaded.
     """
     reader = Reader(options, progress)
-    known: dict[str, Position] = {}
+    has_own = not all(file.is_sample for file in files)
     with ExitStack() as stack:
-        # before the positions are read, so that lines of another load are not loaded twice
+        # before the checkpoints are read, so that lines of another load are not loaded twice
         check = stack.enter_context(lock(target, "load", on_wait))
         is_first = is_new(target)
-        # a target that does not exist has no positions: reading starts before dlt is even imported
-        before = {} if is_first else _known(target, reader.done, has_own=not all(file.is_sample for file in files))
-        if before is not None:
-            known.update(before)
-            tables = stack.enter_context(ahead(reader.tables(files, known), lambda: reader.is_parsing))
+        # a target that does not exist has no checkpoints: reading starts before dlt is even imported
+        stored = {} if is_first else _checkpoints(target, reader.result, has_own=has_own)
+        if stored is not None:
+            tables = stack.enter_context(prefetch(reader.tables(files, stored), lambda: reader.is_parsing))
             if not is_first:
                 first = list(islice(tables, 1))
-                if not first and known == before:
-                    return reader.done
+                if not first and reader.checkpoints == stored:
+                    return reader.result
                 tables = chain(first, tables)
         from tokenmart.pipeline import open_pipeline
 
         pipeline = stack.enter_context(open_pipeline(target, is_new=is_first, to_load=True))
-        if before is None:
-            known.update(pipeline.known)
-            tables = stack.enter_context(ahead(reader.tables(files, known), lambda: reader.is_parsing))
-        reader.done.load_id = pipeline.run(tables, known, check)
-        reader.done.location = pipeline.warehouse.location
-        if not all(file.is_sample for file in files):
-            reader.done.samples = report.samples(pipeline.warehouse, target)
-    return reader.done
+        if stored is None:
+            stored = pipeline.checkpoints
+            tables = stack.enter_context(prefetch(reader.tables(files, stored), lambda: reader.is_parsing))
+        reader.result.load_id = pipeline.run(tables, lambda: reader.checkpoints, check)
+        reader.result.location = pipeline.warehouse.location
+        if has_own:
+            reader.result.samples = report.samples(pipeline.warehouse, target)
+    return reader.result
 
 
-def _known(target: Target, done: Load, *, has_own: bool) -> dict[str, Position] | None:
+def _checkpoints(target: Target, result: LoadResult, *, has_own: bool) -> dict[str, Checkpoint] | None:
     """How far files were read, from dlt's state, without the time that importing dlt takes.
 
-    Fills in the location in `done`. None if a load was interrupted, or if the state is not as expected.
+    Adds the location to `result`. None if a load was interrupted, or if the state is not as expected.
     """
     if any(target.working_folder.glob("load-*")):
         return None
     raw = target.raw_schema
     with connect(target, to_read=True) as warehouse:
-        done.location = warehouse.location
+        result.location = warehouse.location
         if not {"_dlt_pipeline_state", "_dlt_loads"} <= warehouse.tables(raw).keys():
             return None
-        done.samples = report.samples(warehouse, target) if has_own else 0
+        result.samples = report.samples(warehouse, target) if has_own else 0
         rows = warehouse.query(
             f"select state from {raw}._dlt_pipeline_state where pipeline_name = '{PIPELINE}' and _dlt_load_id in"
             f" (select load_id from {raw}._dlt_loads where status = 0) order by _dlt_load_id desc limit 1"
@@ -95,17 +96,18 @@ def _known(target: Target, done: Load, *, has_own: bool) -> dict[str, Position] 
 
 def preview(files: Sequence[InputFile], target: Target, options: Options, *, rows: int) -> list[Preview]:
     """Shows how `load` would read the first new lines of each file; loads nothing."""
-    known = {} if is_new(target) else _known(target, Load(), has_own=False)
-    if known is None:
+    stored = {} if is_new(target) else _checkpoints(target, LoadResult(), has_own=False)
+    if stored is None:
         from tokenmart.pipeline import open_pipeline
 
         with open_pipeline(target) as pipeline:
-            known = pipeline.known
+            stored = pipeline.checkpoints
     reader = Reader(options, lambda _bytes, _lines: None)
     previews = []
     for file in files:
-        done, offset, parsed = reader.preview(file, known, rows)
+        source, parsed = reader.preview(file, stored, rows)
         events = parsed.events.drop_columns("line_id").to_pylist() if parsed else []
         rejected = parsed.rejected.to_pylist() if parsed else []
-        previews.append(Preview(file.name, done.format, file.size, offset, events, rejected, done.problem))
+        result = source.result
+        previews.append(Preview(file.name, result.format, file.size, source.start, events, rejected, result.problem))
     return previews

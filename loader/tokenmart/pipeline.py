@@ -5,7 +5,7 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
@@ -27,10 +27,10 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from dlt.pipeline.helpers import retry_load
 
 from tokenmart import contract
+from tokenmart.checkpoints import PIPELINE, SOURCE, Checkpoint
 from tokenmart.destinations import Warehouse, advice, connect, in_one_line, lock
 from tokenmart.errors import TokenmartError, UsageError
 from tokenmart.locks import Check, OnWait
-from tokenmart.positions import PIPELINE, SOURCE, Position
 from tokenmart.profile import Target
 
 ATTEMPTS = 3  # of the whole load step; within each, dlt tries every file several times
@@ -38,34 +38,38 @@ ATTEMPTS = 3  # of the whole load step; within each, dlt tries every file severa
 
 @dataclass(frozen=True)
 class Pipeline:
-    """A dlt pipeline into an open warehouse, with the read positions that the warehouse stores."""
+    """A dlt pipeline into an open warehouse, with the checkpoints that the warehouse stores."""
 
     warehouse: Warehouse
     target: Target
     dlt_pipeline: Any
 
     @property
-    def known(self) -> dict[str, Position]:
-        """How far each file was read, by the key of its position."""
+    def checkpoints(self) -> dict[str, Checkpoint]:
+        """How far each file was read, by the key of its checkpoint."""
         state = self.dlt_pipeline.state.get("sources", {}).get(SOURCE, {})
         return dict(state.get("files", {}))
 
-    def run(self, tables: Iterator[tuple[str, pa.Table]], known: Mapping[str, Position], check: Check) -> str | None:
+    def run(
+        self,
+        tables: Iterator[tuple[str, pa.Table]],
+        checkpoints: Callable[[], Mapping[str, Checkpoint]],
+        check: Check,
+    ) -> str | None:
         """Loads (name of a raw table, rows for it) in one package; returns its load id, or None for no tables.
 
-        The positions in `known` at the end of `tables` are stored with the load, or not at all. If there are no tables,
-        new positions are stored all the same. A load is completed only if `check` does not raise: the lock for loads
-        may have been lost.
+        `checkpoints` is called when `tables` has ended; what it returns is stored with the load, or not at all. If
+        there are no tables, new checkpoints are still stored. A load is completed only if `check` does not raise: the
+        lock for loads may have been lost.
         """
-
         first = next(tables, None)
-        if first is None and dict(known) == self.known:
+        if first is None and dict(checkpoints()) == self.checkpoints:
             return None
 
         def rows() -> Iterator[Any]:
             for name, table in chain([first] if first else [], tables):
                 yield dlt.mark.with_table_name(table.cast(_as_contracted(table.schema)), name)
-            dlt.current.source_state()["files"] = dict(known)
+            dlt.current.source_state()["files"] = dict(checkpoints())
             # parsing's memory is released before the warehouse needs its own
             pa.default_memory_pool().release_unused()
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from tokenmart.doctor import Finding
     from tokenmart.load import Preview
     from tokenmart.profile import Target
-    from tokenmart.reader import Load
     from tokenmart.report import Rows, Status, Summary
+    from tokenmart.results import LoadResult
     from tokenmart.undo import Undone
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -94,7 +94,7 @@ def print_json(value: Any) -> None:
     click.echo(json.dumps(value, default=plain, indent=2))
 
 
-def show_load(console: Console, load: Load, seconds: float, target: Target) -> None:
+def show_load(console: Console, load: LoadResult, seconds: float, target: Target) -> None:
     """Prints how many lines were landed, skipped and rejected, and where each reason first occurred."""
     read = [file for file in load.files if file.read]
     if read:

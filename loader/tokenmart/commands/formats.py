@@ -15,7 +15,7 @@ from tokenmart.screen import print_json
 def formats(paths: tuple[str, ...], is_json: bool) -> int:
     """List the input formats, or show which one a file has."""
     from tokenmart import files, formats
-    from tokenmart.reader import head, unrecognized
+    from tokenmart.recognition import UnknownFormatError, best, counts, head, unrecognized
 
     if not paths:
         described = {name: formats.description(name) for name in formats.names()}
@@ -31,13 +31,14 @@ def formats(paths: tuple[str, ...], is_json: bool) -> int:
             if file.problem:
                 raise ValueError(file.problem)
             lines = head(file)
-            found, counts = parser.recognize(lines)
+            matches = counts(parser, lines)
+            found = best(matches)
             why = (
                 unrecognized(lines, may_quote=file.is_named)
                 if found is None
-                else f"{counts[found]} of its first {len(lines)} lines match"
+                else f"{matches[found]} of its first {len(lines)} lines match"
             )
-        except (ValueError, OSError, EOFError) as error:
+        except (UnknownFormatError, ValueError, OSError, EOFError) as error:
             found, why = None, without_secrets(str(error))
         answers.append({"file": file.name, "format": found, "why": why})
     if is_json:

@@ -26,7 +26,7 @@ from tokenmart.screen import print_json, show_load, show_preview
 if TYPE_CHECKING:
     from tokenmart.files import InputFile
     from tokenmart.profile import Target
-    from tokenmart.reader import Load
+    from tokenmart.results import LoadResult
 
 
 @command("tokenmart load ~/.claude/projects 'logs/*.jsonl.gz' --max-rejects 10")
@@ -51,7 +51,9 @@ def load(target: Target, dry_run: bool, is_json: bool, max_rejects: int, **readi
     return code
 
 
-def load_files(target: Target, paths: tuple[str, ...], *, follow_links: bool, is_quiet: bool, **reading: Any) -> Load:
+def load_files(
+    target: Target, paths: tuple[str, ...], *, follow_links: bool, is_quiet: bool, **reading: Any
+) -> LoadResult:
     """Loads the files that the paths name, shows how far it is, and prints what was loaded unless it is quiet."""
     from tokenmart.load import load as land
     from tokenmart.reader import Options
@@ -78,7 +80,7 @@ def load_files(target: Target, paths: tuple[str, ...], *, follow_links: bool, is
     return loaded
 
 
-def exit_code(loaded: Load, max_rejects: int) -> int:
+def exit_code(loaded: LoadResult, max_rejects: int) -> int:
     """The exit code of a load. A file of unknown format found in a folder is reported, but is no failure."""
     problems = [file for file in loaded.files if file.problem]
     if problems and len(problems) == len(loaded.files) and not loaded.total("read"):

@@ -13,8 +13,8 @@ from tokenmart.screen import print_json, show_summary
 
 if TYPE_CHECKING:
     from tokenmart.profile import Target
-    from tokenmart.reader import Load
     from tokenmart.report import Summary
+    from tokenmart.results import LoadResult
 
 
 @command("tokenmart run examples")
@@ -41,7 +41,7 @@ def run(target: Target, is_json: bool, max_rejects: int, **reading: Any) -> int:
     return FAILED if built.failures else exit_code(loaded, max_rejects)
 
 
-def _summary(target: Target, loaded: Load, *, is_quiet: bool) -> Summary:
+def _summary(target: Target, loaded: LoadResult, *, is_quiet: bool) -> Summary:
     """Shows the summary of the marts that exist."""
     from tokenmart import report
     from tokenmart.destinations import connect

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tokenmart.build import Build
     from tokenmart.destinations import Warehouse
     from tokenmart.profile import Target
-    from tokenmart.reader import Load
+    from tokenmart.results import LoadResult
 
 DONE, FAILED, REJECTED = 0, 1, 3
 """Exit codes. REJECTED: done, but a file could not be read or too many lines were rejected."""
@@ -105,7 +105,7 @@ def locations(target: Target, location: str | None) -> dict[str, Any]:
     return {**raw_location(target, location), "marts_schema": target.marts_schema}
 
 
-def failed_load(loaded: Load) -> dict[str, Any]:
+def failed_load(loaded: LoadResult) -> dict[str, Any]:
     """Why no file could be read, for JSON."""
     problem = next(file.problem for file in loaded.files if file.problem)
     return {"error": problem, "hint": None, "exit_code": FAILED}

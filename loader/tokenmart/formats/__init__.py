@@ -7,7 +7,7 @@ The select reads `events` (`line_id`, `line`, the line as a struct `event`, `ext
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,6 @@ from tokenmart.unmapped import Keep, Unmapped
 
 FOLDER = Path(__file__).parent
 MACROS = FOLDER.parent / "macros.sql"
-LONGEST_RECOGNISED = 1 << 20
 PARSING_MEMORY = "512MB"
 SANDBOX: dict[str, Any] = {
     "memory_limit": PARSING_MEMORY,
@@ -90,47 +89,6 @@ class Parser:
             except (duckdb.Error, ValueError) as error:
                 raise UsageError(f"{path.name} is not a usable format: {error}") from error
         return self._formats[name]
-
-    def recognize(self, lines: Sequence[str]) -> tuple[str | None, dict[str, int]]:
-        """The built-in format that recognizes the most of `lines`, and how many each format recognizes.
-
-        None if no format recognizes any; raises ValueError if two recognize equally many.
-        """
-        known = {name: self.recognized(name, lines) for name in names()}
-        best, second = sorted(known, key=lambda name: -known[name])[:2]
-        if not known[best]:
-            return None, known
-        if known[best] == known[second]:
-            raise ValueError(f"it may be {best} or {second}: set it with --format")
-        return best, known
-
-    def recognized(self, name: str, lines: Sequence[str]) -> int:
-        """How many of `lines` a format with a recognizer recognizes."""
-        lines = [line if len(line) <= LONGEST_RECOGNISED else self._keys_alone(line) for line in lines]
-        if known := self._recognized(name, lines, "line"):
-            return known
-        broken = [line for line in lines if "\\u" in line]
-        return self._recognized(name, broken, "without_half_pairs(line)") if broken else 0
-
-    def _keys_alone(self, line: str) -> str:
-        """A line without its values: a recognizer asks for keys, and values take memory."""
-        try:
-            found = self.run("select try(json_keys(line)) as keys from batch", line=pa.chunked_array([[line]]))
-        except duckdb.OutOfMemoryException:
-            return line[:80]
-        keys = found["keys"][0].as_py()
-        return line[:80] if keys is None else json.dumps(dict.fromkeys(keys))
-
-    def _recognized(self, name: str, lines: Sequence[str], text: str) -> int:
-        recognizer = f'"{self.format(name).name}".recognizes({text})'
-        query = f"select count(*) filter (where try({recognizer})) as known from batch"
-        try:
-            return int(self.run(query, line=pa.chunked_array([pa.array(lines, pa.large_string())]))["known"][0].as_py())
-        except duckdb.OutOfMemoryException:
-            if len(lines) == 1:
-                return 0
-            half = len(lines) // 2
-            return self._recognized(name, lines[:half], text) + self._recognized(name, lines[half:], text)
 
     def run(self, query: str, params: Mapping[str, Any] | None = None, **columns: pa.ChunkedArray) -> pa.Table:
         """Runs a query over these columns as the table `batch`."""

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 
 from conftest import as_line, tokenledger
 from tokenmart import lines, reader
+from tokenmart.event_ids import EventIds
 from tokenmart.files import find
-from tokenmart.identity import Identities
-from tokenmart.lines import Batch
+from tokenmart.lines import Block
 from tokenmart.reader import Options, Reader
 
 START = 1_793_525_400_000
@@ -51,11 +51,11 @@ def write(path: Path, *contents: bytes, mode: str = "wb") -> None:
 
 
 def load(path: Path, known: dict[str, Any] | None = None, **options: Any) -> list[str]:
-    """The ids of the lines that a load lands, in their order; moves `known` on as the warehouse's state would be."""
+    """The ids of the lines that a load lands, in their order; updates `known` as the warehouse's state."""
     used = Reader(Options(**{"format": "ctm", **options}), lambda _bytes, _lines: None)
-    positions = {} if known is None else known
-    tables = list(used.tables(find([str(path)]), positions))
-    positions.update(json.loads(json.dumps(positions)))
+    tables = list(used.tables(find([str(path)]), known or {}))
+    if known is not None:
+        known |= json.loads(json.dumps(used.checkpoints))
     return [id_ for name, table in tables if name == "events" for id_ in table["event_id"].to_pylist()]
 
 
@@ -71,7 +71,7 @@ def test_kinds_are_counted_across_batches(tmp_path: Path, monkeypatch: pytest.Mo
     contents = [point(0), point(1), point(0), point(2), point(0), point(1)]
     write(tmp_path / "a.log", *contents)
     monkeypatch.setattr(lines, "READ_BYTES", 10)
-    monkeypatch.setattr(lines, "BATCH_BYTES", 10)
+    monkeypatch.setattr(lines, "BLOCK_BYTES", 10)
     monkeypatch.setattr(reader, "BATCH_BYTES", 10)
     assert load(tmp_path / "a.log") == expected(*contents)
 
@@ -163,7 +163,7 @@ def test_reading_in_several_goes_gives_the_ids_of_one(goes: Sequence[Sequence[tu
     contents = [[point(second, session) for second, session in go] for go in goes]
     known: dict[str, Any] = {}
     found: list[str] = []
-    sizes = (mock.patch.object(lines, "BATCH_BYTES", size), mock.patch.object(lines, "READ_BYTES", size))
+    sizes = (mock.patch.object(lines, "BLOCK_BYTES", size), mock.patch.object(lines, "READ_BYTES", size))
     with tempfile.TemporaryDirectory() as folder, sizes[0], sizes[1], mock.patch.object(reader, "BATCH_BYTES", size):
         path = Path(folder, "a.log")
         for go in contents:
@@ -182,13 +182,13 @@ class Former:
         self.contents = contents
         self.asked: list[int] = []
 
-    def __call__(self, file: int) -> Iterator[Batch]:
+    def __call__(self, file: int) -> Iterator[Block]:
         self.asked.append(file)
         array = pa.array(self.contents[file], pa.large_binary())
-        yield Batch(pa.chunked_array([array]), 1, 0, sum(map(len, array.to_pylist())))
+        yield Block(pa.chunked_array([array]), 1, 0, sum(map(len, array.to_pylist())))
 
 
-def identify(identities: Identities, *rows: tuple[int, int, bytes]) -> list[str]:
+def identify(event_ids: EventIds, *rows: tuple[int, int, bytes]) -> list[str]:
     """The ids of (file, second, line)."""
     numbers, seconds, contents = zip(*rows, strict=True)
     moments = [time_of(second) for second in seconds]
@@ -200,7 +200,7 @@ def identify(identities: Identities, *rows: tuple[int, int, bytes]) -> list[str]
         }
     )
     files = pa.chunked_array([pa.array(numbers, pa.int64())])
-    found = identities.identify(events, files, pa.chunked_array([pa.array(contents, pa.large_binary())]))
+    found = event_ids.identify(events, files, pa.chunked_array([pa.array(contents, pa.large_binary())]))
     return [str(id_) for id_ in found["event_id"].to_pylist()]
 
 
@@ -210,47 +210,47 @@ def time_of(second: int) -> dt.datetime:
 
 def test_former_lines_are_not_read_while_lines_are_later() -> None:
     former = Former({0: [b"x"]})
-    identities = Identities(former)
-    identities.begin(0, time_of(10))
-    assert identify(identities, (0, 11, b"y"), (0, 12, b"z")) == [nth(b"y", 1), nth(b"z", 1)]
-    assert identify(identities, (0, 13, b"y")) == [nth(b"y", 2)]
+    event_ids = EventIds(former)
+    event_ids.begin(0, time_of(10))
+    assert identify(event_ids, (0, 11, b"y"), (0, 12, b"z")) == [nth(b"y", 1), nth(b"z", 1)]
+    assert identify(event_ids, (0, 13, b"y")) == [nth(b"y", 2)]
     assert former.asked == []
-    assert identities.latest == {0: time_of(13)}
+    assert event_ids.latest == {0: time_of(13)}
 
 
 @pytest.mark.parametrize("second", [10, 9, -1000])
 def test_former_lines_are_read_once_when_a_line_is_not_later(second: int) -> None:
     former = Former({0: [b"x", b"x", b"w"]})
-    identities = Identities(former)
-    identities.begin(0, time_of(10))
-    assert identify(identities, (0, 11, b"y"), (0, second, b"x")) == [nth(b"y", 1), nth(b"x", 3)]
-    assert identify(identities, (0, second, b"w"), (0, second, b"x")) == [nth(b"w", 2), nth(b"x", 4)]
+    event_ids = EventIds(former)
+    event_ids.begin(0, time_of(10))
+    assert identify(event_ids, (0, 11, b"y"), (0, second, b"x")) == [nth(b"y", 1), nth(b"x", 3)]
+    assert identify(event_ids, (0, second, b"w"), (0, second, b"x")) == [nth(b"w", 2), nth(b"x", 4)]
     assert former.asked == [0]
-    assert identities.latest == {0: time_of(11)}
+    assert event_ids.latest == {0: time_of(11)}
 
 
 def test_a_line_not_later_than_one_of_this_load_asks_for_the_former_too() -> None:
     former = Former({0: [b"x"]})
-    identities = Identities(former)
-    identities.begin(0, time_of(10))
-    assert identify(identities, (0, 20, b"y")) == [nth(b"y", 1)]
-    assert identify(identities, (0, 15, b"z"), (0, 10, b"x")) == [nth(b"z", 1), nth(b"x", 2)]
+    event_ids = EventIds(former)
+    event_ids.begin(0, time_of(10))
+    assert identify(event_ids, (0, 20, b"y")) == [nth(b"y", 1)]
+    assert identify(event_ids, (0, 15, b"z"), (0, 10, b"x")) == [nth(b"z", 1), nth(b"x", 2)]
     assert former.asked == [0]
 
 
 def test_former_lines_of_one_file_are_none_of_another() -> None:
     former = Former({0: [b"x"], 1: [b"x", b"x"]})
-    identities = Identities(former)
-    identities.begin(0, time_of(10))
-    identities.begin(1, time_of(10))
-    identities.begin(2, None)
-    ids = identify(identities, (0, 11, b"x"), (1, 5, b"x"), (2, 5, b"x"))
+    event_ids = EventIds(former)
+    event_ids.begin(0, time_of(10))
+    event_ids.begin(1, time_of(10))
+    event_ids.begin(2, None)
+    ids = identify(event_ids, (0, 11, b"x"), (1, 5, b"x"), (2, 5, b"x"))
     assert ids == [nth(b"x", 1), nth(b"x", 3), nth(b"x", 1)]
     assert former.asked == [1]
 
 
 def test_a_new_file_has_no_former_lines() -> None:
-    identities = Identities(Former({}))
-    identities.begin(0, None)
-    assert identify(identities, (0, 5, b"x"), (0, 1, b"x")) == [nth(b"x", 1), nth(b"x", 2)]
-    assert identify(identities, (0, 5, b"x")) == [nth(b"x", 3)]
+    event_ids = EventIds(Former({}))
+    event_ids.begin(0, None)
+    assert identify(event_ids, (0, 5, b"x"), (0, 1, b"x")) == [nth(b"x", 1), nth(b"x", 2)]
+    assert identify(event_ids, (0, 5, b"x")) == [nth(b"x", 3)]

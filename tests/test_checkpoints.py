@@ -17,11 +17,11 @@ import fsspec
 import pyarrow as pa
 import pytest
 
-from tokenmart import files, lines, positions, reader
+from tokenmart import checkpoints, files, lines, reader
+from tokenmart.checkpoints import HEAD_BYTES, TAIL_BYTES
 from tokenmart.errors import UsageError
 from tokenmart.files import SAMPLE_MARK, InputFile, find
 from tokenmart.lines import MEBIBYTE
-from tokenmart.positions import HEAD_BYTES, TAIL_BYTES
 from tokenmart.reader import Options, Reader
 
 Numbers = dict[str, list[int]]
@@ -34,7 +34,7 @@ def some(first: int, last: int, width: int = 0) -> bytes:
 
 
 class Loads:
-    """Successive loads that share the positions that the warehouse would store."""
+    """Successive loads that share the checkpoints that the warehouse would store."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -51,8 +51,8 @@ class Loads:
         return self._ended(used, tables)
 
     def _ended(self, used: Reader, tables: list[tuple[str, pa.Table]]) -> Numbers:
-        self.known = json.loads(json.dumps(self.known))
-        self.problems = [file.problem for file in used.done.files if file.problem]
+        self.known = json.loads(json.dumps(used.checkpoints))
+        self.problems = [file.problem for file in used.result.files if file.problem]
         self.files = [
             (Path(row["source_file"]).name, row["lines_landed"], row["lines_skipped"], row["lines_rejected"])
             for name, table in tables
@@ -63,7 +63,7 @@ class Loads:
             for row in table.to_pylist() if name == "events" else ():
                 second = int(row["occurred_at"].timestamp()) - 1_793_525_400
                 found.setdefault(Path(row["source_file"]).name, []).append(second)
-        counts = {Path(file.name).name: file.landed for file in used.done.files if file.landed}
+        counts = {Path(file.name).name: file.landed for file in used.result.files if file.landed}
         assert counts == {name: len(numbers) for name, numbers in found.items()}
         return found
 
@@ -127,6 +127,7 @@ def test_line_numbers_and_offsets_go_on(loads: Loads) -> None:
     loads.append("app.log", some(4, 4))
     used = Reader(Options(format="ctm"), lambda _bytes, _lines: None)
     tables = dict(used.tables(find([path]), loads.known))
+    loads.known = json.loads(json.dumps(used.checkpoints))
     (event,) = tables["events"].to_pylist()
     assert (event["source_line"], event["source_offset"], event["source_file"]) == (5, len(content), path)
     (file,) = tables["loaded_files"].to_pylist()
@@ -294,7 +295,7 @@ def test_a_change_is_seen_in_the_head_and_the_tail_and_not_between(place: int, i
     loads.write("app.log", bytes(content))
     used = Reader(Options(format="ctm", final=True), lambda _bytes, _lines: None)
     list(used.tables(find([str(loads.folder / "app.log")]), loads.known))
-    assert used.done.total("read") == (20 if is_seen else 0)
+    assert used.result.total("read") == (20 if is_seen else 0)
 
 
 def test_a_file_is_read_again_when_that_is_asked_for(loads: Loads) -> None:
@@ -427,7 +428,7 @@ def test_a_packed_file_that_breaks_off_is_read_as_far_as_it_goes(
     suffix: str, loads: Loads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lines, "READ_BYTES", 500)
-    monkeypatch.setattr(lines, "BATCH_BYTES", 500)
+    monkeypatch.setattr(lines, "BLOCK_BYTES", 500)
     whole = PACKED[suffix](some(1, 100)) + PACKED[suffix](some(101, 103))
     size = len(PACKED[suffix](some(1, 100))) + 10
     name = f"app.log.{suffix}"
@@ -478,7 +479,8 @@ def test_standard_input_is_read_to_its_last_half_line_and_forgotten(
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(stream))
         used = Reader(Options(), lambda _bytes, _lines: None)
         list(used.tables(find(["-"]), known))
-        (file,) = used.done.files
+        known = used.checkpoints
+        (file,) = used.result.files
         assert (file.name, file.format, file.landed, file.problem) == ("standard input", "ctm", 2, None)
     assert known == {}
 
@@ -607,7 +609,8 @@ def test_files_in_buckets_are_read_on_too() -> None:
     for expected in ([2, 2], [0, 0], [1, 0]):
         used = Reader(Options(format="ctm"), lambda _bytes, _lines: None)
         list(used.tables(find(["memory://logs"]), known))
-        assert [file.landed for file in used.done.files] == expected
+        known = used.checkpoints
+        assert [file.landed for file in used.result.files] == expected
         if expected == [0, 0]:
             fsspec.filesystem("memory").pipe("/logs/a.jsonl", some(1, 3))
 
@@ -687,7 +690,7 @@ def test_a_url_that_fails_to_open_is_shown_without_its_secrets(monkeypatch: pyte
     monkeypatch.setattr(fsspec, "open", fail)
     used = Reader(Options(format="ctm"), lambda _bytes, _lines: None)
     list(used.tables([InputFile("https://h/a.jsonl", url, 3)], {}))
-    assert [file.problem for file in used.done.files] == ["https://h/a.jsonl: https://h/a.jsonl"]
+    assert [file.problem for file in used.result.files] == ["https://h/a.jsonl: https://h/a.jsonl"]
 
 
 @pytest.mark.parametrize("has_length", [False, True], ids=["without a length", "without ranges"])
@@ -717,7 +720,7 @@ def test_a_url_of_which_the_server_sends_no_parts_is_a_problem_of_its_own(has_le
         used = Reader(Options(format="ctm"), lambda _bytes, _lines: None)
         list(used.tables(find([url, str(loads.folder / "a.log")]), {}))
         server.shutdown()
-    remote, local = used.done.files
+    remote, local = used.result.files
     assert str(remote.problem).startswith(f"{url}: the server does not send parts of it (")
     assert (local.landed, local.problem) == (1, None)
 
@@ -729,14 +732,14 @@ def test_a_pipe_is_read_as_a_stream(loads: Loads) -> None:
     used = Reader(Options(format="ctm"), lambda _bytes, _lines: None)
     list(used.tables(find([f"/dev/fd/{reading}"]), loads.known))
     os.close(reading)
-    assert [file.landed for file in used.done.files] == [3] and loads.known == {}
+    assert [file.landed for file in used.result.files] == [3] and used.checkpoints == {}
     assert find(["/dev/stdin", "-"]) == find(["-"])
 
 
 def test_a_pipe_is_closed_without_waiting_for_a_thread_that_reads_it(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     writing = os.open(tmp_path / "fifo", os.O_RDWR)
-    with find([str(tmp_path / "fifo")])[0].open_packed() as stream:
+    with find([str(tmp_path / "fifo")])[0].open_compressed() as stream:
         thread = threading.Thread(target=stream.read, args=(9,))
         thread.start()
         time.sleep(0.2)
@@ -781,7 +784,7 @@ def test_a_link_that_leads_out_of_the_folder_is_left_out(path: str, left_out: li
     assert {Path(file.url).name for file in files if not file.problem} == {"own.jsonl"}
     used = Reader(Options(format="ctm"), lambda _bytes, _lines: None)
     list(used.tables(files, {}))
-    assert {file.name: file.is_foreign for file in used.done.files if file.problem} == dict.fromkeys(
+    assert {file.name: file.is_foreign for file in used.result.files if file.problem} == dict.fromkeys(
         [str(linked / name) for name in left_out], True
     )
 
@@ -852,9 +855,9 @@ def test_a_packed_file_without_news_is_not_unpacked(suffix: str, loads: Loads, m
     assert loads.load() == {} and opened == [] and loads.known == known
     loads.rename(f"a.jsonl.{suffix}", "renamed")
     assert loads.load() == {} and opened == []
-    # a position of version 0.1: it is unpacked once
+    # a checkpoint of version 0.1: it is decompressed once
     loads.known = {
-        key: {name: value for name, value in position.items() if name != "packed"}
+        key: {name: value for name, value in position.items() if name != "compressed"}
         for key, position in loads.known.items()
     }
     assert loads.load() == {} and opened
@@ -905,7 +908,7 @@ def test_a_packed_file_that_was_read_in_two_formats_is_recognized_in_the_last(lo
 def test_the_positions_that_no_load_has_seen_for_longest_are_forgotten(
     loads: Loads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(positions, "MOST_POSITIONS", 2)
+    monkeypatch.setattr(checkpoints, "MOST_CHECKPOINTS", 2)
     for name, content in (("1.log", some(1, 1)), ("2.log", some(2, 2)), ("1.log", some(3, 3)), ("3.log", some(4, 4))):
         loads.append(name, content)
         assert len(loads.load(name)) == 1
@@ -913,7 +916,7 @@ def test_the_positions_that_no_load_has_seen_for_longest_are_forgotten(
 
 
 def test_no_position_of_this_load_is_forgotten(loads: Loads, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(positions, "MOST_POSITIONS", 2)
+    monkeypatch.setattr(checkpoints, "MOST_CHECKPOINTS", 2)
     for number in range(1, 6):
         loads.write(f"{number}.log", some(number, number))
     assert loads.load() == {f"{number}.log": [number] for number in range(1, 6)}

@@ -8,7 +8,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tokenmart.lines import Batch
+from tokenmart.lines import Block
 from tokenmart.parse import lines_of
 
 _SEEN = "create table seen (file bigint, content varchar, times bigint)"
@@ -31,14 +31,14 @@ _IDENTIFY = """
 """
 
 
-class Identities:
+class EventIds:
     """Counts the lines without an id by file and content. Files are identified by number.
 
     The part of a file that earlier loads read is read again (`earlier`) only if a new line is not later than all lines
     before it: lines with different times have different content.
     """
 
-    def __init__(self, earlier: Callable[[int], Iterator[Batch]]) -> None:
+    def __init__(self, earlier: Callable[[int], Iterator[Block]]) -> None:
         self.latest: dict[int, dt.datetime] = {}
         self._earlier = earlier
         self._counted: set[int] = set()

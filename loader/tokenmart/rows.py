@@ -1,0 +1,233 @@
+"""Turns blocks of lines into rows of the raw tables, and counts what happens to each line."""
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tokenmart import contract
+from tokenmart.event_ids import EventIds
+from tokenmart.files import InputFile
+from tokenmart.formats import Parser
+from tokenmart.lines import Block
+from tokenmart.parse import Parsed, parse
+from tokenmart.recognition import UnknownFormatError, recognized, refused
+from tokenmart.results import LoadResult
+from tokenmart.sources import Source, earlier_blocks
+
+SAMPLED_LINES = 200
+COUNTED_KEYS = 100
+_COUNTED = f"""
+    with
+        counted as (select file, key, reason, sum(lines) as lines from batch group by all),
+        ranked as (
+            select *, row_number() over (partition by file order by lines desc, key, reason) as rank from counted
+        )
+    select
+        file,
+        case when rank <= {COUNTED_KEYS} then key else '(other keys)' end as key,
+        reason,
+        cast(sum(lines) as bigint) as lines
+    from ranked
+    group by all
+    order by all
+"""
+
+Batch = Sequence[tuple[Source, Block]]
+"""Blocks of any files that are parsed together."""
+Rows = tuple[str, pa.Table]
+"""The name of a raw table, and rows for it."""
+
+
+class RowMaker:
+    """Parses batches. Adds the counts of each line to the results of its file and of the load.
+
+    `sources` has every file by its number; it grows while files are read.
+    """
+
+    def __init__(self, parser: Parser, sources: Sequence[Source], result: LoadResult) -> None:
+        self._parser = parser
+        self._sources = sources
+        self._result = result
+        self._event_ids = EventIds(lambda number: earlier_blocks(sources[number]))
+        self._omitted: list[pa.Table] = []
+        self._loaded_at = pa.scalar(dt.datetime.now(dt.UTC), pa.timestamp("us", "UTC"))
+
+    def rows(self, batch: Batch) -> Iterator[Rows]:
+        """The rows of a batch. A file of unknown format is refused, with the reason as its problem."""
+        new = [(source, block) for source, block in batch if not (source.is_read or source.is_refused)]
+        self._begin({source.number: (source, block) for source, block in reversed(new)})
+        by_format: dict[str, list[tuple[Source, Block]]] = {}
+        for source, block in batch:
+            if source.is_refused:
+                continue
+            name = str(source.format)
+            source.result.format = self._parser.format(name).name
+            source.result.read += len(block.lines)
+            source.result.bytes += block.end - block.start
+            source.end, source.end_tail = block.end, block.tail
+            by_format.setdefault(name, []).append((source, block))
+        for name, blocks in by_format.items():
+            yield from self._parsed(name, blocks)
+
+    def latest(self, source: Source) -> str | None:
+        """The latest time (ISO 8601) of a line of this file that got its id from its content."""
+        latest = self._event_ids.latest.get(source.number)
+        return latest.isoformat() if latest else None
+
+    def conclude(self, read: Sequence[Source]) -> Iterator[Rows]:
+        """The rows about the files that were read. Finds those that the user's own format skipped by mistake.
+
+        In a folder, files without requests are normal, unless the load landed nothing at all.
+        """
+        landed = sum(source.result.landed for source in read)
+        for source in read:
+            result = source.result
+            result.skipped = result.read - result.landed - result.rejected
+            has_recognizer = self._parser.format(str(source.format)).has_recognizer
+            if not has_recognizer and result.skipped == result.read and (result.is_named or not landed):
+                source.is_misread = True
+                if result.is_named and not source.problem:
+                    source.problem = f"{result.name}: the format {result.format} skipped every line"
+        if read:
+            yield "loaded_files", self._loaded_files(read)
+        if self._omitted:
+            yield "omitted_values", self._omitted_values()
+
+    def preview(self, source: Source, block: Block, rows: int) -> Parsed | None:
+        """How the first lines of a file would land: at most `rows` events and `rows` rejected lines.
+
+        None if the file is refused.
+        """
+        self._begin({source.number: (source, block)})
+        if source.is_refused:
+            return None
+        format_ = self._parser.format(str(source.format))
+        source.result.format = format_.name
+        lines = pa.chunked_array(block.lines[:SAMPLED_LINES].chunks, block.lines.type)
+        is_overlong = pa.chunked_array([pa.repeat(block.is_overlong, len(lines))])
+        parsed = parse(lines, is_overlong, format_, self._parser)
+        return Parsed(parsed.events[:rows], parsed.rejected[:rows], parsed.omitted)
+
+    def _begin(self, first: dict[int, tuple[Source, Block]]) -> None:
+        """Recognizes the formats of files by their first new blocks."""
+        unknown: list[tuple[Source, Block]] = []
+        given: dict[str, list[tuple[Source, Block]]] = {}
+        for source, block in first.values():
+            if source.format is None:
+                unknown.append((source, block))
+            elif not source.checkpoint:
+                given.setdefault(source.format, []).append((source, block))
+        for (source, _), found in zip(unknown, recognized(self._parser, _files(unknown)), strict=True):
+            self._accept(source, found)
+        for name, blocks in given.items():
+            for (source, _), why in zip(blocks, refused(self._parser, name, _files(blocks)), strict=True):
+                self._accept(source, why or name)
+        for source, _ in first.values():
+            latest = source.checkpoint["latest"] if source.checkpoint else None
+            self._event_ids.begin(source.number, dt.datetime.fromisoformat(latest) if latest else None)
+
+    def _accept(self, source: Source, found: str | UnknownFormatError) -> None:
+        if isinstance(found, UnknownFormatError):
+            source.is_refused = source.result.is_foreign = True
+            source.result.problem = f"{source.file.name}: {found}"
+        else:
+            source.format = found
+
+    def _parsed(self, name: str, batch: Batch) -> Iterator[Rows]:
+        """The rows of blocks of one format."""
+        lines = _joined(chunk for _, block in batch for chunk in block.lines.chunks)
+        is_overlong = _joined(pa.repeat(block.is_overlong, len(block.lines)) for _, block in batch)
+        origins = pa.table(
+            {
+                "file": _joined(pa.repeat(source.number, len(block.lines)) for source, block in batch),
+                "source_line": _joined(
+                    pa.arange(block.first_line, block.first_line + len(block.lines)) for _, block in batch
+                ),
+                "source_offset": _joined(chunk for _, block in batch for chunk in block.offsets().chunks),
+            }
+        )
+        format_ = self._parser.format(name)
+        parsed = parse(lines, is_overlong, format_, self._parser)
+        events = self._event_ids.identify(parsed.events, origins["file"], lines)
+        if len(parsed.omitted):
+            files = origins["file"].take(parsed.omitted["line_id"])
+            self._omitted.append(self._counted(parsed.omitted.set_column(0, "file", files)))
+        file_names = pa.array([source.file.name for source in self._sources], pa.string())
+        for table, rows in (("events", events), ("rejected_lines", parsed.rejected)):
+            origin = origins if len(rows) == len(origins) else origins.take(rows["line_id"])
+            self._count(table, origin["file"])
+            if table == "rejected_lines":
+                self._note(rows, origin)
+            if len(rows):
+                provenance = {
+                    "source_format": pa.repeat(format_.name, len(rows)),
+                    "source_file": file_names.take(origin["file"].combine_chunks()),
+                    "source_line": origin["source_line"],
+                    "source_offset": origin["source_offset"],
+                    "loaded_at": pa.repeat(self._loaded_at, len(rows)),
+                }
+                columns = [provenance[name] if name in provenance else rows[name] for name in contract.TABLES[table]]
+                yield table, pa.table(columns, names=list(contract.TABLES[table]))
+
+    def _count(self, table: str, files: pa.ChunkedArray) -> None:
+        for entry in pc.value_counts(files).to_pylist():
+            result = self._sources[entry["values"]].result
+            if table == "events":
+                result.landed += entry["counts"]
+            else:
+                result.rejected += entry["counts"]
+
+    def _note(self, rejected: pa.Table, origins: pa.Table) -> None:
+        for entry in pc.value_counts(rejected["reason"]).to_pylist():
+            reason = entry["values"]
+            self._result.reasons[reason] = self._result.reasons.get(reason, 0) + entry["counts"]
+            if reason not in self._result.places:
+                first = origins.slice(pc.index(rejected["reason"], reason).as_py(), 1).to_pylist()[0]
+                name = self._sources[first["file"]].file.name
+                self._result.places[reason] = f"{name}:{first['source_line']}"
+
+    def _loaded_files(self, read: Sequence[Source]) -> pa.Table:
+        rows = [
+            {
+                "source_format": source.result.format,
+                "source_file": source.file.name,
+                "first_offset": source.start,
+                "next_offset": source.end,
+                "lines_read": source.result.read,
+                "lines_landed": source.result.landed,
+                "lines_skipped": source.result.skipped,
+                "lines_rejected": source.result.rejected,
+                "is_sample": source.file.is_sample,
+                "loaded_at": self._loaded_at.as_py(),
+            }
+            for source in read
+        ]
+        return pa.Table.from_pylist(rows)
+
+    def _counted(self, omitted: pa.Table) -> pa.Table:
+        """The number of lines per file, key and reason."""
+        columns = {name: omitted[name] for name in ("file", "key", "reason")}
+        lines = omitted["lines"] if "lines" in omitted.column_names else pa.chunked_array([pa.repeat(1, len(omitted))])
+        return self._parser.run(_COUNTED, lines=lines, **columns)
+
+    def _omitted_values(self) -> pa.Table:
+        counted = self._counted(pa.concat_tables(self._omitted))
+        files = counted["file"].combine_chunks()
+        columns = {
+            "source_format": pa.array([source.result.format for source in self._sources], pa.string()).take(files),
+            "source_file": pa.array([source.file.name for source in self._sources], pa.string()).take(files),
+            "loaded_at": pa.repeat(self._loaded_at, len(counted)),
+        }
+        for name in ("key", "reason", "lines"):
+            columns[name] = counted[name]
+        return pa.table({name: columns[name] for name in contract.TABLES["omitted_values"]})
+
+
+def _files(batch: Batch) -> list[tuple[InputFile, Block]]:
+    return [(source.file, block) for source, block in batch]
+
+
+def _joined(chunks: Iterator[pa.Array]) -> pa.ChunkedArray:
+    return pa.chunked_array(list(chunks))

@@ -1,0 +1,152 @@
+"""Opens files: finds out how far each was read, and reads its new lines."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tokenmart import checkpoints
+from tokenmart.checkpoints import Checkpoint, Checkpoints
+from tokenmart.errors import without_secrets
+from tokenmart.files import InputFile, is_compressed
+from tokenmart.results import FileResult
+
+if TYPE_CHECKING:
+    from tokenmart.lines import Block
+
+Progress = Callable[[int, int], None]
+"""Called with the bytes and the lines read since the last call."""
+
+
+@dataclass
+class Source:
+    """A file while it is read.
+
+    The thread that reads it sets `checkpoint` (of an earlier load), where this load starts in bytes and lines (`start`
+    and `lines_before`), the first bytes (`head`), those before `start` (`tail`), the digest of a compressed file
+    (`compressed`), `waiting` and `problem`. An unchanged file has nothing new and is not opened again.
+
+    The thread that parses it sets `format`, `result`, and how far the parsed lines go (`end` and the bytes before it,
+    `end_tail`). It refuses a file of unknown format (`is_refused`): no more lines are read. `is_misread` means that the
+    next load reads the same lines again.
+    """
+
+    number: int
+    file: InputFile
+    result: FileResult
+    format: str | None
+    checkpoint: Checkpoint | None = None
+    start: int = 0
+    lines_before: int = 0
+    head: bytes = b""
+    tail: bytes = b""
+    compressed: str | None = None
+    is_unchanged: bool = False
+    waiting: int = 0
+    problem: str | None = None
+    end: int = 0
+    end_tail: bytes = b""
+    is_refused: bool = False
+    is_misread: bool = False
+
+    @property
+    def is_read(self) -> bool:
+        """Whether this load has parsed lines of the file."""
+        return self.end > self.start
+
+
+def open_source(number: int, file: InputFile, stored: Checkpoints, format_: str | None, *, again: bool) -> Source:
+    """Looks up how far a file was read before; with `again` it is read from the beginning."""
+    result = FileResult(file.name, file.is_named, is_sample=file.is_sample)
+    # a file that is left out by a rule is no failure
+    result.is_foreign = file.problem is not None and not file.is_named
+    source = Source(number, file, result, format_, problem=file.problem)
+    checkpoint, tail = None, b""
+    try:
+        if not file.is_stream and not source.problem:
+            checkpoint, tail = _found(source, stored, again)
+    except (OSError, EOFError) as error:
+        source.problem = f"{file.name}: {without_secrets(str(error))}"
+    # a format other than last time's reads the same lines differently
+    if checkpoint and format_ in (None, checkpoint["format"]):
+        source.checkpoint, source.tail, source.format = checkpoint, tail, checkpoint["format"]
+        source.start = source.end = checkpoint["offset"]
+        source.lines_before = checkpoint["lines"]
+    else:
+        source.is_unchanged = False
+    return source
+
+
+def _found(source: Source, stored: Checkpoints, again: bool) -> tuple[Checkpoint | None, bytes]:
+    """The checkpoint of a file, and the bytes before it; completes `source`."""
+    file = source.file
+    with file.open_compressed() as raw:
+        head = raw.read(checkpoints.HEAD_BYTES)
+        if is_compressed(head):
+            raw.seek(max(0, file.size - checkpoints.HEAD_BYTES))
+            source.compressed = checkpoints.compressed_digest(file, head, raw.read(checkpoints.HEAD_BYTES))
+            checkpoint = None if again else stored.unchanged(source.compressed)
+            if checkpoint and source.format in (None, checkpoint["format"]):
+                source.is_unchanged = True
+                return checkpoint, b""
+            source.head = checkpoints.read(file, 0, checkpoints.HEAD_BYTES)
+
+            def read(offset: int, size: int) -> bytes:
+                return checkpoints.read(file, offset, size)
+        else:
+            source.head = head
+
+            def read(offset: int, size: int) -> bytes:
+                raw.seek(offset)
+                return bytes(raw.read(size))
+
+        if not source.head or again:
+            return None, b""
+        checkpoint, tail = stored.find(source.head, read)
+        if checkpoint and not source.compressed:
+            source.is_unchanged = raw.seek(0, os.SEEK_END) == checkpoint["offset"]
+        return checkpoint, tail
+
+
+def new_blocks(source: Source, progress: Progress, *, final: bool) -> Iterator["Block"]:
+    """The new lines of a file. An error that stops reading becomes its `problem`."""
+    if source.problem:
+        return
+    if source.is_unchanged:
+        progress(source.file.size, 0)
+        return
+    # pyarrow is slow to import, and a load of nothing new needs none
+    from tokenmart.lines import blocks
+
+    progress(source.start, 0)
+    end, lines = source.start, source.lines_before
+    try:
+        with ExitStack() as stack:
+            stream, is_compressed = stack.enter_context(source.file.open())
+            checkpoints.skip(stream, source.start)
+            # nothing is appended to a compressed file or to a stream that has ended
+            final = final or is_compressed or source.file.is_stream
+            for block in blocks(stream, offset=source.start, line=source.lines_before, final=final):
+                yield block
+                if source.is_refused:
+                    return
+                end, lines = block.end, lines + len(block.lines)
+                progress(block.end - block.start, len(block.lines))
+            if not final:
+                source.waiting = max(source.file.size - end, 0)
+    except (OSError, EOFError) as error:
+        after = f" after line {lines}" if end > source.start else ""
+        source.problem = f"{source.file.name}{after}: {without_secrets(str(error))}"
+
+
+def earlier_blocks(source: Source) -> Iterator["Block"]:
+    """The lines of a file that earlier loads read."""
+    from tokenmart.lines import blocks
+
+    with source.file.open() as (stream, _):
+        for block in blocks(stream):
+            if block.end > source.start:
+                yield block.until(source.start)
+                return
+            yield block
