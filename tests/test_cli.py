@@ -197,8 +197,8 @@ def test_run_stops_where_nothing_could_be_read(mart: Mart, project: Path) -> Non
 def test_a_log_that_is_still_empty_is_nothing_new_and_no_mart(mart: Mart) -> None:
     path = mart.write("empty.jsonl")
     assert "Nothing new in 1 file." in mart.run("load", path).output
-    assert "tokenmart run examples" in failure(mart, "status")
-    assert "tokenmart run examples" in failure(mart, "rejects")
+    assert "tokenmart run PATH" in failure(mart, "status")
+    assert "tokenmart run PATH" in failure(mart, "rejects")
     assert "Nothing has been loaded" in mart.run("run", path, code=1).stderr
     mart.run("load", mart.write("b.jsonl", "broken", "{}", tokenledger("late", "yesterday")), code=3)
     assert "The marts are empty" in mart.run("run", path).output
@@ -675,14 +675,14 @@ def test_an_unknown_target_is_told_which_there_are(mart: Mart, project: Path) ->
 
 @pytest.mark.parametrize("arguments", [["build"], ["status"], ["rejects"]], ids=" ".join)
 def test_a_target_without_loads_is_told_how_to_begin(arguments: list[str], mart: Mart, project: Path) -> None:
-    assert "tokenmart run examples" in failure(mart, *arguments)
+    assert "tokenmart run PATH" in failure(mart, *arguments)
     assert not mart.path.exists()
 
 
 @pytest.mark.parametrize("arguments", [["build"], ["rejects"]], ids=" ".join)
 def test_a_duckdb_file_of_something_else_is_told_how_to_begin(arguments: list[str], mart: Mart) -> None:
     mart.query("create table other (a int)")
-    assert "tokenmart run examples" in failure(mart, *arguments)
+    assert "tokenmart run PATH" in failure(mart, *arguments)
 
 
 def test_connections_that_cannot_be_are_told_in_words(

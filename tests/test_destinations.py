@@ -156,7 +156,7 @@ def profile_with(folder: Path, block: str) -> Path:
 def test_the_example_has_an_output_for_every_warehouse() -> None:
     assert ("duckdb", *BLOCKS) == TYPES
     for name, block in BLOCKS.items():
-        assert block.splitlines()[0].endswith(f": pip install --editable '.[{name}]'")
+        assert block.splitlines()[0].endswith(f": pip install 'tokenmart[{name}]'")
     # as many as the words below speak of
     assert {name: len(ways(block)) for name, block in BLOCKS.items()} == {
         "postgres": 3,
@@ -668,7 +668,7 @@ def test_a_missing_package_is_said_with_what_to_install(
     profile_of(folder, kind)
     failed, hint = complaint()
     assert failed.startswith(f"Failed: The target own has type {kind}, whose packages are not installed (")
-    assert hint == f"Install them: pip install --editable '.[{kind}]'"
+    assert hint == f"Install them: pip install 'tokenmart[{kind}]'"
 
 
 def test_postgres_is_not_given_a_schema_with_capitals(folder: Path) -> None:
@@ -685,7 +685,7 @@ def test_a_missing_adapter_is_nothing_that_doctor_finds_fine(folder: Path, monke
     monkeypatch.setattr("tokenmart.doctor.version", version)
     found = next(finding for finding in examine(profile_of(folder, "postgres", port=1)) if finding.what == "packages")
     assert not found.is_fine and "dbt-postgres missing" in found.found
-    assert found.to_do == "pip install --editable '.[postgres]'"
+    assert found.to_do == "pip install 'tokenmart[postgres]'"
 
 
 def test_names_are_looked_for_in_the_project_of_the_data(connections: Connections) -> None:

@@ -1,3 +1,3 @@
-"""Tokenmart's loader: LLM usage logs in, one typed row a request out, in the warehouse that dbt's profile names."""
+"""Loads LLM usage logs, one typed row per request, into the warehouse of a dbt profile, and builds the marts there."""
 
 __version__ = "0.2.0"

@@ -87,16 +87,14 @@ def build(target: Target, *, full_refresh: bool, on_node: OnNode, check: Check) 
         "build",
         "--exclude-resource-type",
         "unit_test",
-        "--target",
-        target.name,
         "--log-level",
         "none",
+        *target.dbt_options,
     ]
-    arguments += ["--project-dir", str(target.project_folder), "--profiles-dir", str(target.profiles_folder)]
     arguments += ["--full-refresh"] if full_refresh else []
     arguments += ["--select", "package:tokenmart"] if target.is_package else []
     started_at = dt.datetime.now(dt.UTC)
-    with contextlib.chdir(target.project_folder), contextlib.redirect_stdout(io.StringIO()):
+    with contextlib.chdir(target.data_folder), contextlib.redirect_stdout(io.StringIO()):
         outcome = dbtRunner(callbacks=[tell]).invoke(arguments)
         results = outcome.result.results if isinstance(outcome.result, RunExecutionResult) else []
         rows = {result.node.unique_id: _row(result) for result in results if _has_rows(result)}

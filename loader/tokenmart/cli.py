@@ -98,7 +98,7 @@ def main() -> None:
 
     \b
     Example:
-      tokenmart run examples
+      tokenmart run ~/.claude/projects
 
     Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done, but a file could not be
     read or more lines were rejected than --max-rejects allows, 130 interrupted.

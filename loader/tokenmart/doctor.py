@@ -45,7 +45,7 @@ def examine(target: Target) -> Iterator[Finding]:
     versions = dict(_versions(target))
     missing = [package for package, found in versions.items() if not found]
     found = ", ".join(f"{package} {version or 'missing'}" for package, version in versions.items())
-    yield Finding("packages", not missing, found, f"pip install --editable '.[{target.type}]'" if missing else None)
+    yield Finding("packages", not missing, found, f"pip install 'tokenmart[{target.type}]'" if missing else None)
     from tokenmart.pipeline import open_pipeline
 
     try:
@@ -106,7 +106,7 @@ def _landed(pipeline: "Pipeline") -> Iterator[Finding]:
     warehouse, target = pipeline.warehouse, pipeline.target
     tables = warehouse.tables(target.raw_schema)
     if not contract.TABLES.keys() & tables.keys():
-        yield Finding("landed", True, "nothing yet", f"Start with: tokenmart run examples{target.option}")
+        yield Finding("landed", True, "nothing yet", f"Start with: tokenmart run PATH{target.option}")
         return
     if missing := contract.missing(tables):
         to_do = f"To add them: tokenmart status{target.option}. A load or a build adds them too."

@@ -2,7 +2,6 @@
 
 import contextlib
 import datetime as dt
-import fcntl
 import getpass
 import os
 import random
@@ -15,6 +14,8 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import filelock
 
 from tokenmart.errors import TokenmartError
 
@@ -58,31 +59,42 @@ def held(path: Path, job: str, on_wait: OnWait) -> Iterator[None]:
     if path in _held:
         yield
         return
-    try:
-        file = path.open("a+")
-    except OSError as error:
-        raise TokenmartError(
-            f"Cannot write {path}: {error.strerror}", "Give this user permission to write there."
-        ) from error
+    # a soft lock would stay when its process is killed
+    lock = filelock.FileLock(path, blocking=False, thread_local=False, fallback_to_soft=False)
 
     def holder() -> str | None:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            return file.read().strip() or job
+            lock.acquire()
+        except filelock.Timeout:
+            return _noted(path) or job
+        except OSError as error:
+            raise TokenmartError(
+                f"Cannot write {path}: {error.strerror}", "Give this user permission to write there."
+            ) from error
         return None
 
-    with file:
-        wait(holder, on_wait, POLL_SECONDS)
-        file.truncate(0)
-        file.write(f"{job} by {_myself()} since {dt.datetime.now(dt.UTC):%H:%M:%S} UTC\n")
-        file.flush()
+    wait(holder, on_wait, POLL_SECONDS)
+    try:
+        _note(path, f"{job} by {_myself()} since {dt.datetime.now(dt.UTC):%H:%M:%S} UTC")
         _held.add(path)
-        try:
-            yield
-        finally:
-            _held.remove(path)
+        yield
+    finally:
+        _held.discard(path)
+        lock.release()
+
+
+def _note(path: Path, text: str) -> None:
+    """Writes who holds a lock file into it, after the first byte: on Windows, that one is locked for everybody."""
+    with path.open("r+b") as file:
+        file.seek(1)
+        file.write(text.encode())
+
+
+def _noted(path: Path) -> str:
+    """Who holds a lock file; empty if the holder has not written it yet."""
+    with path.open("rb", buffering=0) as file:
+        file.seek(1)
+        return file.read().decode()
 
 
 @dataclass(frozen=True)
@@ -214,8 +226,8 @@ def _myself() -> str:
     """Identifies this process, in words that mean something on another machine and are safe in SQL."""
     try:
         user = getpass.getuser()
-    except (KeyError, OSError):
-        user = str(os.getuid())
+    except (ImportError, KeyError, OSError):
+        user = str(os.getuid()) if hasattr(os, "getuid") else "unknown user"
     said = f"{user}@{socket.gethostname()}, process {os.getpid()}"
     return "".join(letter if letter.isalnum() or letter in "@.-_, " else "_" for letter in said)
 

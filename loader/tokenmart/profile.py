@@ -20,6 +20,8 @@ from tokenmart.errors import TokenmartError, UsageError
 
 PROFILE = "tokenmart"
 EXAMPLE = "profiles.example.yml"
+INSTALLED_PROJECT = Path(__file__).parent / "project"
+"""The dbt project in a wheel. An editable installation does not have it, but uses its checkout."""
 # names that dbt, dlt and the loader write the same way, quoted or not
 RAW_NAME, MARTS_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*"), re.compile(r"[a-zA-Z0-9_]+")
 
@@ -56,6 +58,11 @@ class Target:
         return bool(_project(self.project_folder).get("name", PROFILE) != PROFILE)
 
     @property
+    def is_installed(self) -> bool:
+        """Whether the dbt project is the one in the wheel, where only this command runs dbt."""
+        return self.project_folder == INSTALLED_PROJECT
+
+    @property
     def profile_schema(self) -> str:
         """The schema (dataset, database) that the profile names."""
         return str(self.settings.get("schema") or self.settings.get("dataset") or "")
@@ -75,11 +82,43 @@ class Target:
     def working_folder(self) -> Path:
         """The working folder of processes that load into the same schemas, with any login."""
         place = hashlib.sha256(repr((self.place, self.raw_schema)).encode()).hexdigest()[:12]
-        return self.project_folder / ".tokenmart" / f"{self.type}-{place}"
+        return self.data_folder / ".tokenmart" / f"{self.type}-{place}"
+
+    @property
+    def data_folder(self) -> Path:
+        """The folder of what commands write: an embedded database, profiles.yml and working files."""
+        return data_folder(self.project_folder)
+
+    @property
+    def dbt_options(self) -> list[str]:
+        """The options with which dbt uses this target. dbt is to be run in the folder `data_folder`."""
+        options = ["--target", self.name, "--project-dir", str(self.project_folder)]
+        options += ["--profiles-dir", str(self.profiles_folder)]
+        if self.data_folder != self.project_folder:
+            for option, variable, folder in (
+                ("--target-path", "DBT_TARGET_PATH", "target"),
+                ("--log-path", "DBT_LOG_PATH", "logs"),
+            ):
+                options += [] if variable in os.environ else [option, str(self.data_folder / folder)]
+        return options
+
+
+def own_project() -> Path:
+    """Tokenmart's own dbt project: the one in the wheel, or the checkout of an editable installation."""
+    return INSTALLED_PROJECT if INSTALLED_PROJECT.is_dir() else Path(__file__).parent.parent.parent
+
+
+def data_folder(project_folder: Path) -> Path:
+    """The project's folder, or the user's data folder for the project in the wheel, which may be read-only."""
+    if project_folder != INSTALLED_PROJECT:
+        return project_folder
+    import platformdirs
+
+    return platformdirs.user_data_path("tokenmart", appauthor=False)
 
 
 def find_project(start: Path, *, is_named: bool = False) -> Path:
-    """The nearest folder with a dbt_project.yml: `start` or one above it, else the checkout of this module.
+    """The nearest folder with a dbt_project.yml: `start` or one above it, else Tokenmart's own project.
 
     It must be Tokenmart's own project or one that has Tokenmart as a package. If the user named the folder
     (`is_named`), folders above it are not searched. Raises UsageError if there is no such project.
@@ -91,19 +130,19 @@ def find_project(start: Path, *, is_named: bool = False) -> Path:
                 return folder
             raise UsageError(
                 f"The dbt project {name} in {folder} does not have Tokenmart as a package.",
-                "Add it to packages.yml there, or give a checkout of Tokenmart with --project-dir.",
+                "Add it to packages.yml there, or run the command in another folder.",
             )
     if is_named:
         raise UsageError(f"There is no dbt project in {start}.", "Give a checkout of Tokenmart with --project-dir.")
-    return Path(__file__).parent.parent.parent
+    return own_project()
 
 
 def read_target(project_folder: Path, name: str | None = None) -> Target:
     """The target with that name, or the profile's default.
 
     The profile is the one that dbt_project.yml names. profiles.yml is searched as dbt does: in DBT_PROFILES_DIR, in
-    the project, in ~/.dbt. If there is none, the project's example is copied, which uses the embedded DuckDB. Raises
-    UsageError if the profile does not have the target.
+    the project (or the user's data folder, for the project in the wheel), in ~/.dbt. If there is none, the project's
+    example is copied, which uses the embedded DuckDB. Raises UsageError if the profile does not have the target.
     """
     profile_name = _profile_name(project_folder)
     folder = _profiles_folder(project_folder, profile_name)
@@ -111,14 +150,14 @@ def read_target(project_folder: Path, name: str | None = None) -> Target:
     profile = _read_yaml(path).get(profile_name)
     outputs = profile.get("outputs") if isinstance(profile, dict) else None
     if not isinstance(profile, dict) or not isinstance(outputs, dict):
-        raise UsageError(f"{path} has no profile '{profile_name}' with outputs.", f"See {EXAMPLE}.")
+        raise UsageError(f"{path} has no profile '{profile_name}' with outputs.", f"See {own_project() / EXAMPLE}.")
     is_named = bool(name)
     name = str(name or _rendered(profile.get("target", "default"), path))
     if name not in outputs:
         raise UsageError(f"{path} has no target {name}.", f"It has {', '.join(outputs)}.")
     settings = _rendered(outputs[name], path)
     if not isinstance(settings, dict) or "type" not in settings:
-        raise UsageError(f"{path} has no type for the target {name}.", f"See {EXAMPLE}.")
+        raise UsageError(f"{path} has no type for the target {name}.", f"See {own_project() / EXAMPLE}.")
     target = Target(name, str(settings["type"]), settings, project_folder, folder, is_named)
     if not target.profile_schema:
         raise UsageError(f"{path} has no schema for the marts of the target {name}.", "Give it one: schema: marts")
@@ -226,18 +265,26 @@ def _profiles_folder(project_folder: Path, profile_name: str) -> Path:
                 "The environment variable DBT_PROFILES_DIR points to that folder.",
             )
         return Path(named).absolute()
-    if (project_folder / "profiles.yml").is_file():
-        return project_folder
+    folder = data_folder(project_folder)
+    if (folder / "profiles.yml").is_file():
+        return folder
     shared = Path.home() / ".dbt"
     if (shared / "profiles.yml").is_file() and profile_name in _read_yaml(shared / "profiles.yml"):
         return shared
     if not (project_folder / EXAMPLE).is_file():
         raise UsageError(
-            f"There is no profiles.yml with the profile '{profile_name}' in {project_folder} or {shared}.",
+            f"There is no profiles.yml with the profile '{profile_name}' in {folder} or {shared}.",
             "dbt_project.yml names that profile. To use another folder, set DBT_PROFILES_DIR.",
         )
-    shutil.copyfile(project_folder / EXAMPLE, project_folder / "profiles.yml")
-    return project_folder
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(project_folder / EXAMPLE, folder / "profiles.yml")
+    except OSError as error:
+        raise TokenmartError(
+            f"Cannot write {folder / 'profiles.yml'}: {error.strerror}",
+            "Give this user permission to write there, or set DBT_PROFILES_DIR to a folder with a profiles.yml.",
+        ) from error
+    return folder
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -245,11 +292,11 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         content = yaml.safe_load(path.read_text())
         json.dumps(content, default=str, skipkeys=True)
     except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not UTF-8.", f"See {EXAMPLE}.") from error
+        raise UsageError(f"{path} is not UTF-8.", f"See {own_project() / EXAMPLE}.") from error
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} has no usable profile: an alias in it refers to itself.") from error
     except yaml.YAMLError as error:
-        raise UsageError(f"{path} has no usable profile: {error}", f"See {EXAMPLE}.") from error
+        raise UsageError(f"{path} has no usable profile: {error}", f"See {own_project() / EXAMPLE}.") from error
     return content if isinstance(content, dict) else {}
 
 

@@ -55,7 +55,7 @@ def nothing_loaded(target: Target) -> TokenmartError:
     """The error for a target with nothing to build or to report on."""
     return TokenmartError(
         "Nothing has been loaded into this target, or this login has no permission to read it.",
-        f"Start with: tokenmart run examples{target.option}",
+        f"Start with: tokenmart run PATH{target.option}. To write sample logs: tokenmart sample PATH",
     )
 
 

@@ -206,10 +206,8 @@ def show_summary(console: Console, summary: Summary, location: str, target: Targ
     if are_samples:
         console.print("Next: your own logs, with [bold]tokenmart run PATH[/].")
         return
-    console.print(
-        f"Next: [bold]tokenmart status{target.option}[/], or dbt docs generate{target.option} && dbt docs serve"
-        " to see what every column means."
-    )
+    documented = f", or dbt docs generate{target.option} && dbt docs serve to see what every column means"
+    console.print(f"Next: [bold]tokenmart status{target.option}[/]{'' if target.is_installed else documented}.")
 
 
 def show_status(console: Console, status: Status, location: str, target: Target) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tokenmart.results import LoadResult
 
 
-@command("tokenmart run examples")
+@command("tokenmart run ~/.claude/projects")
 @reading
 @as_json
 def run(target: Target, is_json: bool, max_rejects: int, **reading: Any) -> int:

@@ -12,7 +12,7 @@ from dbt_common.exceptions import DbtBaseException
 
 from tokenmart.errors import TokenmartError, UsageError
 from tokenmart.locks import Check, OnWait
-from tokenmart.profile import EXAMPLE, Target
+from tokenmart.profile import EXAMPLE, Target, own_project
 
 MESSAGE_LENGTH = 400
 TYPES = ("duckdb", "postgres", "clickhouse", "bigquery", "snowflake")
@@ -121,7 +121,7 @@ def credentials(target: Target, kind: Any) -> Any:
         return kind.from_dict(settings)
     except (DbtBaseException, ValidationError) as error:
         message = str(getattr(error, "message", None) or getattr(error, "msg", error))
-        hint = advice(target, message) or f"See {EXAMPLE}."
+        hint = advice(target, message) or f"See {own_project() / EXAMPLE}."
         raise TokenmartError(f"dbt rejects the target {target.name}: {' '.join(message.split())}", hint) from error
 
 
@@ -204,5 +204,5 @@ def _module(target: Target) -> Any:
     except ModuleNotFoundError as error:
         raise TokenmartError(
             f"The target {target.name} has type {target.type}, whose packages are not installed ({error.name}).",
-            f"Install them: pip install --editable '.[{target.type}]'",
+            f"Install them: pip install 'tokenmart[{target.type}]'",
         ) from error

@@ -21,7 +21,7 @@ ADVICE = {"could not set lock": "Close it in the other program. Give BI tools a 
 
 def path(target: Target) -> Path:
     """The target's file; its name is ':memory:' if there is none."""
-    return target.project_folder / str(target.settings.get("path", ":memory:"))
+    return target.data_folder / str(target.settings.get("path", ":memory:"))
 
 
 @contextmanager
