@@ -56,7 +56,9 @@ is almost one of ours is refused there.
 
     {% if problems %}
         {% do exceptions.raise_compiler_error(
-            problems | join(" ") ~ " Variables are set in dbt_project.yml, below vars: tokenmart:."
+            problems
+            | join(" ")
+            ~ " Variables are set in dbt_project.yml below vars: tokenmart:, in tokenmart.yml, or as TOKENMART_... in the environment."
         ) %}
     {% endif %}
 {% endmacro %}

@@ -14,12 +14,17 @@ from click.testing import CliRunner, Result
 from hypothesis import settings
 
 from tokenmart.cli import main
+from tokenmart.settings import setting_names, variable_of
 
 PROJECT = Path(__file__).parent.parent
 
 # machines differ in speed
 settings.register_profile("tokenmart", deadline=None)
 settings.load_profile("tokenmart")
+
+# settings of the person who runs the tests
+for _variable in ("TOKENMART_TARGET", *map(variable_of, setting_names())):
+    os.environ.pop(_variable, None)
 
 # tests run in several processes, and dbt's files are not made for that
 if worker := os.environ.get("PYTEST_XDIST_WORKER"):

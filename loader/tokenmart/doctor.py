@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from tokenmart import __version__, contract
 from tokenmart.destinations import TYPES, Warehouse, advice, in_one_line, is_new
-from tokenmart.errors import TokenmartError
+from tokenmart.errors import TokenmartError, UsageError
 from tokenmart.profile import Target, targets_sharing
 from tokenmart.report import stale_by
+from tokenmart.settings import dbt_variables
 
 if TYPE_CHECKING:
     from tokenmart.pipeline import Pipeline
@@ -46,6 +47,7 @@ def examine(target: Target) -> Iterator[Finding]:
     missing = [package for package, found in versions.items() if not found]
     found = ", ".join(f"{package} {version or 'missing'}" for package, version in versions.items())
     yield Finding("packages", not missing, found, f"pip install 'tokenmart[{target.type}]'" if missing else None)
+    yield from _settings(target)
     from tokenmart.pipeline import open_pipeline
 
     try:
@@ -61,6 +63,18 @@ def examine(target: Target) -> Iterator[Finding]:
             yield _built(warehouse, target)
     except TokenmartError as error:
         yield Finding("connection", False, str(error), error.hint)
+
+
+def _settings(target: Target) -> Iterator[Finding]:
+    """The user's own settings, if there are any."""
+    try:
+        settings = dbt_variables(target.project_folder)
+    except UsageError as error:
+        yield Finding("settings", False, str(error), error.hint)
+        return
+    if settings:
+        listed = ", ".join(f"{name} = {'null' if value is None else value}" for name, value in settings.items())
+        yield Finding("settings", True, listed)
 
 
 def _versions(target: Target) -> Iterator[tuple[str, str | None]]:

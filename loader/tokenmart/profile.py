@@ -91,9 +91,8 @@ class Target:
 
     @property
     def dbt_options(self) -> list[str]:
-        """The options with which dbt uses this target. dbt is to be run in the folder `data_folder`."""
-        options = ["--target", self.name, "--project-dir", str(self.project_folder)]
-        options += ["--profiles-dir", str(self.profiles_folder)]
+        """The options for dbt, to use this target and the user's settings. It is to run in the folder `data_folder`."""
+        options = _dbt_options(self.project_folder, self.profiles_folder, self.name)
         if self.data_folder != self.project_folder:
             for option, variable, folder in (
                 ("--target-path", "DBT_TARGET_PATH", "target"),
@@ -138,7 +137,7 @@ def find_project(start: Path, *, is_named: bool = False) -> Path:
 
 
 def read_target(project_folder: Path, name: str | None = None) -> Target:
-    """The target with that name, or the profile's default.
+    """The target with that name, or that of the environment variable TOKENMART_TARGET, or the profile's default.
 
     The profile is the one that dbt_project.yml names. profiles.yml is searched as dbt does: in DBT_PROFILES_DIR, in
     the project (or the user's data folder, for the project in the wheel), in ~/.dbt. If there is none, the project's
@@ -147,12 +146,12 @@ def read_target(project_folder: Path, name: str | None = None) -> Target:
     profile_name = _profile_name(project_folder)
     folder = _profiles_folder(project_folder, profile_name)
     path = folder / "profiles.yml"
-    profile = _read_yaml(path).get(profile_name)
+    profile = read_yaml(path).get(profile_name)
     outputs = profile.get("outputs") if isinstance(profile, dict) else None
     if not isinstance(profile, dict) or not isinstance(outputs, dict):
         raise UsageError(f"{path} has no profile '{profile_name}' with outputs.", f"See {own_project() / EXAMPLE}.")
     is_named = bool(name)
-    name = str(name or _rendered(profile.get("target", "default"), path))
+    name = str(name or os.environ.get("TOKENMART_TARGET") or _rendered(profile.get("target", "default"), path))
     if name not in outputs:
         raise UsageError(f"{path} has no target {name}.", f"It has {', '.join(outputs)}.")
     settings = _rendered(outputs[name], path)
@@ -183,7 +182,7 @@ def targets_sharing(target: Target) -> list[str]:
     """The profile's other targets that build into the same schema of the same warehouse."""
     path = target.profiles_folder / "profiles.yml"
     others = []
-    for name in _read_yaml(path)[_profile_name(target.project_folder)]["outputs"].keys() - {target.name}:
+    for name in read_yaml(path)[_profile_name(target.project_folder)]["outputs"].keys() - {target.name}:
         # an output that does not render, for example without its variable, is not used here
         with contextlib.suppress(TokenmartError):
             if read_target(target.project_folder, name).place == target.place:
@@ -212,7 +211,7 @@ def reason_of(message: str) -> str:
 
 def _project(folder: Path) -> dict[str, Any]:
     path = folder / "dbt_project.yml"
-    return _read_yaml(path) if path.is_file() else {}
+    return read_yaml(path) if path.is_file() else {}
 
 
 def _profile_name(project_folder: Path) -> str:
@@ -225,7 +224,7 @@ def _has_package(folder: Path) -> bool:
     if (folder / _project(folder).get("packages-install-path", "dbt_packages") / PROFILE).is_dir():
         return True
     for name in ("packages.yml", "dependencies.yml"):
-        packages = _read_yaml(folder / name).get("packages") if (folder / name).is_file() else None
+        packages = read_yaml(folder / name).get("packages") if (folder / name).is_file() else None
         for package in packages or []:
             if "local" in package and _project(folder / str(package["local"])).get("name") == PROFILE:
                 return True
@@ -240,8 +239,7 @@ def schema_of_package(project_folder: Path, profiles_folder: Path, target: str) 
     from dbt.cli.main import dbtRunner
 
     arguments = ["ls", "--quiet", "--select", f"package:{PROFILE}", "--resource-type", "model", "--output", "json"]
-    arguments += ["--output-keys", "schema", "--target", target]
-    arguments += ["--project-dir", str(project_folder), "--profiles-dir", str(profiles_folder)]
+    arguments += ["--output-keys", "schema", *_dbt_options(project_folder, profiles_folder, target)]
     with contextlib.chdir(project_folder), contextlib.redirect_stdout(io.StringIO()):
         outcome = dbtRunner().invoke(arguments)
     if outcome.exception:
@@ -257,6 +255,16 @@ def schema_of_package(project_folder: Path, profiles_folder: Path, target: str) 
     return schemas.pop()
 
 
+def _dbt_options(project_folder: Path, profiles_folder: Path, target: str) -> list[str]:
+    # the settings module reads the project by this one
+    from tokenmart.settings import dbt_variables
+
+    options = ["--target", target, "--project-dir", str(project_folder), "--profiles-dir", str(profiles_folder)]
+    if variables := dbt_variables(project_folder):
+        options += ["--vars", json.dumps(variables)]
+    return options
+
+
 def _profiles_folder(project_folder: Path, profile_name: str) -> Path:
     if named := os.environ.get("DBT_PROFILES_DIR"):
         if not (Path(named) / "profiles.yml").is_file():
@@ -269,7 +277,7 @@ def _profiles_folder(project_folder: Path, profile_name: str) -> Path:
     if (folder / "profiles.yml").is_file():
         return folder
     shared = Path.home() / ".dbt"
-    if (shared / "profiles.yml").is_file() and profile_name in _read_yaml(shared / "profiles.yml"):
+    if (shared / "profiles.yml").is_file() and profile_name in read_yaml(shared / "profiles.yml"):
         return shared
     if not (project_folder / EXAMPLE).is_file():
         raise UsageError(
@@ -287,7 +295,7 @@ def _profiles_folder(project_folder: Path, profile_name: str) -> Path:
     return folder
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text())
         json.dumps(content, default=str, skipkeys=True)
