@@ -58,7 +58,7 @@ is almost one of ours is refused there.
         {% do exceptions.raise_compiler_error(
             problems
             | join(" ")
-            ~ " Variables are set in dbt_project.yml below vars: tokenmart:, in tokenmart.yml, or as TOKENMART_... in the environment."
+            ~ " Settings are in dbt_project.yml (vars: tokenmart:), tokenmart.yml or TOKENMART_ variables of the environment."
         ) %}
     {% endif %}
 {% endmacro %}

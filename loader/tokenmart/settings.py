@@ -51,12 +51,10 @@ def _from_file(path: Path, names: list[str]) -> dict[str, Any]:
 def _from_environment(names: list[str]) -> dict[str, Any]:
     by_variable = {variable_of(name): name for name in names}
     for variable in os.environ:
+        if variable in by_variable or not variable.startswith(PREFIX):
+            continue
         # the profile may read other variables with this prefix
-        if (
-            variable.startswith(PREFIX)
-            and variable not in by_variable
-            and _similar(variable, list(by_variable), LIKENESS)
-        ):
+        if _similar(variable, list(by_variable), LIKENESS):
             raise UsageError(
                 f"The environment variable {variable} sets nothing.", _suggestion(variable, list(by_variable), LIKENESS)
             )
