@@ -58,7 +58,7 @@ def failure(mart: Mart, *arguments: str | Path, code: int = 1) -> str:
 
 
 def test_the_commands_are_these() -> None:
-    assert COMMANDS == ["build", "doctor", "formats", "load", "rejects", "run", "sample", "status", "undo"]
+    assert COMMANDS == ["build", "doctor", "formats", "load", "query", "rejects", "run", "sample", "status", "undo"]
     assert __version__ in CliRunner().invoke(main, ["--version"]).output
 
 

@@ -14,6 +14,7 @@ from tokenmart.commands.build import build
 from tokenmart.commands.doctor import doctor
 from tokenmart.commands.formats import formats
 from tokenmart.commands.load import load
+from tokenmart.commands.query import query
 from tokenmart.commands.rejects import rejects
 from tokenmart.commands.run import run
 from tokenmart.commands.sample import sample
@@ -105,7 +106,7 @@ def main() -> None:
     """
 
 
-for _command in (build, doctor, formats, load, rejects, run, sample, status, undo):
+for _command in (build, doctor, formats, load, query, rejects, run, sample, status, undo):
     main.add_command(_command)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import datetime as dt
 import json
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, is_dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -89,9 +91,32 @@ def print_json(value: Any) -> None:
     def plain(item: Any) -> Any:
         if is_dataclass(item) and not isinstance(item, type):
             return asdict(item)
-        return str(item) if isinstance(item, Decimal) else item.isoformat() if hasattr(item, "isoformat") else str(item)
+        return item.isoformat() if hasattr(item, "isoformat") else _text(item)
 
     click.echo(json.dumps(value, default=plain, indent=2))
+
+
+def print_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:
+    """Prints rows as CSV, with control characters but newlines made visible; returns their number."""
+    writer, printed = csv.writer(sys.stdout, lineterminator="\n"), 0
+    writer.writerow([name.translate(_VISIBLE_BUT_LINES) for name in columns])
+    for row in rows:
+        writer.writerow(["" if value is None else _text(value).translate(_VISIBLE_BUT_LINES) for value in row])
+        printed += 1
+    return printed
+
+
+def _text(value: Any) -> str:
+    """A value of a query as text; numbers have all their digits."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    if isinstance(value, dt.datetime):
+        return value.isoformat(sep=" ")
+    if isinstance(value, bytes):
+        return value.hex()
+    return json.dumps(value, default=_text) if isinstance(value, list | tuple | dict) else str(value)
 
 
 def show_load(console: Console, load: LoadResult, seconds: float, target: Target) -> None:
@@ -308,6 +333,34 @@ def show_undone(console: Console, undone: Undone, target: Target, *, is_done: bo
         console.print(f"  and {len(undone.names) - SHOWN_FILES:,} more")
     if is_done:
         console.print("To load these files again, use: tokenmart load --again")
+
+
+def show_rows(console: Console, columns: Sequence[str], rows: Sequence[Sequence[Any]], left_out: int) -> None:
+    """Prints the result of a query: a table, or a list of each row's values if the table would not fit the screen."""
+    cells = [["[dim]NULL[/]" if value is None else escape(_text(value)) for value in row] for row in rows]
+    is_text = [any(isinstance(row[i], str | list | tuple | dict) for row in rows) for i in range(len(columns))]
+    widths = [
+        max(cell_len(Text.from_markup(visible(cell)).plain) for cell in (escape(name), *(row[i] for row in cells)))
+        for i, name in enumerate(columns)
+    ]
+    least = [min(width, NAME_WIDTH) if is_text[i] else width for i, width in enumerate(widths)]
+    if sum(least) + 2 * (len(columns) - 1) <= console.width:
+        table = Table(box=None, pad_edge=False)
+        for i, name in enumerate(columns):
+            is_number = any(isinstance(row[i], int | float | Decimal) for row in rows)
+            justify: Any = "right" if is_number else "left"
+            table.add_column(escape(name), justify=justify, overflow="fold", min_width=least[i], no_wrap=not is_text[i])
+        for row in cells:
+            table.add_row(*row)
+        console.print(table, soft_wrap=False)
+    else:
+        label = max(map(cell_len, columns))
+        for number, row in enumerate(cells, start=1):
+            console.print(f"[bold]row {number:,}[/]")
+            for name, cell in zip(columns, row, strict=True):
+                console.print(f"  {escape(name):{label}}  {cell}")
+    more = f"; {left_out:,} left out, raise --limit to print more" if left_out else ""
+    console.print(f"{counted(len(rows), 'row')}{more}")
 
 
 def _sparklines(console: Console, days: Rows) -> Table:

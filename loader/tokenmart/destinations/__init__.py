@@ -67,6 +67,18 @@ class Warehouse:
     """Raises TokenmartError if the statements of one connection do not run in one session."""
 
 
+@dataclass(frozen=True)
+class Answer:
+    """The answer to a query: the names of its columns, its rows one by one, and a function that counts all of them.
+
+    Counting may end the reading of rows.
+    """
+
+    columns: list[str]
+    rows: Iterator[tuple[Any, ...]]
+    count: Callable[[], int]
+
+
 @contextmanager
 def connect(target: Target, *, to_read: bool = False) -> Iterator[Warehouse]:
     """Opens the target's warehouse. Errors of its driver, now or later, become TokenmartErrors with a hint.
@@ -77,6 +89,36 @@ def connect(target: Target, *, to_read: bool = False) -> Iterator[Warehouse]:
         open_warehouse = getattr(module, "connect_to_read", module.connect) if to_read else module.connect
         with open_warehouse(target) as warehouse:
             yield warehouse
+
+
+@contextmanager
+def select(target: Target, sql: str) -> Iterator[Answer]:
+    """Runs one select statement in a read-only session whose default schema is that of the marts.
+
+    An error of the statement becomes a TokenmartError that says what is wrong with it.
+    """
+    with _in_words(target) as module, module.select(target, sql) as answer:
+        yield answer
+
+
+@contextmanager
+def query_errors(
+    target: Target, errors: tuple[type[Exception], ...], reason: Callable[[Any], str] = str
+) -> Iterator[None]:
+    """Makes TokenmartErrors of these errors of a statement that the user wrote; `reason` finds their message."""
+    try:
+        yield
+    except errors as error:
+        # engines quote the statement below their message
+        message = re.split(r"\n\s*LINE \d+:", reason(error))[0]
+        is_unknown = re.search(r"not exist|not found|unknown|no catalog", message, re.IGNORECASE)
+        hint = f"The marts are tables in {target.marts_schema}. To build them: tokenmart build{target.option}"
+        raise TokenmartError(f"The query failed: {_shortened(message)}", hint if is_unknown else None) from error
+
+
+def counting(sql: str) -> str:
+    """A statement that counts the rows of a select statement."""
+    return f"select count(*) from (\n{sql}\n) as counted_rows"
 
 
 @contextmanager
@@ -108,7 +150,11 @@ def _in_words(target: Target) -> Iterator[Any]:
 
 def in_one_line(error: BaseException) -> str:
     """The text of an error on one line, shortened."""
-    message = " ".join(str(error).split()) or type(error).__name__
+    return _shortened(str(error)) or type(error).__name__
+
+
+def _shortened(text: str) -> str:
+    message = " ".join(text.split())
     return message if len(message) <= MESSAGE_LENGTH else f"{message[:MESSAGE_LENGTH]}..."
 
 

@@ -11,12 +11,12 @@ from dbt.adapters.bigquery.credentials import BigQueryCredentials, create_google
 from dbt_common.exceptions import DbtBaseException
 from google.api_core.exceptions import GoogleAPIError, NotFound
 from google.auth.exceptions import GoogleAuthError
-from google.cloud.bigquery import DEFAULT_RETRY
+from google.cloud.bigquery import DEFAULT_RETRY, QueryJobConfig
 from requests.exceptions import ConnectionError as NotReached
 
-from tokenmart.destinations import Warehouse, escaped_literal, grouped, in_one_line, lease_of
+from tokenmart.destinations import Answer, Warehouse, escaped_literal, grouped, in_one_line, lease_of, query_errors
 from tokenmart.destinations import credentials as dbt_credentials
-from tokenmart.errors import TokenmartError
+from tokenmart.errors import TokenmartError, UsageError
 from tokenmart.locks import Check, LeaseSQL, OnWait, lease
 from tokenmart.profile import Target
 
@@ -62,6 +62,27 @@ def connect(target: Target) -> Iterator[Warehouse]:
         yield replace(warehouse, destination=destination)
 
 
+@contextmanager
+def select(target: Target, sql: str) -> Iterator[Answer]:
+    """Asks BigQuery in a dry run, which costs nothing, what kind of statement it is; runs it only if it is a select."""
+    with closing(_client(target)) as client, query_errors(target, ERRORS, _reason):
+        place = {"default_dataset": f"{client.project}.{target.marts_schema}"}
+        kind = client.query(sql, job_config=QueryJobConfig(**place, dry_run=True)).statement_type
+        if kind != "SELECT":
+            raise UsageError(f"The query is not a select statement, but {kind}.")
+        result = client.query(sql, job_config=QueryJobConfig(**place)).result()
+        yield Answer(
+            columns=[field.name for field in result.schema],
+            rows=(tuple(row.values()) for row in result),
+            count=lambda: int(result.total_rows),
+        )
+
+
+def _reason(error: Any) -> str:
+    """What BigQuery says, without the address of the request."""
+    return next((str(said["message"]) for said in getattr(error, "errors", None) or ()), str(error))
+
+
 def lock(target: Target, job: str, on_wait: OnWait) -> AbstractContextManager[Check]:
     """A lease in the raw schema."""
     return lease(lambda: _session(target), LEASE, target.raw_schema, lease_of(target, job), job, on_wait)
@@ -79,15 +100,20 @@ def _credentials(target: Target) -> tuple[Any, Any]:
         ) from error
 
 
-@contextmanager
-def _session(target: Target) -> Iterator[Warehouse]:
-    """The loader's own connection, without dlt's."""
+def _client(target: Target) -> Any:
+    """A connected client of the profile's project."""
     credentials, _ = _credentials(target)
     # names without a project are resolved in the client's project
     client: Any = create_bigquery_client(replace(credentials, execution_project=credentials.database))
     # by default the client retries for ten minutes
     client.query_and_wait("select 1", retry=DEFAULT_RETRY.with_timeout(CONNECT_SECONDS), job_retry=None)
-    with closing(client):
+    return client
+
+
+@contextmanager
+def _session(target: Target) -> Iterator[Warehouse]:
+    """The loader's own connection, without dlt's."""
+    with closing(_client(target)) as client:
 
         def query(sql: str) -> list[tuple[Any, ...]]:
             return [tuple(row.values()) for row in client.query_and_wait(sql)]
@@ -101,9 +127,9 @@ def _session(target: Target) -> Iterator[Warehouse]:
         yield Warehouse(
             destination=None,
             query=query,
-            location=f"{credentials.database}",
+            location=str(client.project),
             tables=tables,
-            create_schema=lambda schema: client.create_dataset(f"{credentials.database}.{schema}", exists_ok=True),
+            create_schema=lambda schema: client.create_dataset(f"{client.project}.{schema}", exists_ok=True),
             dataset=target.raw_schema,
             literal=escaped_literal,
             hints=LAYOUT,

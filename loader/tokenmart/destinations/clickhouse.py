@@ -11,7 +11,16 @@ import clickhouse_connect
 import clickhouse_driver  # noqa: F401 - dlt needs it
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from tokenmart.destinations import Warehouse, escaped_literal, lease_of, listed_tables, whole_number
+from tokenmart.destinations import (
+    Answer,
+    Warehouse,
+    counting,
+    escaped_literal,
+    lease_of,
+    listed_tables,
+    query_errors,
+    whole_number,
+)
 from tokenmart.locks import Check, LeaseSQL, OnWait, lease
 from tokenmart.profile import Target
 
@@ -85,6 +94,27 @@ def connect(target: Target) -> Iterator[Warehouse]:
         credentials.__is_resolved__ = True
         engine = "replicated_merge_tree" if settings.get("cluster") else "merge_tree"
         yield replace(warehouse, destination=dlt.destinations.clickhouse(credentials, table_engine_type=engine))
+
+
+@contextmanager
+def select(target: Target, sql: str) -> Iterator[Answer]:
+    """Reads with the setting `readonly`, which a query cannot change."""
+    http = {**_http(target), "database": target.marts_schema}
+    with query_errors(target, ERRORS, _reason), closing(clickhouse_connect.get_client(**http)) as client:
+        # a user who may only read cannot even set this
+        is_limited = client.query("select getSetting('readonly')").result_rows[0][0]
+        settings = {} if int(is_limited) else {"readonly": 1}
+        with client.query_row_block_stream(sql, settings=settings) as blocks:
+            yield Answer(
+                columns=[str(name) for name in blocks.source.column_names],
+                rows=(tuple(row) for block in blocks for row in block),
+                count=lambda: int(client.query(counting(sql), settings=settings).result_rows[0][0]),
+            )
+
+
+def _reason(error: Exception) -> str:
+    """What the server says, without its address."""
+    return str(error).partition("DB::Exception: ")[2].partition(" (for url ")[0] or str(error)
 
 
 def lock(target: Target, job: str, on_wait: OnWait) -> AbstractContextManager[Check]:

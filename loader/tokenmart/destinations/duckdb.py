@@ -3,18 +3,20 @@
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
-from tokenmart.destinations import Warehouse, listed_tables, missing_schema
+from tokenmart.destinations import Answer, Warehouse, counting, listed_tables, missing_schema, query_errors
 from tokenmart.errors import TokenmartError
 from tokenmart.locks import Check, OnWait, held
 from tokenmart.profile import Target
 
-LOAD_MEMORY = "256MB"  # DuckDB's own default is most of the machine
+LOAD_LIMITS = {"memory_limit": "256MB"}  # DuckDB's own default is most of the machine
 LOCK_SECONDS = 10
+FETCHED_ROWS = 1000
 ERRORS = (duckdb.Error,)
 ADVICE = {"could not set lock": "Close it in the other program. Give BI tools a copy of the file."}
 
@@ -36,6 +38,21 @@ def connect_to_read(target: Target) -> Iterator[Warehouse]:
     """Opens the file read-only; waits a while if another program writes."""
     with _opened(target, is_read_only=True) as warehouse:
         yield warehouse
+
+
+@contextmanager
+def select(target: Target, sql: str) -> Iterator[Answer]:
+    """Opens the file read-only, with DuckDB's own memory limit and no access to other files."""
+    with closing(_connection(target, is_read_only=True, limits={})) as connection, query_errors(target, ERRORS):
+        connection.execute(f"set timezone = 'UTC'; set search_path = '{target.marts_schema}'")
+        # a query could write files; the second setting keeps it from changing the first one
+        connection.execute("set enable_external_access = false; set lock_configuration = true")
+        connection.execute(sql)
+        yield Answer(
+            columns=[str(column[0]) for column in connection.description],
+            rows=chain.from_iterable(iter(lambda: connection.fetchmany(FETCHED_ROWS), [])),
+            count=lambda: int(connection.execute(counting(sql)).fetchall()[0][0]),
+        )
 
 
 @contextmanager
@@ -82,9 +99,9 @@ def _file(target: Target) -> Path:
     return file
 
 
-def _connection(target: Target, is_read_only: bool) -> Any:
+def _connection(target: Target, is_read_only: bool, limits: dict[str, str] = LOAD_LIMITS) -> Any:
     file = _file(target)
-    config = {**target.settings.get("config_options", {}), "memory_limit": LOAD_MEMORY}
+    config = {**target.settings.get("config_options", {}), **limits}
     deadline = time.monotonic() + LOCK_SECONDS
     while True:
         try:

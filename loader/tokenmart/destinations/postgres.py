@@ -1,8 +1,9 @@
 """PostgreSQL, with or without TimescaleDB: parquet files are loaded by COPY, through ADBC."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from itertools import chain
 from typing import Any
 
 import adbc_driver_postgresql  # noqa: F401 - without it dlt falls back to INSERTs, ten times slower
@@ -10,7 +11,16 @@ import psycopg2
 import psycopg2.extensions
 import tenacity
 
-from tokenmart.destinations import Query, Warehouse, listed_tables, missing_schema, whole_number
+from tokenmart.destinations import (
+    Answer,
+    Query,
+    Warehouse,
+    counting,
+    listed_tables,
+    missing_schema,
+    query_errors,
+    whole_number,
+)
 from tokenmart.errors import TokenmartError
 from tokenmart.locks import POLL_SECONDS, Check, OnWait, lost, wait
 from tokenmart.profile import Target
@@ -167,6 +177,35 @@ def lock(target: Target, job: str, on_wait: OnWait) -> Iterator[Check]:
         query(LOCK_SESSION)
         wait(holder, on_wait, POLL_SECONDS)
         yield check
+
+
+@contextmanager
+def select(target: Target, sql: str) -> Iterator[Answer]:
+    """Reads by a cursor of the server, in a read-only transaction that is rolled back."""
+    with closing(_connection(target)) as connection, query_errors(target, ERRORS):
+        connection.set_session(readonly=True, autocommit=False)
+        with connection.cursor() as cursor:
+            cursor.execute("set time zone 'UTC'")
+            path = f"""'"{target.marts_schema}"', nullif(current_setting('search_path'), '')"""
+            cursor.execute(f"select set_config('search_path', concat_ws(', ', {path}), false)")
+        cursor = connection.cursor("tokenmart_query")
+        cursor.execute(sql)
+        # the columns are known with the first rows
+        first = cursor.fetchmany(cursor.itersize)
+        yield Answer(
+            columns=[column.name for column in cursor.description],
+            rows=chain(first, cursor),
+            count=_count(connection, sql),
+        )
+
+
+def _count(connection: Any, sql: str) -> Callable[[], int]:
+    def count() -> int:
+        with connection.cursor() as cursor:
+            cursor.execute(counting(sql))
+            return int(cursor.fetchone()[0])
+
+    return count
 
 
 def _check_letters(target: Target) -> None:

@@ -9,7 +9,16 @@ import snowflake.connector
 from dbt.adapters.snowflake.connections import SnowflakeCredentials
 from dbt_common.exceptions import DbtBaseException
 
-from tokenmart.destinations import Warehouse, escaped_literal, in_one_line, lease_of, listed_tables, missing_schema
+from tokenmart.destinations import (
+    Answer,
+    Warehouse,
+    escaped_literal,
+    in_one_line,
+    lease_of,
+    listed_tables,
+    missing_schema,
+    query_errors,
+)
 from tokenmart.destinations import credentials as dbt_credentials
 from tokenmart.errors import TokenmartError
 from tokenmart.locks import Check, LeaseSQL, OnWait, lease
@@ -49,6 +58,25 @@ def connect(target: Target) -> Iterator[Warehouse]:
         dlt_credentials.query = _parameters(target, credentials)
         dlt_credentials.__is_resolved__ = True
         yield replace(warehouse, destination=dlt.destinations.snowflake(dlt_credentials, keep_staged_files=False))
+
+
+@contextmanager
+def select(target: Target, sql: str) -> Iterator[Answer]:
+    """Reads with Snowflake's own limit of one statement per query; a select statement does not write."""
+    parameters = _parameters(target, dbt_credentials(target, SnowflakeCredentials))
+    with (
+        closing(snowflake.connector.connect(**parameters, schema=target.marts_schema)) as connection,
+        query_errors(target, ERRORS),
+        connection.cursor() as cursor,
+    ):
+        cursor.execute(sql, num_statements=1)
+        names = [column.name for column in cursor.description]
+        yield Answer(
+            # upper case is what Snowflake makes of names without quotes
+            columns=[name.lower() if name.isupper() else name for name in names],
+            rows=(tuple(row) for row in cursor),
+            count=lambda: int(cursor.rowcount or 0),
+        )
 
 
 def lock(target: Target, job: str, on_wait: OnWait) -> AbstractContextManager[Check]:
