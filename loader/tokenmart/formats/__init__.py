@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from tokenmart import contract
 from tokenmart.errors import UsageError
+from tokenmart.prepared import PreparedQueries
 from tokenmart.unmapped import Keep, Unmapped
 
 FOLDER = Path(__file__).parent
@@ -64,6 +65,7 @@ class Parser:
         self.unmapped = Unmapped(keep or Keep(), self.run)
         self._formats: dict[str, Format] = {}
         self._connection = duckdb.connect(config=SANDBOX)
+        self._queries = PreparedQueries(self._connection)
         try:
             self._connection.execute("set timezone = $1", [time_zone])
         except duckdb.Error:
@@ -92,8 +94,7 @@ class Parser:
 
     def run(self, query: str, params: Mapping[str, Any] | None = None, **columns: pa.ChunkedArray) -> pa.Table:
         """Runs a query over these columns as the table `batch`."""
-        self._connection.register("batch", pa.table(columns))
-        return self._connection.sql(query, params=dict(params or {})).to_arrow_table()
+        return self._queries.run(query, params or {}, columns)
 
     def parse(self, format_: Format, lines: pa.Table) -> pa.Table:
         """Runs a format over `lines` (LINES)."""

@@ -1,0 +1,71 @@
+"""Runs queries over Arrow tables in DuckDB, and plans each query only once."""
+
+import re
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+MOST_STATEMENTS = 64
+_PARAMETER = re.compile(r"[$]([a-z_]+)")
+
+
+class _Input:
+    """A table that a prepared statement reads: DuckDB asks for its rows at each execution."""
+
+    def __init__(self, schema: pa.Schema) -> None:
+        self.empty = self.table = schema.empty_table()
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        return self.table.__arrow_c_stream__(requested_schema)
+
+
+class PreparedQueries:
+    """Prepared statements of one connection, by query and types of columns. Planning often takes longer than running.
+
+    A statement reads its input under its own name, because DuckDB binds all statements again when a name changes.
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+        self._prepared: OrderedDict[tuple[str, pa.Schema], tuple[str, _Input]] = OrderedDict()
+        self._count = 0
+
+    def run(self, query: str, params: Mapping[str, Any], columns: Mapping[str, pa.ChunkedArray]) -> pa.Table:
+        """The rows of a query over these columns as the table `batch`; `params` are truth values and lists of texts."""
+        query = _PARAMETER.sub(lambda found: _literal(params[found[1]]) if found[1] in params else found[0], query)
+        table = pa.table(dict(columns))
+        key = (query, table.schema)
+        if key not in self._prepared:
+            self._prepared[key] = self._prepare(query, table.schema)
+        self._prepared.move_to_end(key)
+        name, source = self._prepared[key]
+        source.table = table
+        try:
+            return self._connection.sql(f"execute {name}").to_arrow_table()
+        finally:
+            source.table = source.empty
+
+    def _prepare(self, query: str, schema: pa.Schema) -> tuple[str, _Input]:
+        if len(self._prepared) == MOST_STATEMENTS:
+            _, (oldest, _) = self._prepared.popitem(last=False)
+            self._connection.execute(f"deallocate {oldest}")
+            self._connection.unregister(f"{oldest}_input")
+        self._count += 1
+        name, source = f"statement_{self._count}", _Input(schema)
+        self._connection.register(f"{name}_input", source)
+        batch = f"with batch as (select * from {name}_input)"
+        query = query.lstrip()
+        whole = (
+            f"{batch}, {query[5:]}" if query.startswith("with ") or query.startswith("with\n") else f"{batch} {query}"
+        )
+        self._connection.execute(f"prepare {name} as {whole}")
+        return name, source
+
+
+def _literal(value: Any) -> str:
+    if isinstance(value, list):
+        return f"cast([{', '.join(map(_literal, value))}] as varchar[])"
+    return str(value).lower() if isinstance(value, bool) else "'" + str(value).replace("'", "''") + "'"
