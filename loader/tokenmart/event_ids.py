@@ -83,6 +83,11 @@ class EventIds:
         filled = pc.replace_with_mask(events["event_id"].cast(ids.type).combine_chunks(), is_new, ids.combine_chunks())
         return events.set_column(events.column_names.index("event_id"), "event_id", filled)
 
+    def close(self) -> None:
+        """Forgets the counts."""
+        if "_connection" in self.__dict__:
+            self._connection.close()
+
     def _count(self, files: pa.ChunkedArray, lines: pa.ChunkedArray) -> None:
         self._connection.register("lines", pa.table({"file": files, "bytes": lines}))
         self._connection.execute(_COUNT)

@@ -1,5 +1,7 @@
 """Turns lines into typed events and rejected lines: every line is landed, skipped or rejected."""
 
+import json
+from contextlib import suppress
 from dataclasses import dataclass
 
 import duckdb
@@ -11,7 +13,10 @@ from tokenmart.credentials import without_credentials
 from tokenmart.errors import UsageError
 from tokenmart.formats import LINES, PARSING_MEMORY, Format, Parser
 from tokenmart.lines import KEPT_OF_OVERLONG_LINE, MAX_LINE_BYTES, MEBIBYTE
+from tokenmart.prepared import literal
 from tokenmart.unmapped import OMITTED
+
+SAMPLED_LINES, LONGEST_SAMPLED, MOST_USUAL_KEYS = 20, 100_000, 16
 
 _BLANK = "blank"
 _NOT_JSON = "not JSON"
@@ -20,22 +25,25 @@ _OVERLONG = (
 )
 _TOO_BIG = f"parsing it takes more than {PARSING_MEMORY} of memory"
 _REASONS = pa.schema([("line_id", pa.int64()), ("reason", pa.string())])
+_NO_REJECTED = pa.schema([*_REASONS, ("line", pa.string()), ("line_base64", pa.string())])
 # try() makes the check a fifth slower, so only batches with a line that is not JSON use it
 _KEYS, _KEYS_OR_NULL = "json_keys(line)", "try(json_keys(line))"
 _CHECKED = f"""
-    with keyed as (select line, is_overlong, {_KEYS_OR_NULL} as keys from batch)
+    with
+        keyed as (select line, is_overlong, {_KEYS_OR_NULL} as keys from batch),
+        compared as (select *, $is_mapped as is_mapped, $is_usual as is_usual from keyed)
     select
         case
             when is_overlong then '{_OVERLONG}'
-            when keys = $usual then null
+            when is_mapped or is_usual then null
             when line is null then 'not valid UTF-8'
             when keys is null then if(trim(line, e' \\t\\r') = '', '{_BLANK}', '{_NOT_JSON}')
             when keys = [] and json_type(line) <> 'OBJECT' then 'not a JSON object'
             when len(list_distinct(keys)) < len(keys) then 'duplicate key'
         end as fault,
-        case when keys = $usual then $usual_has_unmapped else not list_has_all($known, keys) end as has_unmapped,
+        case when is_mapped then false when is_usual then true else not list_has_all($known, keys) end as has_unmapped,
         contains(line, '\\u0000') as has_nul
-    from keyed
+    from compared
 """
 # A NUL written as an escape is legal JSON, and only DuckDB stores it. Twice, because neighbors share a character.
 _NUL, _REPLACED_NUL = r"'(^|[^\\](?:\\\\)*)\\u0000'", r"'\1\\ufffd'"
@@ -137,6 +145,8 @@ def _parse(lines: pa.ChunkedArray, is_overlong: pa.ChunkedArray, format_: Format
 
 def _rejected(lines: pa.ChunkedArray, reasons: pa.Table, parser: Parser) -> pa.Table:
     """Rows of rejected lines from line_id and reason, in the order of the lines."""
+    if not len(reasons):
+        return _NO_REJECTED.empty_table()
     return parser.run(
         _KEPT, line_id=reasons["line_id"], reason=reasons["reason"], bytes=lines_of(lines, reasons["line_id"])
     )
@@ -167,18 +177,34 @@ def _texts(lines: pa.ChunkedArray, parser: Parser) -> pa.ChunkedArray:
 def _check(texts: pa.ChunkedArray, is_overlong: pa.ChunkedArray, format_: Format, parser: Parser) -> pa.Table:
     """For each line: `fault` (why it cannot be read, or that it is blank), `has_unmapped` keys, `has_nul`.
 
-    Most lines of a file have the keys of their neighbors, so all are compared with the first line's keys, and only
-    what differs is looked at key by key.
+    Most lines have the keys of one of the first lines. Only the others are looked at key by key.
     """
-    first = parser.run("select try(json_keys(line)) as keys from batch", line=texts[:1])["keys"][0].as_py() or []
-    usual = first if len(set(first)) == len(first) else []
-    params = {
-        "usual": usual or ["no line has this as its only key"],
-        "usual_has_unmapped": not set(usual) <= set(format_.known_keys),
-        "known": list(format_.known_keys),
-    }
+    _learn(texts, format_)
+    known = set(format_.known_keys)
+    is_usual: dict[str, list[str]] = {"$is_mapped": [], "$is_usual": []}
+    for keys in format_.usual_keys:
+        is_usual["$is_mapped" if known.issuperset(keys) else "$is_usual"].append(literal(list(keys)))
+    query = _CHECKED
+    for name, usual in is_usual.items():
+        # comparing lists takes three times as long as comparing their hashes
+        found = f"hash(keys) in ({', '.join(f'hash({keys})' for keys in usual)})" if usual else "false"
+        query = query.replace(name, found)
+    params = {"known": list(format_.known_keys)}
     columns = {"line": texts, "is_overlong": is_overlong}
     try:
-        return parser.run(_CHECKED.replace(_KEYS_OR_NULL, _KEYS), params, **columns)
+        return parser.run(query.replace(_KEYS_OR_NULL, _KEYS), params, **columns)
     except duckdb.InvalidInputException:
-        return parser.run(_CHECKED, params, **columns)
+        return parser.run(query, params, **columns)
+
+
+def _learn(texts: pa.ChunkedArray, format_: Format) -> None:
+    """Adds the keys of the first lines to the format's usual keys."""
+    if len(format_.usual_keys) >= MOST_USUAL_KEYS:
+        return
+    for line in texts[:SAMPLED_LINES].drop_null():
+        text = line.as_py()[:LONGEST_SAMPLED]
+        with suppress(ValueError, RecursionError):
+            keys = json.loads(text, object_pairs_hook=lambda pairs: tuple(key for key, _ in pairs))
+            # DuckDB's hash of an empty list is that of NULL
+            if isinstance(keys, tuple) and 0 < len(set(keys)) == len(keys) and keys not in format_.usual_keys:
+                format_.usual_keys.append(keys)

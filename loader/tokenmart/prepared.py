@@ -35,7 +35,7 @@ class PreparedQueries:
 
     def run(self, query: str, params: Mapping[str, Any], columns: Mapping[str, pa.ChunkedArray]) -> pa.Table:
         """The rows of a query over these columns as the table `batch`; `params` are truth values and lists of texts."""
-        query = _PARAMETER.sub(lambda found: _literal(params[found[1]]) if found[1] in params else found[0], query)
+        query = _PARAMETER.sub(lambda found: literal(params[found[1]]) if found[1] in params else found[0], query)
         table = pa.table(dict(columns))
         key = (query, table.schema)
         if key not in self._prepared:
@@ -65,7 +65,8 @@ class PreparedQueries:
         return name, source
 
 
-def _literal(value: Any) -> str:
+def literal(value: Any) -> str:
+    """A truth value, a text or a list of texts as SQL."""
     if isinstance(value, list):
-        return f"cast([{', '.join(map(_literal, value))}] as varchar[])"
+        return f"cast([{', '.join(map(literal, value))}] as varchar[])"
     return str(value).lower() if isinstance(value, bool) else "'" + str(value).replace("'", "''") + "'"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tokenmart.parse import Parsed
     from tokenmart.rows import RowMaker, Rows
 
-BATCH_BYTES = 48 << 20
+BATCH_BYTES = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,9 @@ class Reader:
                 source.result.problem, source.result.waiting = source.problem, source.waiting
             self.result.files.append(source.result)
         self.checkpoints = checkpoints.updated(stored, self._updates(), len(self._sources))
+        if read:
+            # the warehouse needs the memory next
+            self._rows.close()
 
     def preview(self, file: InputFile, stored: Mapping[str, Checkpoint], rows: int) -> tuple[Source, "Parsed | None"]:
         """How the first new lines of a file would be loaded: at most `rows` events and `rows` rejected lines."""

@@ -95,6 +95,11 @@ class RowMaker:
         if self._omitted:
             yield "omitted_values", self._omitted_values()
 
+    def close(self) -> None:
+        """Releases the memory that parsing takes."""
+        self._parser.close()
+        self._event_ids.close()
+
     def preview(self, source: Source, block: Block, rows: int) -> Parsed | None:
         """How the first lines of a file would land: at most `rows` events and `rows` rejected lines.
 

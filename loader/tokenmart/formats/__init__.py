@@ -8,7 +8,7 @@ The select reads `events` (`line_id`, `line`, the line as a struct `event`, `ext
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,8 @@ class Format:
     """A format ready to run: `query` reads a table `batch` (LINES).
 
     It returns line_id, the contract's FORMAT_COLUMNS and OMISSIONS, and reject_reason. `containers` are the paths of
-    objects that the format maps in part.
+    objects that the format maps in part. `usual_keys` are the keys of lines that were parsed, each in their order; more
+    are added as lines are parsed.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Format:
     known_keys: tuple[str, ...]
     containers: tuple[str, ...]
     has_recognizer: bool
+    usual_keys: list[tuple[str, ...]] = field(default_factory=list)
 
 
 class Parser:
@@ -107,6 +109,10 @@ class Parser:
             raise UsageError(
                 f"The format {format_.name} failed: {error}", "Wrap an expression in try() to get NULL instead."
             ) from error
+
+    def close(self) -> None:
+        """Closes the database."""
+        self._connection.close()
 
     def _prepared(self, path: Path) -> Format:
         schema = re.sub(r"\W", "_", path.stem)
