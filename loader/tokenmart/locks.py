@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import filelock
-
 from tokenmart.errors import TokenmartError
 
 POLL_SECONDS = 0.5  # between attempts to take a file's lock
@@ -59,6 +57,9 @@ def held(path: Path, job: str, on_wait: OnWait) -> Iterator[None]:
     if path in _held:
         yield
         return
+    # its import takes a tenth of a second
+    import filelock
+
     # a soft lock would stay when its process is killed
     lock = filelock.FileLock(path, blocking=False, thread_local=False, fallback_to_soft=False)
 

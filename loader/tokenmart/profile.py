@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from dbt_common.clients.jinja import get_template, render_template
-from dbt_common.exceptions import DbtRuntimeError
 
 from tokenmart.errors import TokenmartError, UsageError
 
@@ -24,6 +22,9 @@ INSTALLED_PROJECT = Path(__file__).parent / "project"
 """The dbt project in a wheel. An editable installation does not have it, but uses its checkout."""
 # names that dbt, dlt and the loader write the same way, quoted or not
 RAW_NAME, MARTS_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*"), re.compile(r"[a-zA-Z0-9_]+")
+
+# what profiles consist of for the most part; to render it takes no Jinja, whose import by dbt takes half a second
+_ENV_VAR = re.compile(r"{{ *env_var\( *'(\w+)' *(?:, *'([^'\\{}]*)' *)?\) *}}")
 
 
 @dataclass(frozen=True)
@@ -178,6 +179,14 @@ def read_target(project_folder: Path, name: str | None = None) -> Target:
     return target
 
 
+def target_names(project_folder: Path) -> list[str]:
+    """The names of the profile's targets; those of the example if there is no profiles.yml yet. Writes nothing."""
+    profile_name = _profile_name(project_folder)
+    folder = _existing_profiles_folder(project_folder, profile_name)
+    path = folder / "profiles.yml" if folder else project_folder / EXAMPLE
+    return [str(name) for name in read_yaml(path)[profile_name]["outputs"]]
+
+
 def targets_sharing(target: Target) -> list[str]:
     """The profile's other targets that build into the same schema of the same warehouse."""
     path = target.profiles_folder / "profiles.yml"
@@ -265,7 +274,7 @@ def _dbt_options(project_folder: Path, profiles_folder: Path, target: str) -> li
     return options
 
 
-def _profiles_folder(project_folder: Path, profile_name: str) -> Path:
+def _existing_profiles_folder(project_folder: Path, profile_name: str) -> Path | None:
     if named := os.environ.get("DBT_PROFILES_DIR"):
         if not (Path(named) / "profiles.yml").is_file():
             raise UsageError(
@@ -279,9 +288,17 @@ def _profiles_folder(project_folder: Path, profile_name: str) -> Path:
     shared = Path.home() / ".dbt"
     if (shared / "profiles.yml").is_file() and profile_name in read_yaml(shared / "profiles.yml"):
         return shared
+    return None
+
+
+def _profiles_folder(project_folder: Path, profile_name: str) -> Path:
+    """The folder of profiles.yml, into which the example is copied if there is none."""
+    if found := _existing_profiles_folder(project_folder, profile_name):
+        return found
+    folder = data_folder(project_folder)
     if not (project_folder / EXAMPLE).is_file():
         raise UsageError(
-            f"There is no profiles.yml with the profile '{profile_name}' in {folder} or {shared}.",
+            f"There is no profiles.yml with the profile '{profile_name}' in {folder} or {Path.home() / '.dbt'}.",
             "dbt_project.yml names that profile. To use another folder, set DBT_PROFILES_DIR.",
         )
     try:
@@ -324,6 +341,13 @@ def _rendered(value: Any, path: Path, key: str = "") -> Any:
         return [_rendered(item, path, key) for item in value]
     if not isinstance(value, str):
         return value
+    if simple := _ENV_VAR.fullmatch(value):
+        return _env_var(*(text for text in simple.groups() if text is not None))
+    if "{" not in value and not value.endswith("\n"):
+        return value
+    from dbt_common.clients.jinja import get_template, render_template
+    from dbt_common.exceptions import DbtRuntimeError
+
     try:
         context = {"env_var": _env_var}
         rendered = render_template(get_template(value, context, native=True), context)

@@ -3,6 +3,7 @@
 import click
 from rich.markup import escape
 
+from tokenmart.commands import completion
 from tokenmart.commands.options import as_json, command
 from tokenmart.commands.shared import DONE, FAILED, console
 from tokenmart.errors import without_secrets
@@ -10,7 +11,7 @@ from tokenmart.screen import print_json
 
 
 @command("tokenmart formats logs/app.jsonl", has_target=False)
-@click.argument("paths", nargs=-1)
+@click.argument("paths", nargs=-1, shell_complete=completion.files)
 @as_json
 def formats(paths: tuple[str, ...], is_json: bool) -> int:
     """List the input formats, or show which one a file has."""

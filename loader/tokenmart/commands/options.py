@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
+from tokenmart.commands import completion
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -41,9 +43,15 @@ def _with_target(function: Callable[..., int]) -> Callable[..., int]:
         return function(*args, target=read_target(folder, target), **options)
 
     project_dir = click.option(
-        "--project-dir", help="Folder of the dbt project; by default this folder or one above it."
+        "--project-dir",
+        shell_complete=completion.files,
+        help="Folder of the dbt project; by default this folder or one above it.",
     )
-    target = click.option("--target", help="Output of the dbt profile to use; by default the profile's target.")
+    target = click.option(
+        "--target",
+        shell_complete=completion.targets,
+        help="Output of the dbt profile to use; by default TOKENMART_TARGET, or the profile's target.",
+    )
     return target(project_dir(run))
 
 
@@ -54,10 +62,11 @@ def reading(function: Function) -> Function:
     """Adds the paths and options of the commands that read files."""
     for option in reversed(
         [
-            click.argument("paths", nargs=-1, required=True),
+            click.argument("paths", nargs=-1, required=True, shell_complete=completion.files),
             click.option(
                 "--format",
                 "format",
+                shell_complete=completion.formats_and_files,
                 help="Name of a format, or your own .sql file; by default recognized from the content.",
             ),
             click.option(

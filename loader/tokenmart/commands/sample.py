@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 from rich.markup import escape
 
+from tokenmart.commands import completion
 from tokenmart.commands.options import command
 from tokenmart.commands.shared import DONE, console
 from tokenmart.screen import counted
@@ -19,6 +20,7 @@ from tokenmart.screen import counted
     "--format",
     "format_names",
     multiple=True,
+    shell_complete=completion.formats,
     default=("tokenledger",),
     show_default=True,
     help="Format to write; can be repeated.",

@@ -7,9 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from dbt_common.dataclass_schema import ValidationError
-from dbt_common.exceptions import DbtBaseException
-
 from tokenmart.errors import TokenmartError, UsageError
 from tokenmart.locks import Check, OnWait
 from tokenmart.profile import EXAMPLE, Target, own_project
@@ -160,6 +157,9 @@ def _shortened(text: str) -> str:
 
 def credentials(target: Target, kind: Any) -> Any:
     """dbt's own credentials of that kind, validated by dbt. Raises TokenmartError if dbt rejects them."""
+    from dbt_common.dataclass_schema import ValidationError
+    from dbt_common.exceptions import DbtBaseException
+
     settings = {key: value for key, value in target.settings.items() if key not in ("type", "threads")}
     try:
         settings = kind.translate_aliases(settings)
