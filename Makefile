@@ -52,9 +52,12 @@ $(VENV)/.installed-to-test: $(VENV)/.installed tests/constraints.txt
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r tests/constraints.txt
 	@touch $@
 
-# how fast loading is compared with the usual ways, on a million events
+# the quick measurements; the scripts take options for larger ones
 bench: $(VENV)/.installed-to-test
-	@$(BIN)/python tests/bench/load.py
+	@$(BIN)/python tests/bench/load.py --events 200000 --slow-events 2000 --rounds 1 --without-servers
+	@$(BIN)/python tests/bench/nothing_new.py --rounds 3
+	@$(BIN)/python tests/bench/new_day.py --events-per-day 1000 --days 60 --rounds 1
+	@$(BIN)/python tests/bench/transcripts.py --megabytes 20 --files 20 --rounds 1
 
 # committed files that are generated
 examples: setup

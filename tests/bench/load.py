@@ -1,6 +1,6 @@
 """Compares `tokenmart load` with the usual dlt pipeline and DuckDB's bare read_json, and into other warehouses.
 
-    python tests/bench/load.py [--events 1000000] [--slow-events 50000] [--rounds 3]
+    python tests/bench/load.py [--events 1000000] [--slow-events 50000] [--rounds 3] [--without-servers]
 
 Runs all variants alternately. Each is a separate process with a new DuckDB file or schema, start-up included. The usual
 pipeline, a generator of dicts, is so slow that it gets only the first --slow-events lines; its seconds, without its
@@ -8,24 +8,21 @@ start-up, are scaled up. PostgreSQL and ClickHouse are the servers of the tests,
 """
 
 import json
-import os
-import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import click
+from measure import PROJECT, Measured, busy_warning, measure, new_target, show, show_ratio, tokenmart
+from samples import one_file
 
-PROJECT = Path(__file__).parent.parent.parent
 sys.path.insert(0, str(PROJECT / "tests"))
 
-from targets import engine  # noqa: E402 - it is in the folder of the tests
+from targets import engine
 
 NUMBERS = {"duration_ms": "double", "cost_usd": "double", "timestamp": "timestamptz"}
 NUMBERS |= dict.fromkeys(("input_tokens", "output_tokens", "total_tokens", "cached_tokens"), "bigint")
@@ -65,56 +62,40 @@ SERVERS = ("postgres", "clickhouse")
 WAYS = {"read_json": read_json, "generator": generator_of_dicts}
 
 
-def timed(way: str, log: Path, profiles: Path | None = None) -> tuple[float, int]:
-    """Seconds of one run of a way over a log, and its peak memory in megabytes. A way may be a target in `profiles`."""
+def timed(way: str, log: Path, profiles: Path | None = None) -> Measured:
+    """One run of a way over a log. A way may be a target in `profiles`."""
     with tempfile.TemporaryDirectory() as folder:
-        database = Path(folder) / "bench.duckdb"
-        command = [sys.executable, __file__, "--way", way, "--log", str(log), "--database", str(database)]
-        script = [sys.executable, "-c", "from tokenmart.cli import main; main()", "load", str(log)]
+        settings = new_target(Path(folder) / "target")
+        database = settings["TOKENMART_DUCKDB_PATH"]
+        command: list[str | Path] = [sys.executable, __file__, "--way", way, "--log", log, "--database", database]
         if way == "tokenmart":
-            command = [*script, "--project-dir", str(PROJECT)]
+            command = tokenmart("load", log)
         if profiles:
-            command = [*script, "--project-dir", str(PROJECT), "--target", way]
-        settings = {
-            **os.environ,
-            **({"DBT_PROFILES_DIR": str(profiles)} if profiles else {}),
-            "TOKENMART_RAW_SCHEMA": f"bench_{Path(folder).name.lower()}",
-            "TOKENMART_DUCKDB_PATH": str(database),
-            "RUNTIME__DLTHUB_TELEMETRY": "false",
-        }
-        started = time.perf_counter()
-        process = subprocess.Popen(command, env=settings, stdout=subprocess.DEVNULL)
-        _, code, usage = os.wait4(process.pid, 0)
-        if code:
-            raise SystemExit(f"{way} failed")
-        return time.perf_counter() - started, usage.ru_maxrss // 1024
+            command = tokenmart("load", log, "--target", way)
+            settings["DBT_PROFILES_DIR"] = str(profiles)
+        return measure(command, {**settings, "TOKENMART_RAW_SCHEMA": f"bench_{Path(folder).name.lower()}"})
 
 
 @click.command()
 @click.option("--events", default=1_000_000)
 @click.option("--slow-events", default=50_000)
 @click.option("--rounds", default=3)
+@click.option("--with-servers/--without-servers", default=True, help="Also load into PostgreSQL and ClickHouse.")
 @click.option("--way", type=click.Choice(list(WAYS)), hidden=True)
 @click.option("--log", type=Path, hidden=True)
 @click.option("--database", type=Path, hidden=True)
-def main(events: int, slow_events: int, rounds: int, way: str | None, log: Path, database: Path) -> None:
+def main(
+    events: int, slow_events: int, rounds: int, with_servers: bool, way: str | None, log: Path, database: Path
+) -> None:
     """Prints the median seconds of each way and the ratios."""
     if way:
         WAYS[way](log, database)
         return
-    from tokenmart.sample import write_sample
-
-    with tempfile.TemporaryDirectory() as folder, ExitStack() as servers:
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as servers, busy_warning():
         profiles = Path(folder) / "profiles"
-        started = {name: servers.enter_context(engine(name, profiles / name)) for name in SERVERS}
+        started = {name: servers.enter_context(engine(name, profiles / name)) for name in SERVERS if with_servers}
         print(f"Writing {events:,} events...")
-        paths = write_sample(Path(folder), events=events, days=90, seed=1)
-        log = Path(folder) / "all.jsonl"
-        with log.open("wb") as whole:
-            # piece by piece: what this process ever took would be counted as memory of those it starts
-            for path in paths:
-                with path.open("rb") as part:
-                    shutil.copyfileobj(part, whole)
+        log = one_file(Path(folder) / "all.jsonl", events=events, days=90, seed=1)
         with log.open("rb") as whole:
             lines = sum(1 for _ in whole)
         few, none = Path(folder) / "few.jsonl", Path(folder) / "none.jsonl"
@@ -123,30 +104,24 @@ def main(events: int, slow_events: int, rounds: int, way: str | None, log: Path,
         few.write_bytes(b"".join(head))
         none.write_bytes(head[0])
         del head
-        seconds: dict[str, list[float]] = {name: [] for name in ("read_json", "tokenmart", "generator", *SERVERS)}
-        memory = 0
+        runs: dict[str, list[Measured]] = {name: [] for name in ("read_json", "tokenmart", *started)}
+        slow = []
         for number in range(rounds):
             print(f"Round {number + 1} of {rounds}...")
-            seconds["read_json"].append(timed("read_json", log)[0])
-            spent, peak = timed("tokenmart", log)
-            seconds["tokenmart"].append(spent)
-            memory = max(memory, peak)
-            for name in SERVERS:
-                seconds[name].append(timed(name, log, started[name].folder)[0])
-            start_up = timed("generator", none)[0]
-            seconds["generator"].append(start_up + (timed("generator", few)[0] - start_up) * lines / slow_events)
-    medians = {name: statistics.median(values) for name, values in seconds.items()}
-    print(f"\n{lines:,} lines; median of {rounds} rounds, each process with its start-up")
-    print(f"  dlt, generator of dicts  {medians['generator']:8.1f} s  (scaled up from {slow_events:,} lines)")
-    print(f"  tokenmart load           {medians['tokenmart']:8.1f} s  peak memory {memory:,} MB")
-    print(f"  DuckDB read_json         {medians['read_json']:8.1f} s")
-    for name in SERVERS:
-        ratio = medians[name] / medians["tokenmart"]
-        print(f"  tokenmart load, {name:<10} {medians[name]:6.1f} s  {ratio:.2f} times DuckDB's")
-    print(
-        f"tokenmart load is {medians['generator'] / medians['tokenmart']:.0f} times as fast as the generator of dicts,"
-    )
-    print(f"and takes {medians['tokenmart'] / medians['read_json']:.1f} times as long as read_json")
+            runs["read_json"].append(timed("read_json", log))
+            runs["tokenmart"].append(timed("tokenmart", log))
+            for name in started:
+                runs[name].append(timed(name, log, started[name].folder))
+            start_up = timed("generator", none).seconds
+            slow.append(start_up + (timed("generator", few).seconds - start_up) * lines / slow_events)
+        print(f"\n{lines:,} lines; medians of {rounds} rounds, each process with its start-up")
+        generator = statistics.median(slow)
+        print(f"  {'dlt, generator of dicts':<34} {generator:7.2f} s  (scaled up from {slow_events:,} lines)")
+        read, loaded = show("DuckDB read_json", runs["read_json"]), show("tokenmart load", runs["tokenmart"])
+        for name in started:
+            show_ratio(f"tokenmart load into {name}, compared with DuckDB", show(name, runs[name]), loaded)
+        print(f"tokenmart load is {generator / loaded.seconds:.0f} times as fast as the generator of dicts")
+        show_ratio("It takes, compared with read_json", loaded, read)
 
 
 if __name__ == "__main__":
