@@ -18,6 +18,9 @@ from tokenmart.settings import setting_names, variable_of
 
 PROJECT = Path(__file__).parent.parent
 
+# a plugin of some test modules
+pytest.register_assert_rewrite("connections")
+
 # machines differ in speed
 settings.register_profile("tokenmart", deadline=None)
 settings.load_profile("tokenmart")
