@@ -1,7 +1,8 @@
-{# The names of the columns that duration_measures makes. #}
+{# The names of the columns that duration_measures makes of a column of milliseconds: first the count of its values. #}
 {% macro duration_columns(column) %}
-    {% set columns = [] %}
-    {% for measure in ["requests", "avg", "p50", "p90", "p95", "p99", "max"] %}
+    {% set counts = {"duration_ms": "timed_requests", "time_to_first_token_ms": "first_token_timed_requests"} %}
+    {% set columns = [counts[column]] %}
+    {% for measure in ["avg", "p50", "p90", "p95", "p99", "max"] %}
         {% do columns.append(column ~ "_" ~ measure) %}
     {% endfor %}
     {% do return(columns) %}

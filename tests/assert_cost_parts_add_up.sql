@@ -1,4 +1,6 @@
 -- The four parts of a computed cost are the computed cost.
 select event_id
 from {{ ref("tokenmart", "llm_requests") }}
-where computed_cost_usd <> input_cost_usd + cache_read_cost_usd + cache_write_cost_usd + output_cost_usd
+where
+    {{ is_tested() }}
+    and (computed_cost_usd <> input_cost_usd + cache_read_cost_usd + cache_write_cost_usd + output_cost_usd)

@@ -5,18 +5,22 @@ with
     files as (
         select _dlt_load_id, source_file, lines_read, lines_landed, lines_skipped, lines_rejected
         from {{ without_dependency("loaded_files") }}
-        where _dlt_load_id in (select load_id from {{ without_dependency("_dlt_loads") }} where status = 0)
+        where
+            _dlt_load_id in (select load_id from {{ without_dependency("_dlt_loads") }} where status = 0)
+            and {{ is_tested_load() }}
     ),
 
     landed as (
         select _dlt_load_id, source_file, count(*) as found
         from {{ without_dependency("events") }}
+        where {{ is_tested_load() }}
         group by _dlt_load_id, source_file
     ),
 
     rejected as (
         select _dlt_load_id, source_file, count(*) as found
         from {{ without_dependency("rejected_lines") }}
+        where {{ is_tested_load() }}
         group by _dlt_load_id, source_file
     )
 

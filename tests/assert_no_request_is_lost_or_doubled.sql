@@ -1,24 +1,40 @@
--- Every event id of a complete load that has been taken is one row of llm_requests, and there is no other row.
+-- Every event id of a processed load is one row of llm_requests, and there is no other row.
 with
 
-    events as (select * from {{ without_dependency("stg_usage__events") }}),
+    -- not stg_usage__events, which also computes what running totals have added
+    dated_events as (
+        select event_id, occurred_at, {{ local_period("day", utc_timestamp("occurred_at")) }} as usage_date
+        from {{ without_dependency("events") }}
+        where
+            _dlt_load_id
+            in (select load_id from {{ without_dependency("loads") }} where status in ('processed', 'repaired'))
+    ),
 
-    loads as (select * from {{ without_dependency("loads") }}),
+    events as (
+        select cast(event_id as {{ data_type("key") }}) as event_id, usage_date
+        from dated_events
+        where {{ is_tested(time=utc_timestamp("occurred_at")) }}
+    ),
 
-    llm_requests as (select * from {{ ref("tokenmart", "llm_requests") }}),
+    llm_requests as (select event_id, usage_date from {{ ref("tokenmart", "llm_requests") }}),
 
     both_sides as (
-        select event_id, usage_date, 1 as is_taken, 0 as is_request
+        select event_id, usage_date, 1 as events, 0 as requests
         from events
-        where load_id in (select load_id from loads where batch_id > 0)
         union all
-        select event_id, usage_date, 0 as is_taken, 1 as is_request
+        select event_id, usage_date, 0 as events, 1 as requests
         from llm_requests
+        where {{ is_tested() }}
+        union all
+        -- a request may be dated on another day than some of its events
+        select event_id, usage_date, 0 as events, 1 as requests
+        from llm_requests
+        where not ({{ is_tested() }}) and event_id in (select event_id from events)
     )
 
-select event_id, sum(is_request) as times
+select event_id, sum(requests) as times
 from both_sides
 group by event_id
 having
-    (max(is_taken) = 0 or sum(is_request) <> 1)
-    {% if first_kept_day() %} and min(usage_date) >= date '{{ first_kept_day() }}' {% endif %}
+    (max(events) = 0 or sum(requests) <> 1)
+    {% if first_kept_date() %} and min(usage_date) >= date '{{ first_kept_date() }}' {% endif %}

@@ -4,12 +4,15 @@
 select event_id
 from {{ ref("tokenmart", "llm_requests") }}
 where
-    input_tokens < coalesce(cache_read_tokens, 0) + coalesce(cache_write_tokens, 0)
-    or coalesce(cache_write_tokens, 0) < cache_write_1h_tokens
-    or output_tokens < reasoning_tokens
-    or input_tokens < 0
-    or cache_read_tokens < 0
-    or cache_write_tokens < 0
-    or cache_write_1h_tokens < 0
-    or output_tokens < 0
-    or reasoning_tokens < 0
+    {{ is_tested() }}
+    and (
+        input_tokens < coalesce(cache_read_tokens, 0) + coalesce(cache_write_tokens, 0)
+        or coalesce(cache_write_tokens, 0) < cache_write_1h_tokens
+        or output_tokens < reasoning_tokens
+        or input_tokens < 0
+        or cache_read_tokens < 0
+        or cache_write_tokens < 0
+        or cache_write_1h_tokens < 0
+        or output_tokens < 0
+        or reasoning_tokens < 0
+    )

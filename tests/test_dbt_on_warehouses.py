@@ -210,7 +210,7 @@ def test_percentiles_may_be_approximate(on: Engine, tmp_path: Path) -> None:
 @pytest.mark.parametrize("on", ["postgres"], indirect=True)
 def test_texts_are_sorted_by_their_bytes_whatever_the_language(on: Engine, tmp_path: Path) -> None:
     # the server that is started here sorts so by itself, and its values would prove nothing
-    (found,) = dbt(on, tmp_path, "compile", "--inline", "{{ byte_order('name') }}").results
+    (found,) = dbt(on, tmp_path, "compile", "--inline", "{{ binary_collation('name') }}").results
     assert found.node.compiled_code.strip() == '(name) collate "C"'
 
 

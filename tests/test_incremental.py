@@ -233,7 +233,7 @@ SELECTED = {
     " cache_read_tokens, output_tokens, duration_ms, reported_cost_usd, computed_cost_usd, cost_usd, user_id,"
     " session_id, status",
     "daily_costs_by_model": f"usage_date, provider, model, {MEASURES}",
-    "daily_latency_by_model": "usage_date, provider, model, requests, duration_ms_requests, duration_ms_avg,"
+    "daily_latency_by_model": "usage_date, provider, model, requests, timed_requests, duration_ms_avg,"
     " duration_ms_p50, duration_ms_p90, duration_ms_p95, duration_ms_p99, duration_ms_max",
     "daily_errors_by_type": "usage_date, provider, model, error_type, failed_requests, errors, timeouts",
     "users": f"user_id, first_request_at, last_request_at, active_days, {MEASURES}",

@@ -84,7 +84,7 @@ def compress(on: Engine) -> None:
 @pytest.mark.parametrize("on", ["postgres"], indirect=True)
 def test_without_the_extension_the_variables_change_nothing(on: Engine) -> None:
     dbt(on, *REQUESTS, **ALL_ON)
-    assert dbt(on, "compile", "--inline", "{{ manage_storage('occurred_at') }}", **ALL_ON) == ""
+    assert dbt(on, "compile", "--inline", "{{ apply_storage_policies('occurred_at') }}", **ALL_ON) == ""
     assert on.query("select count(*) from {marts}.llm_requests") == [(56,)]
     assert on.query("select to_regclass('{marts}.live_usage')") == [(None,)]
 

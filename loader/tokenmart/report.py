@@ -141,7 +141,7 @@ def status(warehouse: Warehouse, target: Target, *, loads: int) -> Status:
     )[0]
     taken = ""
     if "loads" in warehouse.tables(marts):
-        taken = f" and _dlt_load_id not in (select load_id from {marts}.loads where batch_id > 0)"
+        taken = f" and _dlt_load_id not in (select load_id from {marts}.loads where status in ('processed', 'repaired'))"
     return Status(
         events=events,
         # max() of no rows is NULL in some warehouses and 1970 in others

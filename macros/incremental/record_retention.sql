@@ -3,17 +3,17 @@ Post-hook of llm_requests, before anything is deleted: adds a row with a changed
 `dbt --empty` nobody has checked that the requests of a raised one are there, so it is not recorded.
 #}
 {% macro record_retention() %}
-    {%- set recorded = recorded_settings() if is_written() else none -%}
+    {%- set recorded = recorded_settings() if is_hook_run() else none -%}
     {%- set days, kept = var("retention_days"), recorded.retention_days if recorded else none -%}
     {%- set is_unchecked = is_retention_raised(kept) and invocation_args_dict.get("empty") -%}
     {%- if recorded and days | string != kept | string and not is_unchecked -%}
         {%- set settings = current_settings().keys() | join(", ") -%}
-        {%- set stored = load_relation(ref("tokenmart", "build_settings")) -%}
+        {%- set stored = existing_relation("build_settings") -%}
         insert into {{ stored }} ({{ settings }}, retention_days, batch_id)
         select
         {{ settings }},
             cast({{ "null" if days is none else days }} as {{ data_type("bigint") }}),
-            cast({{ [this_batch(), recorded.batch_id | int + 1] | max }} as {{ data_type("count") }})
+            cast({{ [current_batch_id(), recorded.batch_id | int + 1] | max }} as {{ data_type("count") }})
         from {{ stored }}
         where batch_id = {{ recorded.refresh_batch_id }}
     {%- endif -%}

@@ -4,7 +4,7 @@ no row.
 #}
 {% macro recorded_settings() %}
     {% set names = current_settings().keys() | list + ["retention_days", "batch_id"] %}
-    {% set stored = load_relation(ref("tokenmart", "build_settings")) %}
+    {% set stored = existing_relation("build_settings") %}
     {% set query = "select " ~ names | join(", ") ~ " from " ~ stored ~ " order by batch_id" %}
     {% set found = run_query(query) if stored else none %}
     {% if not found or not found.rows | length %} {% do return(none) %} {% endif %}

@@ -1,19 +1,26 @@
 {#
-Stops an incremental run of llm_requests if stored rows would not match new ones, or should not be there, or are missing.
-Only a full refresh puts them right.
+Stops an incremental run before it lists any load if the stored requests would not match new ones, or should not be there, or
+are missing. Only a full refresh puts them right.
 #}
 {% macro refuse_stale_requests() %}
-    {# a unit test has no stored rows to compare #}
-    {% set is_stored = execute and model.resource_type != "unit_test" and not invocation_args_dict.get("empty") %}
-    {% if not is_stored or flags.WHICH not in ["build", "run"] %} {% do return("") %} {% endif %}
+    {# a unit test has no stored requests to compare #}
+    {% set is_unit_test = model.resource_type == "unit_test" %}
+    {% if is_unit_test or invocation_args_dict.get("empty") or flags.WHICH not in ["build", "run"] %}
+        {% do return("") %}
+    {% endif %}
+    {% set requests = existing_relation("llm_requests") %}
+    {% if not requests %} {% do return("") %} {% endif %}
     {% set recorded = recorded_settings() %}
     {# min() of no rows is NULL in some warehouses and 0 in others #}
-    {% set oldest = (first_column("select min(batch_id) from " ~ this) | first or recorded.refresh_batch_id) | int %}
+    {% set oldest = (
+        query_column("select min(batch_id) from " ~ requests) | first
+        or (recorded.refresh_batch_id if recorded else 0)
+    ) | int %}
     {% set reason = (
         stale_by_undone_loads(recorded, oldest)
         or stale_by_version(recorded, oldest)
-        or stale_by_retention(recorded)
         or stale_by_settings(recorded)
+        or stale_by_retention(recorded, requests)
     ) %}
     {% if reason %}
         {% do exceptions.raise_compiler_error(

@@ -1,5 +1,5 @@
-{# The reason why {{ this }} has rows that should not be there: their loads were undone later. None if that is not so. #}
+{# The reason why llm_requests has rows that should not be there: their loads were undone later. None if that is not so. #}
 {% macro stale_by_undone_loads(recorded, oldest) %}
-    {% set is_stale = recorded and undone_batch() > [recorded.refresh_batch_id, oldest] | min %}
+    {% set is_stale = recorded and undone_batch_id() > [recorded.refresh_batch_id, oldest] | min %}
     {% do return("The requests still contain rows of loads that tokenmart undo has deleted." if is_stale else none) %}
 {% endmacro %}

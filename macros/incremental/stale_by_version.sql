@@ -1,5 +1,5 @@
 {#
-The reason why rows of {{ this }} may not match the recorded settings: there is no record, or rows are older than the record,
+The reason why rows of llm_requests may not match the recorded settings: there is no record, or rows are older than the record,
 as after an upgrade or an interrupted full refresh. None if all match.
 #}
 {% macro stale_by_version(recorded, oldest) %}

@@ -4,9 +4,9 @@
 {% set dimensions = ["organization_id", "team", "project", "cost_center", "app_name", "environment", "feature"] %}
 with
 
-    requests as (select * from {{ ref("tokenmart", "llm_requests") }} {{ where_days_changed() }}),
+    requests as (select * from {{ ref("tokenmart", "llm_requests") }} {{ filter_stale_dates() }}),
 
-    attributed as (select requests.*, {{ attributed(dimensions, "requests") }} from requests)
+    attributed as (select requests.*, {{ fill_unattributed(dimensions, "requests") }} from requests)
 
 select
     attributed.usage_date,

@@ -7,14 +7,14 @@ with
     requests as (
         -- the newest batch of the day, not of its failures: the day is compared with request_days by it
         select *, max(batch_id) over (partition by usage_date) as day_batch_id
-        from {{ ref("tokenmart", "llm_requests") }} {{ where_days_changed() }}
+        from {{ ref("tokenmart", "llm_requests") }} {{ filter_stale_dates() }}
     ),
 
     failures as (
         select
             requests.*,
-            {{ attributed(dimensions[:3], "requests") }},
-            {{ attributed(["error_message"], "requests", "key") }}
+            {{ fill_unattributed(dimensions[:3], "requests") }},
+            {{ fill_unattributed(["error_message"], "requests", "key") }}
         from requests
         where status <> 'success'
     )

@@ -3,9 +3,9 @@
 -- depends_on: {{ ref('tokenmart', 'request_days') }}
 with
 
-    requests as (select * from {{ ref("tokenmart", "llm_requests") }} {{ where_days_changed() }}),
+    requests as (select * from {{ ref("tokenmart", "llm_requests") }} {{ filter_stale_dates() }}),
 
-    attributed as (select requests.*, {{ attributed(["provider", "model"], "requests") }} from requests)
+    attributed as (select requests.*, {{ fill_unattributed(["provider", "model"], "requests") }} from requests)
 
 select
     attributed.usage_date,

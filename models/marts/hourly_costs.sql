@@ -1,7 +1,7 @@
 {{ table_layout(day="usage_date") }}
 
 -- depends_on: {{ ref('tokenmart', 'request_days') }}
-with llm_requests as (select * from {{ ref("tokenmart", "llm_requests") }} {{ where_days_changed() }})
+with llm_requests as (select * from {{ ref("tokenmart", "llm_requests") }} {{ filter_stale_dates() }})
 
 select
     llm_requests.usage_date,

@@ -12,7 +12,7 @@ with
             cast(
                 {{ "null" if var("retention_days") is none else var("retention_days") }} as {{ data_type("bigint") }}
             ) as retention_days,
-            cast({{ 0 if is_incremental() else this_batch() }} as {{ data_type("count") }}) as batch_id
+            cast({{ 0 if is_incremental() else current_batch_id() }} as {{ data_type("count") }}) as batch_id
     )
 
 select *

@@ -1,5 +1,27 @@
 {{ table_layout(lookups=["load_id"]) }}
 
-select load_id, cast(0 as {{ data_type("count") }}) as batch_id
-from {{ source("tokenmart", "_dlt_loads") }}
-where status = 0 {% if is_incremental() %} and load_id not in (select load_id from {{ this }}) {% endif %}
+-- depends_on: {{ ref('tokenmart', 'build_settings') }}
+{% do check_variables() %}
+{% if is_incremental() %} {% do refuse_stale_requests() %} {% endif %}
+with
+
+    complete as (select load_id from {{ source("tokenmart", "_dlt_loads") }} where status = 0),
+
+    {% if is_incremental() %}
+        settled as (select load_id from {{ this }} group by load_id having not {{ needs_processing() }}),
+
+        processed as (select distinct load_id from {{ this }} where status = 'processed'),
+    {% endif %}
+
+    current_batch as (select cast({{ current_batch_id() }} as {{ data_type("count") }}) as batch_id)
+
+select
+    complete.load_id,
+    current_batch.batch_id,
+    {% if is_incremental() %}
+        case when complete.load_id in (select load_id from processed) then 'repairing' else 'processing' end as status
+    {% else %} 'processing' as status
+    {% endif %}
+from complete
+cross join current_batch
+{% if is_incremental() %} where complete.load_id not in (select load_id from settled) {% endif %}

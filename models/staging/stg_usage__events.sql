@@ -23,7 +23,7 @@ select
     cast(events.endpoint as {{ data_type("label") }}) as endpoint,
 
     -- a running total counts with its increase over the one before it
-    {% for column, type in counted_columns().items() %}
+    {% for column, type in cumulative_columns().items() %}
         cast(
             case
                 when events.is_running_total then running_totals.{{ column }} else events.{{ column }}

@@ -20,7 +20,9 @@ with
     ),
 
     totals as (
-        select events.*, row_number() over (partition by event_id order by {{ byte_order("_dlt_load_id") }}) as delivery
+        select
+            events.*,
+            row_number() over (partition by event_id order by {{ binary_collation("_dlt_load_id") }}) as delivery
         from events
     ),
 
@@ -45,7 +47,7 @@ with
                 parts.{{ part }} - coalesce(
                     max(parts.{{ part }}) over (
                         partition by parts.source_format, parts.session_id
-                        order by parts.occurred_at, {{ byte_order("parts.event_id") }}
+                        order by parts.occurred_at, {{ binary_collation("parts.event_id") }}
                         rows between unbounded preceding and 1 preceding
                     ),
                     0
@@ -81,7 +83,7 @@ select
         + coalesce(wholes.cache_read_tokens, 0)
         + coalesce(wholes.cache_write_tokens, 0) as {{ data_type("bigint") }}
     ) as input_tokens
-    {% for column, type in counted_columns().items() if column != "input_tokens" %}
+    {% for column, type in cumulative_columns().items() if column != "input_tokens" %}
         , cast(wholes.{{ column }} as {{ data_type(type) }}) as {{ column }}
     {% endfor %}
 from wholes

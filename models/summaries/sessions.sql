@@ -1,16 +1,19 @@
-{{ table_layout(keys=["session_id"]) }}
+{{ table_layout(keys=["session_id"], replaced_by="session_id") }}
 
 with
+    daily as (select * from {{ ref("tokenmart", "daily_costs_by_session") }}),
 
-    requests as (select * from {{ ref("tokenmart", "llm_requests") }}),
-
-    attributed as (select requests.*, {{ attributed(["session_id"], "requests", "key") }} from requests)
+    stale as ({{ keys_to_build("session_id", ref("tokenmart", "daily_costs_by_session")) }})
 
 select
-    attributed.attributed_session_id as session_id,
-    min(attributed.occurred_at) as first_request_at,
-    max(attributed.occurred_at) as last_request_at,
-    cast(count(distinct attributed.user_id) as {{ data_type("count") }}) as users,
-    {{ cost_measures("attributed") }}
-from attributed
-group by attributed.attributed_session_id
+    stale.session_id,
+    min(daily.first_request_at) as first_request_at,
+    max(daily.last_request_at) as last_request_at,
+    cast(
+        count(distinct case when daily.user_id <> 'unattributed' then daily.user_id end) as {{ data_type("count") }}
+    ) as users,
+    {{ cost_totals("daily") }},
+    max(daily.batch_id) as batch_id
+from stale
+left join daily on stale.session_id = daily.session_id
+group by stale.session_id

@@ -2,7 +2,13 @@
 
 with
 
-    llm_requests as (select * from {{ ref("tokenmart", "llm_requests") }}),
+    llm_requests as (
+        select usage_date, status, duration_ms, time_to_first_token_ms from {{ ref("tokenmart", "llm_requests") }}
+    ),
+
+    daily_costs as (select * from {{ ref("tokenmart", "daily_costs") }}),
+
+    daily_costs_by_user as (select * from {{ ref("tokenmart", "daily_costs_by_user") }}),
 
     request_days as (
         select cast(usage_date as {{ data_type("optional_date") }}) as usage_date
@@ -17,26 +23,12 @@ with
         select
             min(request_days.usage_date) as first_day,
             max(request_days.usage_date) as last_day,
-            max({{ days_before("today.today", 1) }}) as yesterday
+            max({{ subtract_days("today.today", 1) }}) as yesterday
         from request_days
         inner join today on request_days.usage_date <= today.today
     ),
 
-    windows as (
-        {% for days in [1, 7, 30, 90] %}
-            {% for period, offset in [("current", 0), ("previous", days)] %}
-                select
-                    cast({{ days }} as {{ data_type("count") }}) as window_days,
-                    cast('{{ period }}' as {{ data_type("dimension") }}) as period,
-                    cast(
-                        {{ days_before("history.last_day", offset + days - 1) }} as {{ data_type("date") }}
-                    ) as first_date,
-                    cast({{ days_before("history.last_day", offset) }} as {{ data_type("date") }}) as last_date
-                from history
-                where history.last_day is not null {{ 'union all' if not (loop.last and days == 90) }}
-            {% endfor %}
-        {% endfor %}
-    ),
+    windows as ({{ summary_windows("history", [1, 7, 30, 90]) }}),
 
     -- a month is projected from complete days since the first request
     projected as (
@@ -52,31 +44,43 @@ with
         cross join history
     ),
 
-    windowed as (
+    costs as (
         select
             projected.window_days,
             projected.period,
-            case
-                when llm_requests.usage_date <= projected.last_projected then llm_requests.cost_usd
-            end as complete_cost_usd,
-            llm_requests.*
+            {{ cost_totals("daily_costs") }},
+            sum(
+                case when daily_costs.usage_date <= projected.last_projected then daily_costs.cost_usd end
+            ) as complete_cost_usd
         from projected
-        inner join llm_requests on llm_requests.usage_date between projected.first_date and projected.last_date
+        inner join daily_costs on daily_costs.usage_date between projected.first_date and projected.last_date
+        group by projected.window_days, projected.period
     ),
 
-    measured as (
+    users as (
         select
-            windowed.window_days,
-            windowed.period,
-            {{ cost_measures("windowed") }},
-            sum(windowed.complete_cost_usd) as complete_cost_usd,
-            cast(count(distinct windowed.user_id) as {{ data_type("count") }}) as active_users,
-            {{ count_of_status("windowed", "error") }} as errors,
-            {{ count_of_status("windowed", "timeout") }} as timeouts,
-            {{ duration_measures("windowed", "duration_ms") }},
-            {{ duration_measures("windowed", "time_to_first_token_ms") }}
-        from windowed
-        group by windowed.window_days, windowed.period
+            projected.window_days,
+            projected.period,
+            cast(count(distinct daily_costs_by_user.user_id) as {{ data_type("count") }}) as active_users
+        from projected
+        inner join
+            daily_costs_by_user on daily_costs_by_user.usage_date between projected.first_date and projected.last_date
+        where daily_costs_by_user.user_id <> 'unattributed'
+        group by projected.window_days, projected.period
+    ),
+
+    -- percentiles of days cannot be added up, so the durations of all requests of the windows are read
+    durations as (
+        select
+            projected.window_days,
+            projected.period,
+            {{ count_of_status("llm_requests", "error") }} as errors,
+            {{ count_of_status("llm_requests", "timeout") }} as timeouts,
+            {{ duration_measures("llm_requests", "duration_ms") }},
+            {{ duration_measures("llm_requests", "time_to_first_token_ms") }}
+        from projected
+        inner join llm_requests on llm_requests.usage_date between projected.first_date and projected.last_date
+        group by projected.window_days, projected.period
     ),
 
     counted as (
@@ -100,31 +104,29 @@ select
     counted.period,
     counted.first_date,
     counted.last_date,
-    {% for count in [
-        "requests",
-        "priced_requests",
-        "unpriced_requests",
-        "unmetered_requests",
-        "active_users",
-        "errors",
-        "timeouts",
-        "duration_ms_requests",
-        "time_to_first_token_ms_requests",
-    ] %}
-        cast(coalesce(measured.{{ count }}, 0) as {{ data_type("count") }}) as {{ count }},
+    {% for relation, counts in {
+        "costs": ["requests", "priced_requests", "unpriced_requests", "unmetered_requests"],
+        "users": ["active_users"],
+        "durations": ["errors", "timeouts", "timed_requests", "first_token_timed_requests"],
+    }.items() %}
+        {% for count in counts %}
+            cast(coalesce({{ relation }}.{{ count }}, 0) as {{ data_type("count") }}) as {{ count }},
+        {% endfor %}
     {% endfor %}
-    cast(measured.errors as {{ data_type("double") }}) / nullif(measured.requests, 0) as error_rate,
-    {% for column in token_columns() + cost_columns() %} measured.{{ column }}, {% endfor %}
-    {{ average_money("measured.cost_usd", "measured.requests") }} as average_cost_usd,
+    cast(durations.errors as {{ data_type("double") }}) / nullif(costs.requests, 0) as error_rate,
+    {% for column in token_columns() + cost_columns() %} costs.{{ column }}, {% endfor %}
+    {{ average_money("costs.cost_usd", "costs.requests") }} as average_cost_usd,
     counted.projection_days,
     cast(
         case
             when counted.projection_days >= 3
-            then {{ average_money("measured.complete_cost_usd * 30", "counted.projection_days") }}
+            then {{ average_money("costs.complete_cost_usd * 30", "counted.projection_days") }}
         end as {{ data_type("money") }}
     ) as projected_month_cost_usd,
     {% for column in duration_columns("duration_ms")[1:] + duration_columns("time_to_first_token_ms")[1:] %}
-        measured.{{ column }}{{ ',' if not loop.last }}
+        durations.{{ column }}{{ ',' if not loop.last }}
     {% endfor %}
 from counted
-left join measured on counted.window_days = measured.window_days and counted.period = measured.period
+left join costs on counted.window_days = costs.window_days and counted.period = costs.period
+left join users on counted.window_days = users.window_days and counted.period = users.period
+left join durations on counted.window_days = durations.window_days and counted.period = durations.period

@@ -1,27 +1,36 @@
-{# The costs, tokens and counts of the whole model are those of `relation`: llm_requests, or another model of costs. #}
-{% test adds_up(model, relation) %}
-    {% set counts = ["requests", "priced_requests", "unpriced_requests"] %}
-    {% set sums = ["unmetered_requests"] + token_columns() + cost_columns() %}
+{#
+The costs, tokens and counts of each key that the newest run has written are those of its rows in `relation`, a daily mart;
+in an audit those of every key. No key has two rows.
+#}
+{% test adds_up(model, key, relation) %}
+    {% set counts = ["requests", "priced_requests", "unpriced_requests", "unmetered_requests"] %}
+    {% set sums = token_columns() + cost_columns() %}
+    {% set is_audit = tested_dates() is none %}
     with
 
-        model as (select * from {{ model }}),
-
-        requests as (select * from {{ without_dependency(relation) }}),
-
-        expected as (
-            select {{ cost_measures("requests") if relation == "llm_requests" else cost_totals("requests") }}
-            from requests
+        model as (
+            select *
+            from {{ model }}
+            {% if not is_audit %} where batch_id = (select max(batch_id) from {{ model }}) {% endif %}
         ),
 
-        found as (select {{ cost_totals("model") }} from model)
+        daily as (
+            select *
+            from {{ without_dependency(relation) }}
+            {% if not is_audit %} where {{ key }} in (select {{ key }} from model) {% endif %}
+        ),
 
-    select found.requests
+        expected as (select daily.{{ key }}, {{ cost_totals("daily") }} from daily group by daily.{{ key }}),
+
+        found as (
+            select model.{{ key }}, count(*) as key_rows, {{ cost_totals("model") }} from model group by model.{{ key }}
+        )
+
+    select coalesce(found.{{ key }}, expected.{{ key }}) as {{ key }}
     from found
-    cross join expected
+    full outer join expected on found.{{ key }} = expected.{{ key }}
     where
-        {# the sum over no row is NULL, where the count is 0 #}
-        {% for column in counts %} coalesce(found.{{ column }}, 0) <> coalesce(expected.{{ column }}, 0) or {% endfor %}
-        {% for column in sums %}
-            found.{{ column }} is distinct from expected.{{ column }} {{ 'or' if not loop.last }}
-        {% endfor %}
+        coalesce(found.key_rows, 0) <> 1
+        {% for column in counts %} or coalesce(found.{{ column }}, 0) <> coalesce(expected.{{ column }}, 0) {% endfor %}
+        {% for column in sums %} or found.{{ column }} is distinct from expected.{{ column }} {% endfor %}
 {% endtest %}

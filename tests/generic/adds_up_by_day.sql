@@ -1,7 +1,4 @@
-{#
-On each day that the newest run has written, these columns of the model add up to what llm_requests has; and the model
-has no day without requests. All days are those of the newest run after a full refresh.
-#}
+{# On each date that is tested, these columns of the model add up to what llm_requests has. No date is without requests. #}
 {% test adds_up_by_day(model, columns=none) %}
     {% set counts = columns or ["requests", "priced_requests", "unpriced_requests", "unmetered_requests"] %}
     {% set sums = [] if columns else token_columns() + cost_columns() %}
@@ -11,19 +8,8 @@ has no day without requests. All days are those of the newest run after a full r
 
         request_days as (select * from {{ without_dependency("request_days") }}),
 
-        llm_requests as (select * from {{ without_dependency("llm_requests") }}),
-
-        newest as (select max(batch_id) as batch_id from request_days),
-
-        days as (
-            select request_days.usage_date
-            from request_days
-            inner join newest on request_days.batch_id = newest.batch_id
-            where request_days.requests > 0
-        ),
-
         -- not called requests: some warehouses would take that name in group by for the measure
-        request as (select * from llm_requests where usage_date in (select usage_date from days)),
+        request as (select * from {{ without_dependency("llm_requests") }} where {{ is_tested() }}),
 
         expected as (
             select
@@ -32,8 +18,8 @@ has no day without requests. All days are those of the newest run after a full r
                 {{ count_of_status("request", "error") }} as errors,
                 {{ count_of_status("request", "timeout") }} as timeouts,
                 sum(case when request.status <> 'success' then 1 else 0 end) as failed_requests,
-                count(request.duration_ms) as duration_ms_requests,
-                count(request.time_to_first_token_ms) as time_to_first_token_ms_requests
+                count(request.duration_ms) as timed_requests,
+                count(request.time_to_first_token_ms) as first_token_timed_requests
             from request
             group by request.usage_date
         ),
@@ -42,7 +28,7 @@ has no day without requests. All days are those of the newest run after a full r
             select
                 model.usage_date {% for column in counts + sums %}, sum(model.{{ column }}) as {{ column }} {% endfor %}
             from model
-            where usage_date in (select usage_date from days)
+            where {{ is_tested() }}
             group by model.usage_date
         )
 

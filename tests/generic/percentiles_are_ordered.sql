@@ -1,6 +1,9 @@
-{# p50 <= p90 <= p95 <= p99 <= max, in every row that has them. The mean is computed from whole microseconds. #}
-{% test percentiles_are_ordered(model) %}
-    with model as (select * from {{ model }})
+{#
+p50 <= p90 <= p95 <= p99 <= max, in every row that has them. The mean is computed from whole microseconds. Set `is_daily` to
+false for a model that has no usage_date.
+#}
+{% test percentiles_are_ordered(model, is_daily=true) %}
+    with model as (select * from {{ model }} {% if is_daily %} where {{ is_tested() }} {% endif %})
 
     {% for column in ["duration_ms", "time_to_first_token_ms"] %}
         select '{{ column }}' as measure, {{ column }}_p50, {{ column }}_max

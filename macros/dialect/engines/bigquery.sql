@@ -3,15 +3,12 @@
 {% macro bigquery__utc_now() %} current_timestamp(){% endmacro %}
 
 {% macro bigquery__local_period(period, utc, time_zone) %}
-    {%- set day = "date(" ~ utc ~ ", '" ~ time_zone ~ "')" -%}
     {%- if period == "hour" -%} datetime_trunc(datetime({{ utc }}, '{{ time_zone }}'), hour)
-    {%- elif period == "day" -%} {{ day }}
-    {%- elif period == "week" -%} date_trunc({{ day }}, isoweek)
-    {%- else -%} date_trunc({{ day }}, {{ period }})
+    {%- else -%} date({{ utc }}, '{{ time_zone }}')
     {%- endif -%}
 {% endmacro %}
 
-{% macro bigquery__days_before(day, days) %} date_sub({{ day }}, interval ({{ days }}) day){% endmacro %}
+{% macro bigquery__subtract_days(day, days) %} date_sub({{ day }}, interval ({{ days }}) day){% endmacro %}
 
 {# PERCENTILE_CONT is not an aggregate in BigQuery, so the two neighbors are taken from the sorted values #}
 {% macro bigquery__percentile(column, p) -%}
@@ -29,12 +26,7 @@
     cast(({{ tokens }}) * ({{ price }}) * bignumeric '0.000001' as {{ data_type("money") }})
 {%- endmacro %}
 
-{% macro bigquery__json_text(json, key) -%}
-    {%- set path = "'$.\"" ~ key | replace("\\", "\\\\") | replace('"', '\\\\"') | replace("'", "\\'") ~ "\"'" -%}
-    json_value(safe.parse_json({{ json }}, wide_number_mode => 'round'), {{ path }})
-{%- endmacro %}
-
-{% macro bigquery__table_layout(day, time, keys, lookups) %}
+{% macro bigquery__table_layout(day, time, keys, lookups, replaced_by) %}
     {% set layout = {"incremental_strategy": "merge"} %}
     {% if day %} {% do layout.update(partition_by={"field": day, "data_type": "date"}) %} {% endif %}
     {% if day and not lookups %}
@@ -45,20 +37,20 @@
 {% endmacro %}
 
 {# days expire two days after the runs delete them, as long as the var is set #}
-{% macro bigquery__manage_storage(time) %}
+{% macro bigquery__apply_storage_policies(time) %}
     alter table {{ this }}
     set options (partition_expiration_days = {{ var("retention_days") + 2 if var("retention_days") else "null" }})
 {% endmacro %}
 
-{# the days of a mart are overwritten as partitions; requests are merged into theirs #}
-{% macro bigquery__write_bounds(days, time) %}
+{# the dates of a mart are overwritten as partitions; requests are merged into theirs #}
+{% macro bigquery__limit_write_to(dates, time) %}
     {% set predicates, partitions = config.get("incremental_predicates"), config.get("partitions") %}
     {% if predicates is not none %}
-        {% do predicates.clear() %} {% do predicates.append(in_days(days, "DBT_INTERNAL_DEST.usage_date")) %}
+        {% do predicates.clear() %} {% do predicates.append(in_dates(dates, "DBT_INTERNAL_DEST.usage_date")) %}
     {% endif %}
     {% if partitions is not none %}
         {% do partitions.clear() %}
         {# an empty list would mean all partitions of the new rows #}
-        {% for day in days or ["1970-01-01"] %} {% do partitions.append("date '" ~ day ~ "'") %} {% endfor %}
+        {% for date in dates or ["1970-01-01"] %} {% do partitions.append("date '" ~ date ~ "'") %} {% endfor %}
     {% endif %}
 {% endmacro %}

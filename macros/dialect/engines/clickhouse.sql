@@ -5,11 +5,11 @@
 {% macro clickhouse__local_period(period, utc, time_zone) %}
     {%- set local = "toTimeZone(" ~ utc ~ ", '" ~ time_zone ~ "')" -%}
     {%- if period == "hour" -%} addHours(toDateTime64(toString(toDate({{ local }})), 6, 'UTC'), toHour({{ local }}))
-    {%- else -%} {{ {"day": "toDate", "week": "toMonday", "month": "toStartOfMonth"}[period] }} ({{ local }})
+    {%- else -%} toDate({{ local }})
     {%- endif -%}
 {% endmacro %}
 
-{% macro clickhouse__days_before(day, days) %} addDays({{ day }}, - ({{ days }})){% endmacro %}
+{% macro clickhouse__subtract_days(day, days) %} addDays({{ day }}, - ({{ days }})){% endmacro %}
 
 {% macro clickhouse__percentile(column, p) %} quantileExactInclusive({{ p }})({{ column }}){% endmacro %}
 
@@ -24,12 +24,7 @@
     cast(round(toDecimal256({{ total }}, 30) / nullIf({{ count }}, 0), 12) as {{ data_type("money") }})
 {%- endmacro %}
 
-{% macro clickhouse__json_text(json, key) -%}
-    {%- set path = "ifNull(" ~ json ~ ", ''), '" ~ key | replace("\\", "\\\\") | replace("'", "\\'") ~ "'" -%}
-    if(JSONType({{ path }}) in ('Object', 'Array', 'Null'), null, JSONExtract({{ path }}, 'Nullable(String)'))
-{%- endmacro %}
-
-{% macro clickhouse__table_layout(day, time, keys, lookups) %}
+{% macro clickhouse__table_layout(day, time, keys, lookups, replaced_by) %}
     {% set order = ([day] if day else []) + (lookups[:1] or keys) %}
     {% set layout = {
         "engine": var("table_engine"),
@@ -38,7 +33,7 @@
     {% if day %} {% do layout.update(partition_by="toYYYYMM(" ~ day ~ ")") %} {% endif %}
     {% if var("distributed") %}
         {% do layout.update(
-            materialized="distributed_incremental" if day or lookups else "distributed_table",
+            materialized="distributed_incremental" if day or lookups or replaced_by else "distributed_table",
             sharding_key="cityHash64(" ~ (lookups + keys + [day]) | first ~ ")",
         ) %}
     {% endif %}
@@ -46,10 +41,10 @@
 {% endmacro %}
 
 {# without it each server joins only its own parts of both tables, and figures are missing #}
-{% macro clickhouse__prepare_write() %}
+{% macro clickhouse__prepare_session() %}
     {% if execute and var("distributed") %}
         {% set query = "select value from system.settings where name = 'prefer_global_in_and_join'" %}
-        {% if first_column(query) != ["1"] %}
+        {% if query_column(query) != ["1"] %}
             {% do exceptions.raise_compiler_error(
                 "The variable distributed needs prefer_global_in_and_join: 1 in the custom_settings of the profile."
             ) %}
@@ -58,17 +53,17 @@
 {% endmacro %}
 
 {# rows expire two days after the runs delete them, as long as the var is set #}
-{% macro clickhouse__manage_storage(time) %}
+{% macro clickhouse__apply_storage_policies(time) %}
     {% set rows = clickhouse__table_of_rows() %}
     {% set expiring %}
         select name from system.tables
         where database = '{{ rows.schema }}' and name = '{{ rows.identifier }}' and engine_full like '% TTL %'
     {% endset %}
     {% if var("retention_days") %}
-        alter table {{ stored_rows() }}
+        alter table {{ physical_table() }}
         modify ttl toDate({{ time }}) + interval {{ var("retention_days") + 2 }} day
         settings materialize_ttl_after_modify = 0
-    {% elif first_column(expiring) %} alter table {{ stored_rows() }} remove ttl
+    {% elif query_column(expiring) %} alter table {{ physical_table() }} remove ttl
     {% endif %}
 {% endmacro %}
 
@@ -85,7 +80,7 @@
     ) %}
 {% endmacro %}
 
-{% macro clickhouse__stored_rows() -%}
+{% macro clickhouse__physical_table() -%}
     {%- set place = " on cluster " ~ adapter.get_clickhouse_cluster_name() if var("distributed") else "" -%}
     {{ clickhouse__table_of_rows() ~ place }}
 {%- endmacro %}

@@ -14,11 +14,3 @@ does, where the product of decimals would not. divide() is integer division.
         * 0.000000000001 as {{ data_type("money") }}
     )
 {%- endmacro %}
-
-{% macro duckdb__json_text(json, key) -%}
-    {%- set path = "'/" ~ key | replace("~", "~0") | replace("/", "~1") | replace("'", "''") ~ "'" -%}
-    case
-        when json_type({{ json }}, {{ path }}) not in ('OBJECT', 'ARRAY')
-        then json_extract_string({{ json }}, {{ path }})
-    end
-{%- endmacro %}

@@ -3,10 +3,10 @@
     cast(round(cast({{ total }} as numeric(76, 38)) / nullif({{ count }}, 0), 12) as {{ data_type("money") }})
 {%- endmacro %}
 
-{% macro postgres__byte_order(text) %}({{ text }}) collate "C"{% endmacro %}
+{% macro postgres__binary_collation(text) %}({{ text }}) collate "C"{% endmacro %}
 
 {# PostgreSQL expects one row from a ranking window and would use a nested loop, which takes hours instead of seconds #}
-{% macro postgres__prepare_write() %}
+{% macro postgres__prepare_session() %}
     {{ postgres__timescale_prepare_write() }} select set_config('enable_nestloop', 'off', true)
 {% endmacro %}
 
@@ -17,17 +17,17 @@
 Requests are stored in the order of their timestamps, which also bound the delete, a day wider for the time zone. The
 literals have the column's type: with a date, TimescaleDB deletes nothing from compressed chunks.
 #}
-{% macro postgres__write_bounds(days, time) %}
-    {% do default__write_bounds(days, time) %}
-    {% if time and days %}
-        {% set first, end = days_around([days | first], 1) | first, days_around([days | last], 2) | last %}
+{% macro postgres__limit_write_to(dates, time) %}
+    {% do default__limit_write_to(dates, time) %}
+    {% if time and dates %}
+        {% set first, end = dates_around([dates | first], 1) | first, dates_around([dates | last], 2) | last %}
         {% do config.get("incremental_predicates").append(
             time ~ " >= timestamp '" ~ first ~ "' and " ~ time ~ " < timestamp '" ~ end ~ "'"
         ) %}
     {% endif %}
 {% endmacro %}
 
-{% macro postgres__table_layout(day, time, keys, lookups) %}
+{% macro postgres__table_layout(day, time, keys, lookups, replaced_by) %}
     {% set indexes = [] %}
     {% for column in ([day] if day else []) + lookups %} {% do indexes.append({"columns": [column]}) %} {% endfor %}
     {% if time %} {% do indexes.append({"columns": [time], "type": "brin"}) %} {% endif %}
@@ -37,13 +37,13 @@ literals have the column's type: with a date, TimescaleDB deletes nothing from c
     {% if time %}
         {% for hook in ["drop_expired_chunks", "refresh_live_usage"] %}
             {% do after_commit.append(
-                {"sql": "{{ postgres__timescale_" ~ hook ~ "() if is_written() }}", "transaction": false}
+                {"sql": "{{ postgres__timescale_" ~ hook ~ "() if is_hook_run() }}", "transaction": false}
             ) %}
         {% endfor %}
     {% endif %}
     {% set layout = {"indexes": indexes, "post_hook": after_commit} %}
     {# a table that is created again loses its grants, so a model that is built whole keeps its table and gets new rows #}
-    {% if not day and not lookups %}
+    {% if not (day or lookups or replaced_by) %}
         {% do layout.update(materialized="incremental", incremental_strategy="replace_rows") %}
     {% endif %}
     {% do return(layout) %}

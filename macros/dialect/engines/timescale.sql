@@ -6,7 +6,7 @@ hypertables, with 'timescale' also the columnstore, policies and continuous aggr
     {% set query %}
         select coalesce(current_setting('timescaledb.license', true), 'apache') from pg_extension where extname = 'timescaledb'
     {% endset %}
-    {% do return(first_column(query) | first | default("", true)) %}
+    {% do return(query_column(query) | first | default("", true)) %}
 {% endmacro %}
 
 {# The schema of its functions, which need not be on the search path. #}
@@ -17,12 +17,12 @@ hypertables, with 'timescale' also the columnstore, policies and continuous aggr
         inner join pg_namespace on pg_namespace.oid = extnamespace
         where extname = 'timescaledb'
     {% endset %}
-    {% do return(first_column(query) | first) %}
+    {% do return(query_column(query) | first) %}
 {% endmacro %}
 
 {#
 Late events may fall on compressed days, of which TimescaleDB by default decompresses at most 100,000 rows. A full refresh
-replaces the table that live_usage reads, so live_usage is dropped, and created again by manage_storage. It is dropped
+replaces the table that live_usage reads, so live_usage is dropped, and created again by apply_storage_policies. It is dropped
 first because its readers lock it before the table: in the other order the run and a reader would wait for each other.
 #}
 {% macro postgres__timescale_prepare_write() -%}
@@ -34,14 +34,14 @@ first because its readers lock it before the table: in the other order the run a
             select 1 from timescaledb_information.continuous_aggregates
             where view_schema = '{{ live_usage.schema }}' and view_name = '{{ live_usage.identifier }}'
         {%- endset -%}
-        {%- if first_column(is_there) and not (var("live_usage") and is_incremental()) -%}
+        {%- if query_column(is_there) and not (var("live_usage") and is_incremental()) -%}
             drop materialized view {{ live_usage }}
             ;
         {%- endif -%}
     {%- endif -%}
 {%- endmacro %}
 
-{% macro postgres__manage_storage(time) -%}
+{% macro postgres__apply_storage_policies(time) -%}
     {%- set license = postgres__timescale_license() -%}
     {%- if license -%}
         {%- set schema = postgres__timescale_schema() -%}
@@ -73,7 +73,7 @@ first because its readers lock it before the table: in the other order the run a
             hypertable_schema = '{{ this.schema }}' and hypertable_name = '{{ this.identifier }}'
             and config ->> '{{ parameter }}' is not null
     {% endset %}
-    {% do return(first_column(query) | first | default(0, true) | int) %}
+    {% do return(query_column(query) | first | default(0, true) | int) %}
 {% endmacro %}
 
 {% macro postgres__timescale_columnstore(schema, time) -%}
@@ -89,7 +89,7 @@ first because its readers lock it before the table: in the other order the run a
             where hypertable_schema = '{{ this.schema }}' and hypertable_name = '{{ this.identifier }}' and compression_enabled
         {%- endset -%}
         {# TimescaleDB may refuse to set it again once rows are compressed #}
-        {%- if not first_column(is_on) -%}
+        {%- if not query_column(is_on) -%}
             alter table {{ this }} set (
                 timescaledb.enable_columnstore = true, timescaledb.segmentby = 'model', timescaledb.orderby = '{{ time }}'
             )
@@ -112,12 +112,13 @@ next run drops the chunks; their rows are already deleted. It needs a separate t
 holds other locks on the table.
 #}
 {% macro postgres__timescale_drop_expired_chunks() -%}
-    {%- if execute and first_kept_day() and postgres__timescale_license() -%}
+    {%- if execute and first_kept_date() and postgres__timescale_license() -%}
         {%- set schema = postgres__timescale_schema() -%}
         {%- set expired = (
-            "('" ~ this ~ "', older_than => timestamp '" ~ days_around([first_kept_day()], 2) | first ~ "')"
+            "('" ~ this ~ "', older_than => timestamp '" ~ dates_around([first_kept_date()], 2)
+            | first ~ "')"
         ) -%}
-        {%- if first_column("select 1 from " ~ schema ~ ".show_chunks" ~ expired ~ " limit 1") -%}
+        {%- if query_column("select 1 from " ~ schema ~ ".show_chunks" ~ expired ~ " limit 1") -%}
             {% do return(
                 "begin; set local lock_timeout = '2s'; do $$ begin lock table only "
                 ~ this
@@ -144,9 +145,9 @@ complete. Newer versions refresh in batches by default, and hide the data of lat
         {%- set arguments = [
             "'" ~ postgres__timescale_live_usage_relation() ~ "'",
             "null",
-            "timestamp '" ~ days_around([run_started_at.date().isoformat()], 1) | first ~ "'",
+            "timestamp '" ~ dates_around([run_started_at.date().isoformat()], 1) | first ~ "'",
         ] -%}
-        {%- if first_column(has_batches) -%}
+        {%- if query_column(has_batches) -%}
             {%- do arguments.append("options => '{\"buckets_per_batch\": 0}'") -%}
         {%- endif -%}
         call {{ postgres__timescale_schema() }}.refresh_continuous_aggregate({{ arguments | join(", ") }})

@@ -1,0 +1,6 @@
+{# Post-hook of a table of requests, for warehouses with chunks by `time`: compresses, drops or aggregates them. #}
+{% macro apply_storage_policies(time) %}
+    {% if is_hook_run() %} {{ adapter.dispatch("apply_storage_policies")(time) }} {% endif %}
+{% endmacro %}
+
+{% macro default__apply_storage_policies(time) %} {% endmacro %}

@@ -1,0 +1,4 @@
+{# The date `days` days before a date. #}
+{% macro subtract_days(day, days) %} {{ adapter.dispatch("subtract_days")(day, days) }}{% endmacro %}
+
+{% macro default__subtract_days(day, days) %} cast(({{ day }}) - cast({{ days }} as integer) as date){% endmacro %}

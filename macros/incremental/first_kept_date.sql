@@ -1,0 +1,6 @@
+{# The first date that is kept with `days` (var retention_days), as an ISO date; none if all are kept. #}
+{% macro first_kept_date(days=var("retention_days")) %}
+    {% do return(
+        (run_started_at - modules.datetime.timedelta(days=days | int)).date().isoformat() if days else none
+    ) %}
+{% endmacro %}

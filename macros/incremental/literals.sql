@@ -1,2 +1,0 @@
-{# Texts as a list in SQL; for no texts, a list that matches nothing. #}
-{% macro literals(texts) %} {% do return("'" ~ texts | join("', '") ~ "'") %} {% endmacro %}

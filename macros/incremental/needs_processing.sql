@@ -1,0 +1,10 @@
+{#
+A condition on the rows of one load in `loads`: no run has processed it, or two runs have at the same time and the
+requests that both have written are not repaired yet.
+#}
+{% macro needs_processing() -%}
+    (
+        sum(case when status = 'processed' then 1 else 0 end) <> 1
+        and sum(case when status = 'repaired' then 1 else 0 end) = 0
+    )
+{%- endmacro %}

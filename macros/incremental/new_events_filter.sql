@@ -1,0 +1,17 @@
+{#
+A condition on stg_usage__events: the rows that a run reads. Those are the events of these loads and, for running totals, all
+rows of their sessions, because a total that arrives late changes the increase of the next one.
+#}
+{% macro new_events_filter(loads) %}
+    {% if not loads %} {% do return("1 = 0") %} {% endif %}
+    {% set is_new = "load_id in (" ~ quoted_list(loads) ~ ")" %}
+    {% set sessions %}
+        select coalesce(session_id, '') from {{ ref("tokenmart", "stg_usage__events") }} where is_running_total and {{ is_new }}
+    {% endset %}
+    {% if query_column(sessions ~ " limit 1") %}
+        {% do return(
+            "(" ~ is_new ~ " or (is_running_total and coalesce(session_id, '') in (" ~ sessions | trim ~ ")))"
+        ) %}
+    {% endif %}
+    {% do return(is_new) %}
+{% endmacro %}

@@ -1,0 +1,28 @@
+{#
+SQL for the keys whose requests in {{ this }} differ from those in `input`: changed, new or gone. Tables keep no watermark:
+they compare the number of requests and the newest batch per key, and so repair themselves.
+#}
+{% macro stale_keys(key, input, requests="requests") %}
+    {% set counts = (
+        key
+        ~ ", cast(sum("
+        ~ requests
+        ~ ") as "
+        ~ data_type("count")
+        ~ ") as requests, max(batch_id) as batch_id"
+    ) %}
+    select {{ key }}
+    from
+        (
+            select {{ counts }}
+            from {{ input }}
+            where {{ requests }} > 0
+            group by {{ key }}
+            union all
+            select {{ counts }}
+            from {{ this }}
+            group by {{ key }}
+        ) as compared
+    group by {{ key }}
+    having count(*) < 2 or min(requests) <> max(requests) or min(batch_id) <> max(batch_id)
+{% endmacro %}
