@@ -44,6 +44,7 @@ DAILY = (
     "daily_costs",
     "daily_costs_by_attribution",
     "daily_costs_by_model",
+    "daily_costs_by_session",
     "daily_costs_by_user",
     "daily_errors_by_model",
     "daily_errors_by_type",
@@ -52,8 +53,7 @@ DAILY = (
     "hourly_costs",
 )
 SUMMARIES = ("sessions", "usage_summary", "users")
-# the days of snapshots are those that were seen when the row was written
-BOOK_KEEPING = ("batch_id", "loaded_at", "load_id", "first_usage_date", "last_usage_date")
+BOOK_KEEPING = ("batch_id", "loaded_at", "load_id")
 
 
 # ---------------------------------------------------------------- the recount
@@ -496,8 +496,9 @@ def test_events_delivered_again_change_no_row(story: Story) -> None:
     story.deliver(*reversed(BASE[:40]), *BASE[20:60], *BASE[:40], name="twice.jsonl")
     story.step(bounds=["2026-01-01", "2026-01-02"])
     after = story.everything()
-    # but for the book-keeping: two loads more, each new and taken
+    # but for the book-keeping: two loads more, each listed and processed, and their two days
     assert len(after.pop("loads")) == len(before.pop("loads")) + 4
+    assert len(after.pop("affected_dates")) == len(before.pop("affected_dates")) + 2
     assert after == before
 
 
@@ -539,9 +540,9 @@ def test_marts_that_were_left_out_of_a_run_catch_up(story: Story) -> None:
         snapshot(BEFORE_MIDNIGHT, timestamp="2026-01-13T00:00:20Z", output_tokens=159),
         snapshot(ALONE_ON_ITS_DAY, timestamp="2026-01-19T00:00:20Z", output_tokens=159),
     )
-    story.dbt("run", "-s", "loads", "stg_usage__events", "llm_requests")
+    story.dbt("run", "-s", "loads", "stg_usage__events", "affected_dates", "llm_requests")
     story.deliver(event("m1", "2026-01-16T02:00:00"))
-    story.dbt("run", "-s", "loads", "stg_usage__events", "llm_requests")
+    story.dbt("run", "-s", "loads", "stg_usage__events", "affected_dates", "llm_requests")
     story.deliver(event("m2", "2026-01-17T02:00:00"))
     story.step(
         days=["2026-01-12", "2026-01-13", "2026-01-16", "2026-01-17", "2026-01-19", "2026-01-20"],
@@ -567,15 +568,18 @@ def test_days_lost_from_marts_heal_one_by_one(story: Story) -> None:
 
 def test_a_lost_mark_lets_the_load_be_taken_again_without_a_change(story: Story) -> None:
     before = story.everything()
-    story.mart.query("delete from marts.loads where batch_id > 0")
+    story.mart.query("delete from marts.loads where status = 'processed'")
     story.step(bounds=sorted({line["timestamp"][:10] for line in BASE} | {"2026-01-12", "2026-01-20"}))
     after = story.everything()
-    assert [load for load, _ in after.pop("loads")] == [load for load, _ in before.pop("loads")]
+    # each load was listed twice, and is processed once
+    loads = [(load_id, status) for load_id, _, status in before.pop("loads")]
+    assert sorted(row[::2] for row in after.pop("loads")) == sorted(loads + [row for row in loads if row[1] == "processing"])
+    assert set(after.pop("affected_dates")) > set(before.pop("affected_dates"))
     assert after == before
 
 
 def test_batches_grow_even_where_a_clock_ran_ahead_before(story: Story) -> None:
-    story.mart.query("insert into marts.loads (load_id, batch_id) values ('of a clock ahead', 9000000000000000)")
+    story.mart.query("insert into marts.loads values ('of a clock ahead', 9000000000000000, 'processed')")
     story.deliver(event("m1", "2026-01-03T02:00:00"))
     story.step(days=["2026-01-03"], requests=["m1"])
     assert story.mart.query("select max(batch_id) from marts.daily_costs") == [(9000000000000001,)]
@@ -627,7 +631,12 @@ def test_what_two_builds_at_once_have_doubled_is_put_right_by_the_next(story: St
     story.deliver(event("new", "2026-01-13T05:00:00"), snapshot(BASE[0], output_tokens=5000))
     story.build()
     mark = story.mart.query("select load_id, max(batch_id) from marts.loads group by 1 order by 2 desc limit 1")[0]
-    story.mart.query(f"insert into marts.loads values ('{mark[0]}', {mark[1] + 1}), ('{mark[0]}', 0)")
+    for status in ("processing", "processed"):
+        story.mart.query(f"insert into marts.loads values ('{mark[0]}', {mark[1] + 1}, '{status}')")
+    story.mart.query(
+        f"insert into marts.affected_dates select usage_date, {mark[1]} + 1 from marts.affected_dates"
+        f" where batch_id = {mark[1]}"
+    )
     for table in ("llm_requests", "request_days", "daily_costs"):
         story.mart.query(
             f"insert into marts.{table} select * replace ({mark[1]} + 1 as batch_id) from marts.{table}"
@@ -697,6 +706,7 @@ def test_running_totals_delivered_again_change_no_row(empty: Story) -> None:
     empty.step()
     after = empty.everything()
     assert len(after.pop("loads")) == len(before.pop("loads")) + 2
+    assert len(after.pop("affected_dates")) == len(before.pop("affected_dates")) + 2
     assert after == before
 
 
@@ -885,15 +895,16 @@ def test_a_load_that_is_listed_while_requests_are_written_is_left_to_the_next_ru
     def with_another(self: Any, sql: str, *arguments: Any, **options: Any) -> Any:
         done = add_query(self, sql, *arguments, **options)
         if "create temporary table" in sql and "llm_requests__dbt_tmp" in sql:
-            listed.append(add_query(self, "insert into marts.loads values ('later', 0)"))
+            listed.append(add_query(self, "insert into marts.loads values ('later', 1, 'processing')"))
         return done
 
     with monkeypatch.context() as patch:
         patch.setattr(DuckDBConnectionManager, "add_query", with_another)
         mart.run("build")
     assert len(listed) == 1
-    taken = mart.query("select load_id, max(batch_id) > 0 from marts.loads group by load_id order by load_id")
-    assert [is_taken for _, is_taken in taken] == [True, True, False] and taken[2][0] == "later"
+    processed = "bool_or(status = 'processed')"
+    found = mart.query(f"select load_id, {processed} from marts.loads group by load_id order by load_id")
+    assert [is_processed for _, is_processed in found] == [True, True, False] and found[2][0] == "later"
 
 
 def test_days_that_are_not_kept_go_and_stay_away(empty: Story, project: Path) -> None:

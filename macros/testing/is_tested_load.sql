@@ -1,18 +1,18 @@
 {#
-The condition of a data test on rows with this load id: true for the loads that the newest run has processed, and for all in
-an audit.
+The condition of a data test on rows with this load id: true for loads that no run before the newest has processed, and for
+all in an audit. It is the same before and after the models of a run, because no model waits for the test.
 #}
 {% macro is_tested_load(column="_dlt_load_id") %}
-    {%- if not execute or flags.WHICH == "test" or flags.FULL_REFRESH -%} 1 = 1
-    {%- else -%}
-        {%- set loads = without_dependency("loads") -%}
-        {%- set newest = (
-            "select distinct load_id from "
-            ~ loads
-            ~ " where batch_id = (select max(batch_id) from "
-            ~ loads
-            ~ ")"
-        ) -%}
-        {{ column }} in ({{ quoted_list(query_column(newest)) }})
-    {%- endif -%}
+    {%- set loads = existing_relation("loads") -%}
+    {%- if not loads or flags.WHICH == "test" or flags.FULL_REFRESH -%} {% do return("1 = 1") %} {%- endif -%}
+    {%- set processed = "from " ~ loads ~ " where status in ('processed', 'repaired')" -%}
+    {%- set query -%}
+        select load_id from {{ without_dependency("_dlt_loads") }}
+        where
+            status = 0
+            and load_id not in (
+                select load_id {{ processed }} and batch_id < (select max(batch_id) {{ processed }})
+            )
+    {%- endset -%}
+    {%- do return(column ~ " in (" ~ quoted_list(query_column(query)) ~ ")") -%}
 {%- endmacro %}

@@ -4,6 +4,7 @@
 {% set batch, columns = current_batch_id(), request_columns() %}
 {% set listed = columns.all | join(", ") %}
 {% set current_batch = "cast(" ~ batch ~ " as " ~ data_type("count") ~ ")" %}
+{% set is_new = new_events_filter(current_load_ids(batch)) if is_incremental() %}
 {% if is_incremental() %}
     {% set dates = affected_dates(batch) %} {% do limit_write_to(dates, time="occurred_at") %}
 {% endif %}
@@ -13,7 +14,7 @@ with
     new_events as (
         select *
         from {{ ref("tokenmart", "stg_usage__events") }}
-        {% if is_incremental() %} where {{ new_events_filter(current_load_ids(batch)) }} {% endif %}
+        {% if is_incremental() %} where {{ is_new }} {% endif %}
     ),
 
     snapshots as (
