@@ -13,7 +13,7 @@ from dbt.cli.main import dbtRunner
 from conftest import PROJECT
 from targets import Engine, engine
 from test_conformance import differences, read
-from tokenmart.build import disconnect
+from tokenmart.dbt_runner import disconnect
 
 SPREAD = {"table_engine": "ReplicatedMergeTree()", "distributed": True}
 SETTINGS = {"insert_distributed_sync": 1, "prefer_global_in_and_join": 1}

@@ -16,7 +16,7 @@ from dbt.cli.main import dbtRunner
 
 from conftest import PROJECT, as_line, tokenledger
 from targets import EMULATED, MARTS, OTHERS, RAW, Engine, engine, schema_key, statements_sent
-from tokenmart.build import disconnect
+from tokenmart.dbt_runner import disconnect
 from tokenmart.destinations import connect
 from tokenmart.report import summary
 

@@ -23,7 +23,7 @@ from dbt.cli.main import dbtRunner
 from conftest import PROJECT
 from targets import OTHERS, engine
 from test_conformance import FLOAT_TOLERANCE, Row, plain
-from tokenmart.build import disconnect
+from tokenmart.dbt_runner import disconnect
 
 ENGINES = ("duckdb", *OTHERS)
 

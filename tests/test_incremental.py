@@ -276,7 +276,7 @@ class Story:
 
     def build(self, *options: str) -> None:
         """Builds the marts and compares them with the recount."""
-        self.mart.run("build", *options)
+        self.mart.run("build", "--force", *options)
         events = [event for load_id, events in self.loads if load_id not in self.incomplete for event in events]
         for model, expected in recount(events).items():
             found = sorted(self.mart.query(f"select {SELECTED[model]} from marts.{model}"), key=repr)
@@ -351,7 +351,7 @@ class Story:
 
     def dbt(self, *arguments: str, project: Path = PROJECT) -> None:
         """Runs dbt itself, for what the command does not do."""
-        from tokenmart.build import disconnect
+        from tokenmart.dbt_runner import disconnect
 
         outcome = dbtRunner().invoke([*arguments, "--project-dir", str(project), "--quiet"])
         disconnect()
@@ -573,7 +573,9 @@ def test_a_lost_mark_lets_the_load_be_taken_again_without_a_change(story: Story)
     after = story.everything()
     # each load was listed twice, and is processed once
     loads = [(load_id, status) for load_id, _, status in before.pop("loads")]
-    assert sorted(row[::2] for row in after.pop("loads")) == sorted(loads + [row for row in loads if row[1] == "processing"])
+    assert sorted(row[::2] for row in after.pop("loads")) == sorted(
+        loads + [row for row in loads if row[1] == "processing"]
+    )
     assert set(after.pop("affected_dates")) > set(before.pop("affected_dates"))
     assert after == before
 

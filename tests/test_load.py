@@ -29,7 +29,7 @@ from tokenmart.profile import Target
 from tokenmart.sample import FORMATS, write_sample
 
 # the days of snapshots are those that were seen when the row was written
-BOOK_KEEPING = ("batch_id", "loaded_at", "load_id", "first_usage_date", "last_usage_date")
+BOOK_KEEPING = ("batch_id", "loaded_at", "load_id")
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ from dlt.pipeline.pipeline import Pipeline
 from conftest import PROJECT, as_line, tokenledger
 from targets import MARTS, OTHERS, RAW, Engine, engine, own, statements_sent
 from tokenmart import contract, locks
-from tokenmart.build import disconnect
+from tokenmart.dbt_runner import disconnect
 from tokenmart.destinations import clickhouse, connect, lock, postgres
 from tokenmart.errors import TokenmartError
 from tokenmart.profile import read_target

@@ -12,8 +12,8 @@ from dbt.cli.main import dbtRunner
 
 from conftest import PROJECT, as_line, tokenledger
 from targets import MARTS, Engine, engine
-from tokenmart.build import disconnect
 from tokenmart.cli import main
+from tokenmart.dbt_runner import disconnect
 from tokenmart.profile import schema_of_package
 
 # dbt resolves the refs of generic tests by the model's name alone

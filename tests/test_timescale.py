@@ -17,7 +17,7 @@ from dbt.cli.main import dbtRunner
 
 from conftest import as_line, tokenledger
 from targets import MARTS, Engine, engine, own
-from tokenmart.build import disconnect
+from tokenmart.dbt_runner import disconnect
 from tokenmart.destinations import connect
 
 ALL_ON = {"columnstore_after_days": 30, "retention_days": 3650, "live_usage": True}

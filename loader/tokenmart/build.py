@@ -1,18 +1,18 @@
-"""Runs dbt for a target, in this process, and reports the result."""
+"""Builds, tests and audits the marts of a target with dbt, and reports the result."""
 
 import contextlib
 import datetime as dt
-import io
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from tokenmart import __version__
+from tokenmart.dbt_runner import DbtRun, OnNode, run_dbt
 from tokenmart.destinations import advice, connect
 from tokenmart.errors import TokenmartError
+from tokenmart.inputs import Inputs, inputs_of
 from tokenmart.locks import Check
-from tokenmart.profile import Target, check_variables, reason_of
+from tokenmart.profile import Target, check_variables
 
 BUILT = {"success", "pass"}
 FAILED = {"error", "fail", "runtime error"}
@@ -20,12 +20,15 @@ ROW_LENGTH = 200
 REFUSAL = "tokenmart build --full-refresh"
 """What the models name when they refuse to add to rows that were built otherwise."""
 LOAD_ID_COLUMNS = ("_dlt_load_id", "load_id")
+WITHOUT_UNIT_TESTS = ["--exclude-resource-type", "unit_test"]
+"""Unit tests test the project, not the data."""
 
 
 @dataclass
 class Build:
     """What dbt did: counts of models (and seeds) and data tests by result, and a line for each failure and warning.
 
+    `unchanged_since` is the time of the last build if dbt was not run because nothing has changed since.
     `unrecorded` says why the build could not be written to the table `builds`.
     """
 
@@ -40,6 +43,7 @@ class Build:
     warnings: list[str] = field(default_factory=list)
     hint: str | None = None
     location: str | None = None
+    unchanged_since: Any = None
     unrecorded: str | None = None
 
     @property
@@ -48,69 +52,58 @@ class Build:
         models = [f"{self.models} {'models and seeds' if self.models != 1 else 'model or seed'}"]
         models += [f"{self.models_failed} failed"] if self.models_failed else []
         models += [f"{self.models_skipped} skipped"] if self.models_skipped else []
+        return f"{', '.join(models)}; {self.tests_outcome}"
+
+    @property
+    def tests_outcome(self) -> str:
+        """The counts of tests by result, as text."""
         tests = [f"{self.tests} {'tests' if self.tests != 1 else 'test'} passed"]
         tests += [f"{self.tests_failed} failed"] if self.tests_failed else []
         tests += [f"{len(self.warnings)} warned"] if self.warnings else []
         tests += [f"{self.tests_skipped} skipped"] if self.tests_skipped else []
-        return f"{', '.join(models)}; {', '.join(tests)}"
+        return ", ".join(tests)
 
 
-OnNode = Callable[[str, int, int], None]
-"""Called when a node starts, with its description, its number and the number of nodes."""
-
-
-def build(target: Target, *, full_refresh: bool, on_node: OnNode, check: Check) -> Build:
+def build(target: Target, *, full_refresh: bool, has_prices: bool, on_node: OnNode, check: Check) -> Build:
     """Builds the seeds, models and data tests of the project, and records the build in the table `builds`.
 
-    Raises TokenmartError if dbt cannot start, and UsageError for variables that dbt would ignore. When `check` raises,
-    no further node runs, and the build ends with that error. Unit tests are left out: they test the project, not the
-    data, and `make test` runs them.
+    The prices are not loaded again if the warehouse `has_prices` of this project. Raises TokenmartError if dbt cannot
+    start, and UsageError for variables that dbt would ignore. When `check` raises, no further node runs, and the build
+    ends with that error.
     """
-    from dbt.artifacts.schemas.run import RunExecutionResult
-    from dbt.cli.main import dbtRunner
-
-    losses: list[TokenmartError] = []
-
-    def tell(event: Any) -> None:
-        if event.info.name == "LogStartLine":
-            losses.extend([] if losses else _loss(check))
-            if losses:
-                # dbt fails the node
-                raise losses[0]
-            on_node(event.data.description, event.data.index, event.data.total)
-        elif event.info.level == "error" and event.info.msg:
-            problems.append(event.info.msg)
-
     check_variables(target.project_folder)
-    problems: list[str] = []
-    arguments = [
-        "build",
-        "--exclude-resource-type",
-        "unit_test",
-        "--log-level",
-        "none",
-        *target.dbt_options,
-    ]
+    arguments = ["build", *WITHOUT_UNIT_TESTS, *_selection(target)]
     arguments += ["--full-refresh"] if full_refresh else []
-    arguments += ["--select", "package:tokenmart"] if target.is_package else []
-    started_at = dt.datetime.now(dt.UTC)
-    with contextlib.chdir(target.data_folder), contextlib.redirect_stdout(io.StringIO()):
-        outcome = dbtRunner(callbacks=[tell]).invoke(arguments)
-        results = outcome.result.results if isinstance(outcome.result, RunExecutionResult) else []
-        rows = {result.node.unique_id: _row(result) for result in results if _has_rows(result)}
-    disconnect()
-    for loss in losses or _loss(check):
-        _record(target, started_at, Build(failures=[str(loss)]))
-        raise loss
-    if not isinstance(outcome.result, RunExecutionResult):
-        reason = reason_of(str(outcome.exception) if outcome.exception else "\n".join(problems))
-        _record(target, started_at, Build(failures=[f"dbt could not start: {reason}"]))
-        hint = None if "Compilation Error" in reason else "Run dbt debug in the project's folder."
-        raise TokenmartError(f"dbt could not start: {reason}", hint)
-    done = Build(seconds=outcome.result.elapsed_time)
-    for result in results:
+    arguments += ["--exclude-resource-type", "seed"] if has_prices and not full_refresh else []
+    started_at, inputs = dt.datetime.now(dt.UTC), inputs_of(target)
+    try:
+        run = run_dbt(target, arguments, on_node=on_node, check=check)
+    except TokenmartError as error:
+        _record(target, started_at, inputs, Build(failures=[str(error)]))
+        raise
+    built = _counted(target, run)
+    tables = [result.node.name for result in run.results if str(result.node.resource_type) == "model"]
+    _record(target, started_at, {**inputs, "tables": tables}, built)
+    return built
+
+
+def audit(target: Target, *, on_node: OnNode, check: Check) -> Build:
+    """Runs the data tests on all dates. Raises TokenmartError as `build` does."""
+    check_variables(target.project_folder)
+    arguments = ["test", *WITHOUT_UNIT_TESTS, *_selection(target)]
+    return _counted(target, run_dbt(target, arguments, on_node=on_node, check=check))
+
+
+def _selection(target: Target) -> list[str]:
+    return ["--select", "package:tokenmart"] if target.is_package else []
+
+
+def _counted(target: Target, run: DbtRun) -> Build:
+    """The result of a run, counted, with the failures in words."""
+    done = Build(seconds=run.seconds)
+    for result in run.results:
         _count(done, str(result.node.resource_type), str(result.status))
-        name, row = result.node.name, rows.get(result.node.unique_id)
+        name, row = result.node.name, run.rows.get(result.node.unique_id)
         message = f"{name}: {_first_lines(result.message)}"
         if row:
             message += "; for example " + ", ".join(f"{column}={value}" for column, value in row.items())[:ROW_LENGTH]
@@ -119,17 +112,7 @@ def build(target: Target, *, full_refresh: bool, on_node: OnNode, check: Check) 
             done.hint = done.hint or _advice(target, name, result.message or "", row or {})
         elif result.status == "warn":
             done.warnings.append(message)
-    _record(target, started_at, done)
     return done
-
-
-def _loss(check: Check) -> list[TokenmartError]:
-    """What `check` raises, if it does."""
-    try:
-        check()
-    except TokenmartError as error:
-        return [error]
-    return []
 
 
 def _count(done: Build, kind: str, status: str) -> None:
@@ -137,24 +120,6 @@ def _count(done: Build, kind: str, status: str) -> None:
     suffix = "" if status in BUILT else "_failed" if status in FAILED else "_skipped" if status == "skipped" else None
     if what and suffix is not None:
         setattr(done, what + suffix, getattr(done, what + suffix) + 1)
-
-
-def _has_rows(result: Any) -> bool:
-    return str(result.node.resource_type) == "test" and str(result.status) in ("fail", "warn")
-
-
-def _row(result: Any) -> dict[str, Any] | None:
-    """One of the rows that a data test found; None if it cannot be read."""
-    from dbt.adapters.factory import FACTORY
-
-    adapter: Any
-    for adapter in FACTORY.adapters.values():
-        # the row only helps: the failure is reported without it too
-        with contextlib.suppress(Exception), adapter.connection_named("tokenmart_row"):
-            _, table = adapter.execute(f"select * from ({result.node.compiled_code}\n) as found limit 1", fetch=True)
-            for values in table.rows:
-                return {name.lower(): value for name, value in zip(table.column_names, values, strict=True)}
-    return None
 
 
 def _advice(target: Target, node: str, message: str, row: dict[str, Any]) -> str | None:
@@ -180,8 +145,8 @@ def _advice(target: Target, node: str, message: str, row: dict[str, Any]) -> str
     return advice(target, message)
 
 
-def _record(target: Target, started_at: dt.datetime, done: Build) -> None:
-    """Records the result of a build for `tokenmart status`."""
+def _record(target: Target, started_at: dt.datetime, inputs: Inputs, done: Build) -> None:
+    """Records the result of a build, for `tokenmart status` and for the next build."""
     try:
         with connect(target) as warehouse:
             done.location = warehouse.location
@@ -198,6 +163,7 @@ def _record(target: Target, started_at: dt.datetime, done: Build) -> None:
                 "failures": str(len(done.failures)),
                 "warnings": str(len(done.warnings)),
                 "messages": warehouse.literal(json.dumps({"failures": done.failures, "warnings": done.warnings})),
+                "inputs": warehouse.literal(json.dumps(inputs)),
                 # a build belongs to no load
                 "_dlt_load_id": "''",
             }
@@ -206,15 +172,6 @@ def _record(target: Target, started_at: dt.datetime, done: Build) -> None:
             )
     except TokenmartError as error:
         done.unrecorded = str(error)
-
-
-def disconnect() -> None:
-    """Closes the connections that dbt left open: they would keep others out of an embedded database."""
-    from dbt.adapters.factory import FACTORY, reset_adapters
-
-    for adapter in FACTORY.adapters.values():
-        getattr(adapter.ConnectionManager, "close_all_connections", lambda: None)()
-    reset_adapters()  # type: ignore[no-untyped-call]
 
 
 def _first_lines(message: str | None) -> str:

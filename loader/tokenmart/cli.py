@@ -10,6 +10,7 @@ import click
 from rich.markup import escape
 
 from tokenmart import __version__
+from tokenmart.commands.audit import audit
 from tokenmart.commands.build import build
 from tokenmart.commands.doctor import doctor
 from tokenmart.commands.formats import formats
@@ -29,6 +30,7 @@ UNFINISHED = {
     "load": "The load has no effect; the next load reads the same lines again.",
     "run": "An unfinished load has no effect, and the next build completes an unfinished one: run it again.",
     "build": "Some marts may be older than others until the next build.",
+    "audit": "The marts are as they were.",
     "undo": "Some rows may be deleted already: run it again.",
 }
 """What a command leaves when it is interrupted."""
@@ -106,7 +108,7 @@ def main() -> None:
     """
 
 
-for _command in (build, doctor, formats, load, query, rejects, run, sample, status, undo):
+for _command in (audit, build, doctor, formats, load, query, rejects, run, sample, status, undo):
     main.add_command(_command)
 
 

@@ -101,6 +101,8 @@ TABLES: dict[str, dict[str, Kind]] = {
         "failures": "bigint",
         "warnings": "bigint",
         "messages": "json",
+        # what was built from, so that the next build can tell whether anything has changed
+        "inputs": "json",
     },
     # written by undo, for builds whose marts still hold the rows
     "undone_loads": {"load_id": "text", "batch_id": "bigint"},

@@ -126,7 +126,7 @@ def open_pipeline(target: Target, *, is_new: bool = False, to_load: bool = False
             pipeline = dlt.pipeline(
                 PIPELINE,
                 pipelines_dir=str(folder),
-                destination=warehouse.destination,
+                destination=warehouse.destination(),
                 staging=_bucket(warehouse, target),
                 dataset_name=warehouse.dataset,
             )

@@ -64,6 +64,14 @@ class Target:
         return self.project_folder == INSTALLED_PROJECT
 
     @property
+    def package_folder(self) -> Path:
+        """The folder with Tokenmart's own models: that of the project, or of the package in it."""
+        if not self.is_package:
+            return self.project_folder
+        installed = str(_project(self.project_folder).get("packages-install-path", "dbt_packages"))
+        return self.project_folder / installed / PROFILE
+
+    @property
     def profile_schema(self) -> str:
         """The schema (dataset, database) that the profile names."""
         return str(self.settings.get("schema") or self.settings.get("dataset") or "")
@@ -197,6 +205,12 @@ def targets_sharing(target: Target) -> list[str]:
             if read_target(target.project_folder, name).place == target.place:
                 others.append(name)
     return sorted(others)
+
+
+def project_variables(project_folder: Path) -> dict[str, Any]:
+    """Tokenmart's variables in dbt_project.yml, by name; those that it leaves out have their defaults."""
+    variables = (_project(project_folder).get("vars") or {}).get(PROFILE)
+    return dict(variables) if isinstance(variables, dict) else {}
 
 
 def check_variables(project_folder: Path) -> None:

@@ -139,9 +139,10 @@ def status(warehouse: Warehouse, target: Target, *, loads: int) -> Status:
     events, newest, last = warehouse.query(
         f"select count(*), max(occurred_at), max(loaded_at) from {raw}.events where _dlt_load_id in {complete}"
     )[0]
-    taken = ""
+    pending = ""
     if "loads" in warehouse.tables(marts):
-        taken = f" and _dlt_load_id not in (select load_id from {marts}.loads where status in ('processed', 'repaired'))"
+        processed = f"select load_id from {marts}.loads where status in ('processed', 'repaired')"
+        pending = f" and _dlt_load_id not in ({processed})"
     return Status(
         events=events,
         # max() of no rows is NULL in some warehouses and 1970 in others
@@ -162,7 +163,7 @@ def status(warehouse: Warehouse, target: Target, *, loads: int) -> Status:
         ),
         omitted=_omitted(warehouse, raw, complete),
         pending=warehouse.query(
-            f"select count(distinct _dlt_load_id) from {raw}.loaded_files where _dlt_load_id in {complete}{taken}"
+            f"select count(distinct _dlt_load_id) from {raw}.loaded_files where _dlt_load_id in {complete}{pending}"
         )[0][0],
         orphaned=sum(
             warehouse.query(f"select count(*) from {raw}.{table} where _dlt_load_id not in {complete}")[0][0]

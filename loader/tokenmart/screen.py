@@ -158,18 +158,35 @@ def show_load(console: Console, load: LoadResult, seconds: float, target: Target
 
 def show_build(console: Console, build: Build, target: Target) -> None:
     """Prints what dbt built and where, what failed, and what to do about it."""
-    for failure in build.failures:
-        console.print(f"[red]  failed [/]{escape(failure)}")
-    if build.hint:
-        console.print(f"  {escape(build.hint)}")
-    for warning in build.warnings:
-        console.print(f"[yellow]  warning [/]{escape(warning)}")
+    if build.unchanged_since:
+        since = f"{build.unchanged_since:%Y-%m-%d %H:%M:%S} UTC"
+        console.print(f"[bold green]Nothing to build:[/] nothing has changed since the build of {since}.")
+        return
+    _show_problems(console, build)
     if build.unrecorded:
         console.print(f"[yellow]  could not be recorded for tokenmart status: [/]{escape(build.unrecorded)}")
     verdict = "[bold red]Built with failures:[/]" if build.failures else "[bold green]Built[/]"
     console.print(f"{verdict} {build.outcome}, in {build.seconds:.1f} s")
     if build.location:
         console.print(f"  target {_place(target, build.location)}, schema {target.marts_schema}")
+
+
+def show_audit(console: Console, audit: Build, target: Target) -> None:
+    """Prints the result of an audit and where, what failed, and what to do about it."""
+    _show_problems(console, audit)
+    verdict = "[bold red]The audit failed:[/]" if audit.failures else "[bold green]The audit passed:[/]"
+    console.print(f"{verdict} {audit.tests_outcome}, in {audit.seconds:.1f} s")
+    if audit.location:
+        console.print(f"  target {_place(target, audit.location)}, schema {target.marts_schema}")
+
+
+def _show_problems(console: Console, build: Build) -> None:
+    for failure in build.failures:
+        console.print(f"[red]  failed [/]{escape(failure)}")
+    if build.hint:
+        console.print(f"  {escape(build.hint)}")
+    for warning in build.warnings:
+        console.print(f"[yellow]  warning [/]{escape(warning)}")
 
 
 def _place(target: Target, location: str) -> str:

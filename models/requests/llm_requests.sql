@@ -4,9 +4,10 @@
 {% set batch, columns = current_batch_id(), request_columns() %}
 {% set listed = columns.all | join(", ") %}
 {% set current_batch = "cast(" ~ batch ~ " as " ~ data_type("count") ~ ")" %}
-{% set is_new = new_events_filter(current_load_ids(batch)) if is_incremental() %}
 {% if is_incremental() %}
-    {% set dates = affected_dates(batch) %} {% do limit_write_to(dates, time="occurred_at") %}
+    {% set is_new = new_events_filter(current_load_ids(batch)) %}
+    {% set dates = affected_dates(batch, is_new) %}
+    {% do limit_write_to(dates, time="occurred_at") %}
 {% endif %}
 
 with

@@ -27,40 +27,65 @@ if TYPE_CHECKING:
 
 
 @command("tokenmart build --target duckdb")
-@click.option("--full-refresh", is_flag=True, help="Rebuild everything from the raw events.")
+@click.option("--full-refresh", is_flag=True, help="Rebuild everything from the raw events, and test everything.")
+@click.option("--force", is_flag=True, help="Run dbt even if nothing has changed since the last build.")
 @as_json
-def build(target: Target, full_refresh: bool, is_json: bool) -> int:
+def build(target: Target, full_refresh: bool, force: bool, is_json: bool) -> int:
     """Build and test the marts with dbt.
 
-    Builds what has changed, or everything with --full-refresh.
+    Builds and tests what has changed, or everything with --full-refresh. Does nothing if there are no new events and
+    neither the project, its variables, the prices nor the date have changed since the last successful build.
     """
     report_sharing(target)
-    built = build_marts(target, full_refresh, is_quiet=is_json)
+    built = build_marts(target, full_refresh=full_refresh, is_forced=force, is_quiet=is_json)
     if is_json:
         reason = failed_build(built) if built.failures else {}
         print_json({**dataclasses.asdict(built), **locations(target, built.location), **reason})
     return FAILED if built.failures else DONE
 
 
-def build_marts(target: Target, full_refresh: bool, *, is_quiet: bool) -> Build:
-    """Builds the marts with dbt, shows how far it is, and prints what was built unless it is quiet."""
-    from tokenmart.build import build as run_dbt
-    from tokenmart.destinations import is_new, lock
-    from tokenmart.report import nothing_loaded, stale_by
+def build_marts(target: Target, *, full_refresh: bool = False, is_forced: bool = False, is_quiet: bool) -> Build:
+    """Builds the marts, if anything has changed, and prints what was built unless it is quiet."""
+    from tokenmart.destinations import is_new
+    from tokenmart.report import nothing_loaded
 
     if is_new(target):
         raise nothing_loaded(target)
+    built = None if full_refresh or is_forced else _unchanged(target)
+    if not built:
+        built = _run_dbt(target, full_refresh, is_quiet=is_quiet)
+    if not is_quiet:
+        show_build(console, built, target)
+    return built
+
+
+def _unchanged(target: Target) -> Build | None:
+    """The result of a build that has nothing to do; None if there is something to do."""
+    from tokenmart.build import Build
+    from tokenmart.inputs import is_current, last_build
+
+    with open_loaded(target) as warehouse:
+        last = last_build(warehouse, target)
+        if last and is_current(warehouse, target, last):
+            return Build(unchanged_since=last.finished_at, location=warehouse.location)
+    return None
+
+
+def _run_dbt(target: Target, full_refresh: bool, *, is_quiet: bool) -> Build:
+    from tokenmart.build import build as run_dbt
+    from tokenmart.destinations import lock
+    from tokenmart.inputs import has_prices, last_build
+    from tokenmart.report import stale_by
+
     with progress_bar(is_quiet, "{task.description}") as progress, lock(target, "build", say) as check:
         with open_loaded(target) as warehouse:
             if not full_refresh and stale_by(warehouse, target) == "undone loads":
                 full_refresh = True
                 say("Loads were undone since the marts were built: rebuilding everything.")
+            prices_are_current = has_prices(warehouse, target, last_build(warehouse, target))
         task = progress.add_task("dbt", total=None, rate="")
 
-        def tell(description: str, index: int, total: int) -> None:
+        def show_node(description: str, index: int, total: int) -> None:
             progress.update(task, description=description, completed=index, total=total)
 
-        built = run_dbt(target, full_refresh=full_refresh, on_node=tell, check=check)
-    if not is_quiet:
-        show_build(console, built, target)
-    return built
+        return run_dbt(target, full_refresh=full_refresh, has_prices=prices_are_current, on_node=show_node, check=check)

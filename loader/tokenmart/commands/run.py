@@ -29,7 +29,7 @@ def run(target: Target, is_json: bool, max_rejects: int, **reading: Any) -> int:
             print_json({**answer, **failed_load(loaded)})
         return FAILED
     try:
-        built = answer["build"] = build_marts(target, False, is_quiet=is_json)
+        built = answer["build"] = build_marts(target, is_quiet=is_json)
         answer["summary"] = _summary(target, loaded, is_quiet=is_json)
     except TokenmartError as error:
         if not is_json:

@@ -57,7 +57,7 @@ def undo(target: Target, load_ids: tuple[str, ...], samples: bool, no_build: boo
     figures = {name: getattr(undone, name) for name in ("load_ids", "files", "events", "rejected")}
     answer = {"undone": figures, **locations(target, undone.location)}
     try:
-        built = None if no_build else build_marts(target, True, is_quiet=is_json)
+        built = None if no_build else build_marts(target, full_refresh=True, is_quiet=is_json)
     except TokenmartError as error:
         if not is_json:
             raise

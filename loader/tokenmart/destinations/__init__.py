@@ -22,8 +22,8 @@ Query = Callable[[str], list[tuple[Any, ...]]]
 class Warehouse:
     """An open warehouse, and what the loader needs to know about its type."""
 
-    destination: Any
-    """dlt's destination."""
+    destination: Callable[[], Any]
+    """Makes dlt's destination. Only loads need it, and importing dlt takes a second."""
     query: Query
     location: str
     """Its location, as shown to users."""

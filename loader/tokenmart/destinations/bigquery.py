@@ -44,6 +44,34 @@ CLUSTERS = {"events": {"x-bigquery-cluster-columns": ["_dlt_load_id"]}}
 @contextmanager
 def connect(target: Target) -> Iterator[Warehouse]:
     """Connects with dbt-bigquery's own credentials, for every method that the profile can name."""
+    with closing(_client(target)) as client:
+
+        def query(sql: str) -> list[tuple[Any, ...]]:
+            return [tuple(row.values()) for row in client.query_and_wait(sql)]
+
+        def tables(schema: str) -> dict[str, set[str]]:
+            try:
+                return grouped(query(f"select table_name, column_name from {schema}.INFORMATION_SCHEMA.COLUMNS"))
+            except NotFound:
+                return {}
+
+        yield Warehouse(
+            destination=lambda: _destination(target),
+            query=query,
+            location=str(client.project),
+            tables=tables,
+            create_schema=lambda schema: client.create_dataset(f"{client.project}.{schema}", exists_ok=True),
+            dataset=target.raw_schema,
+            literal=escaped_literal,
+            hints=LAYOUT,
+            table_hints=CLUSTERS,
+            buckets=("gs", "gcs"),
+            version="select 'BigQuery'",
+        )
+
+
+def _destination(target: Target) -> Any:
+    """dlt's destination, with the same credentials."""
     import dlt
     from dlt.common.configuration.specs.gcp_credentials import GcpDefaultCredentials
 
@@ -51,15 +79,13 @@ def connect(target: Target) -> Iterator[Warehouse]:
     if credentials.api_endpoint:
         # dlt's client reads another endpoint only from this variable
         os.environ["BIGQUERY_EMULATOR_HOST"] = credentials.api_endpoint
-    with _session(target) as warehouse:
-        # on their own, dlt's credentials support few of Google's kinds
-        dlt_credentials: Any = GcpDefaultCredentials()
-        dlt_credentials.parse_native_representation(google_credentials)
-        dlt_credentials.project_id = credentials.database
-        destination = dlt.destinations.bigquery(
-            dlt_credentials, location=credentials.location or "US", project_id=credentials.database
-        )
-        yield replace(warehouse, destination=destination)
+    # on their own, dlt's credentials support few of Google's kinds
+    dlt_credentials: Any = GcpDefaultCredentials()
+    dlt_credentials.parse_native_representation(google_credentials)
+    dlt_credentials.project_id = credentials.database
+    return dlt.destinations.bigquery(
+        dlt_credentials, location=credentials.location or "US", project_id=credentials.database
+    )
 
 
 @contextmanager
@@ -85,7 +111,7 @@ def _reason(error: Any) -> str:
 
 def lock(target: Target, job: str, on_wait: OnWait) -> AbstractContextManager[Check]:
     """A lease in the raw schema."""
-    return lease(lambda: _session(target), LEASE, target.raw_schema, lease_of(target, job), job, on_wait)
+    return lease(lambda: connect(target), LEASE, target.raw_schema, lease_of(target, job), job, on_wait)
 
 
 def _credentials(target: Target) -> tuple[Any, Any]:
@@ -108,32 +134,3 @@ def _client(target: Target) -> Any:
     # by default the client retries for ten minutes
     client.query_and_wait("select 1", retry=DEFAULT_RETRY.with_timeout(CONNECT_SECONDS), job_retry=None)
     return client
-
-
-@contextmanager
-def _session(target: Target) -> Iterator[Warehouse]:
-    """The loader's own connection, without dlt's."""
-    with closing(_client(target)) as client:
-
-        def query(sql: str) -> list[tuple[Any, ...]]:
-            return [tuple(row.values()) for row in client.query_and_wait(sql)]
-
-        def tables(schema: str) -> dict[str, set[str]]:
-            try:
-                return grouped(query(f"select table_name, column_name from {schema}.INFORMATION_SCHEMA.COLUMNS"))
-            except NotFound:
-                return {}
-
-        yield Warehouse(
-            destination=None,
-            query=query,
-            location=str(client.project),
-            tables=tables,
-            create_schema=lambda schema: client.create_dataset(f"{client.project}.{schema}", exists_ok=True),
-            dataset=target.raw_schema,
-            literal=escaped_literal,
-            hints=LAYOUT,
-            table_hints=CLUSTERS,
-            buckets=("gs", "gcs"),
-            version="select 'BigQuery'",
-        )

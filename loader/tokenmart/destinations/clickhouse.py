@@ -69,31 +69,36 @@ def _client_for_files(**manner: Any) -> Iterator[None]:
 @contextmanager
 def connect(target: Target) -> Iterator[Warehouse]:
     """Connects as dbt-clickhouse does over HTTP; the profile's `native_port` is for dlt."""
+    manner = {name: value for name, value in _http(target).items() if name not in PLACE}
+    with _session(target) as warehouse, _client_for_files(**manner):
+        yield warehouse
+
+
+def _destination(target: Target) -> Any:
+    """dlt's destination, with the same settings."""
     import dlt
     from dlt.destinations.impl.clickhouse.configuration import ClickHouseCredentials
 
     settings, http = target.settings, _http(target)
     native_port = "port" if _is_native(target) and settings.get("port") else "native_port"
-    manner = {name: value for name, value in http.items() if name not in PLACE}
-    with _session(target) as warehouse, _client_for_files(**manner):
-        # dlt's database is dbt's schema; without a dataset name its tables get no prefix
-        credentials = ClickHouseCredentials()
-        credentials.database, credentials.host, credentials.port, credentials.http_port = (
-            target.raw_schema,
-            http["host"],
-            whole_number(target, native_port, NATIVE_PORTS[http["secure"]]),
-            http["port"],
-        )
-        credentials.username, credentials.password = http["username"], http["password"]
-        credentials.secure = 1 if http["secure"] else 0
-        credentials.connect_timeout, credentials.send_receive_timeout = (http[name] for name in SECONDS)
-        credentials.query = {"verify": http["verify"]}
-        if certificate := http.get("client_cert"):
-            credentials.query |= {"certfile": certificate, "keyfile": http["client_cert_key"] or certificate}
-        # keeps dlt from resolving them again and stripping the password
-        credentials.__is_resolved__ = True
-        engine = "replicated_merge_tree" if settings.get("cluster") else "merge_tree"
-        yield replace(warehouse, destination=dlt.destinations.clickhouse(credentials, table_engine_type=engine))
+    # dlt's database is dbt's schema; without a dataset name its tables get no prefix
+    credentials = ClickHouseCredentials()
+    credentials.database, credentials.host, credentials.port, credentials.http_port = (
+        target.raw_schema,
+        http["host"],
+        whole_number(target, native_port, NATIVE_PORTS[http["secure"]]),
+        http["port"],
+    )
+    credentials.username, credentials.password = http["username"], http["password"]
+    credentials.secure = 1 if http["secure"] else 0
+    credentials.connect_timeout, credentials.send_receive_timeout = (http[name] for name in SECONDS)
+    credentials.query = {"verify": http["verify"]}
+    if certificate := http.get("client_cert"):
+        credentials.query |= {"certfile": certificate, "keyfile": http["client_cert_key"] or certificate}
+    # keeps dlt from resolving them again and stripping the password
+    credentials.__is_resolved__ = True
+    engine = "replicated_merge_tree" if settings.get("cluster") else "merge_tree"
+    return dlt.destinations.clickhouse(credentials, table_engine_type=engine)
 
 
 @contextmanager
@@ -150,7 +155,6 @@ def _http(target: Target) -> dict[str, Any]:
 
 @contextmanager
 def _session(target: Target) -> Iterator[Warehouse]:
-    """The loader's own connection, without dlt's."""
     http = _http(target)
     with closing(clickhouse_connect.get_client(**http)) as client:
 
@@ -158,7 +162,7 @@ def _session(target: Target) -> Iterator[Warehouse]:
             return [tuple(row) for row in client.query(sql).result_rows]
 
         yield Warehouse(
-            destination=None,
+            destination=lambda: _destination(target),
             query=query,
             location=f"{http['host']}:{http['port']}",
             tables=listed_tables(query),

@@ -67,11 +67,6 @@ def lock(target: Target, job: str, on_wait: OnWait) -> Iterator[Check]:
 @contextmanager
 def _opened(target: Target, *, is_read_only: bool) -> Iterator[Warehouse]:
     with closing(_connection(target, is_read_only)) as connection:
-        destination = None
-        if not is_read_only:
-            import dlt
-
-            destination = dlt.destinations.duckdb(connection, create_indexes=False)
         connection.execute("set timezone = 'UTC'; set preserve_insertion_order = false")
 
         def query(sql: str) -> list[tuple[Any, ...]]:
@@ -79,13 +74,19 @@ def _opened(target: Target, *, is_read_only: bool) -> Iterator[Warehouse]:
             return rows
 
         yield Warehouse(
-            destination=destination,
+            destination=lambda: _destination(connection),
             query=query,
             location=str(path(target)),
             tables=listed_tables(query),
             create_schema=missing_schema(query),
             dataset=target.raw_schema,
         )
+
+
+def _destination(connection: Any) -> Any:
+    import dlt
+
+    return dlt.destinations.duckdb(connection, create_indexes=False)
 
 
 def _file(target: Target) -> Path:

@@ -101,38 +101,17 @@ def said(error: BaseException | str) -> str:
 @contextmanager
 def connect(target: Target) -> Iterator[Warehouse]:
     """Connects as dbt-postgres does, with the same settings."""
-    import dlt
-    from dlt.destinations.impl.postgres.configuration import PostgresCredentials
-
     if not target.is_package:
         # in a package dbt would have to be asked for the schema, and loading does not need it
         _check_letters(target)
     settings = _settings(target)
-    user, database, host, port = (settings[name] for name in ("user", "dbname", "host", "port"))
     with closing(_connection(target)) as connection:
         query = _query(connection)
         query("set time zone 'UTC'")
-        credentials = PostgresCredentials()
-        options = {name: value for name, value in settings.items() if name not in ("user", "dbname", "host", "port")}
-        password = options.pop("password")
-        for name, value in {
-            "host": host,
-            "port": port,
-            "password": password,
-            "username": user,
-            "database": database,
-            "query": options,
-        }.items():
-            setattr(credentials, name, value)
-        # the URL that dlt would build cannot hold sockets or spaces in paths
-        dsn = psycopg2.extensions.make_dsn(**settings)
-        credentials.to_native_representation = lambda: dsn  # type: ignore[method-assign]
-        # keeps dlt from resolving them again and stripping the password
-        credentials.__is_resolved__ = True
         yield Warehouse(
-            destination=dlt.destinations.postgres(credentials, create_indexes=False),
+            destination=lambda: _destination(settings),
             query=query,
-            location=f"{host}:{port}/{database}",
+            location="{host}:{port}/{dbname}".format(**settings),
             tables=listed_tables(query),
             create_schema=missing_schema(query),
             lay_out=lambda schema: _lay_out(query, schema),
@@ -142,6 +121,31 @@ def connect(target: Target) -> Iterator[Warehouse]:
             grants=GRANTS,
             check_session=lambda: _check_session(target, query),
         )
+
+
+def _destination(settings: dict[str, Any]) -> Any:
+    """dlt's destination, with the same settings."""
+    import dlt
+    from dlt.destinations.impl.postgres.configuration import PostgresCredentials
+
+    credentials = PostgresCredentials()
+    options = {name: value for name, value in settings.items() if name not in ("user", "dbname", "host", "port")}
+    password = options.pop("password")
+    for name, value in {
+        "host": settings["host"],
+        "port": settings["port"],
+        "password": password,
+        "username": settings["user"],
+        "database": settings["dbname"],
+        "query": options,
+    }.items():
+        setattr(credentials, name, value)
+    # the URL that dlt would build cannot hold sockets or spaces in paths
+    dsn = psycopg2.extensions.make_dsn(**settings)
+    credentials.to_native_representation = lambda: dsn  # type: ignore[method-assign]
+    # keeps dlt from resolving them again and stripping the password
+    credentials.__is_resolved__ = True
+    return dlt.destinations.postgres(credentials, create_indexes=False)
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
-from dataclasses import replace
 from typing import Any
 
 import snowflake.connector
@@ -43,21 +42,43 @@ LEASE = LeaseSQL(text="varchar", clock="select date_part(epoch_millisecond, curr
 SECONDS = {"login_timeout": 30, "network_timeout": 300}
 
 
-@contextmanager
-def connect(target: Target) -> Iterator[Warehouse]:
-    """Connects with dbt-snowflake's own credentials, for every login method of the profile."""
+def _destination(target: Target) -> Any:
+    """dlt's destination, with the same credentials."""
     import dlt
     from dlt.destinations.impl.snowflake.configuration import SnowflakeCredentials as DltCredentials
 
-    with _session(target) as warehouse:
-        credentials = dbt_credentials(target, SnowflakeCredentials)
-        dlt_credentials = DltCredentials()
-        dlt_credentials.database, dlt_credentials.host = credentials.database, credentials.account
-        dlt_credentials.username, dlt_credentials.password = credentials.user, credentials.password
-        # query reaches the connector unchanged; dlt must not resolve the credentials again and strip the password
-        dlt_credentials.query = _parameters(target, credentials)
-        dlt_credentials.__is_resolved__ = True
-        yield replace(warehouse, destination=dlt.destinations.snowflake(dlt_credentials, keep_staged_files=False))
+    credentials = dbt_credentials(target, SnowflakeCredentials)
+    dlt_credentials = DltCredentials()
+    dlt_credentials.database, dlt_credentials.host = credentials.database, credentials.account
+    dlt_credentials.username, dlt_credentials.password = credentials.user, credentials.password
+    # query reaches the connector unchanged; dlt must not resolve the credentials again and strip the password
+    dlt_credentials.query = _parameters(target, credentials)
+    dlt_credentials.__is_resolved__ = True
+    return dlt.destinations.snowflake(dlt_credentials, keep_staged_files=False)
+
+
+@contextmanager
+def connect(target: Target) -> Iterator[Warehouse]:
+    """Connects with dbt-snowflake's own credentials, for every login method of the profile."""
+    credentials = dbt_credentials(target, SnowflakeCredentials)
+    with closing(snowflake.connector.connect(**_parameters(target, credentials), autocommit=True)) as connection:
+
+        def query(sql: str) -> list[tuple[Any, ...]]:
+            with connection.cursor() as cursor:
+                cursor.execute(sql)
+                return [tuple(row) for row in cursor.fetchall()]
+
+        yield Warehouse(
+            destination=lambda: _destination(target),
+            query=query,
+            location=f"{credentials.account}/{credentials.database}",
+            tables=listed_tables(query),
+            create_schema=missing_schema(query),
+            dataset=target.raw_schema,
+            literal=escaped_literal,
+            version="select current_version()",
+            buckets=("s3", "gs", "gcs", "az", "abfss"),
+        )
 
 
 @contextmanager
@@ -81,7 +102,7 @@ def select(target: Target, sql: str) -> Iterator[Answer]:
 
 def lock(target: Target, job: str, on_wait: OnWait) -> AbstractContextManager[Check]:
     """A lease in the raw schema."""
-    return lease(lambda: _session(target), LEASE, target.raw_schema, lease_of(target, job), job, on_wait)
+    return lease(lambda: connect(target), LEASE, target.raw_schema, lease_of(target, job), job, on_wait)
 
 
 def _parameters(target: Target, credentials: Any) -> dict[str, Any]:
@@ -103,27 +124,3 @@ def _parameters(target: Target, credentials: Any) -> dict[str, Any]:
         **SECONDS,
         **{key: value for key, value in login.items() if value is not None},
     }
-
-
-@contextmanager
-def _session(target: Target) -> Iterator[Warehouse]:
-    """The loader's own connection, without dlt's."""
-    credentials = dbt_credentials(target, SnowflakeCredentials)
-    with closing(snowflake.connector.connect(**_parameters(target, credentials), autocommit=True)) as connection:
-
-        def query(sql: str) -> list[tuple[Any, ...]]:
-            with connection.cursor() as cursor:
-                cursor.execute(sql)
-                return [tuple(row) for row in cursor.fetchall()]
-
-        yield Warehouse(
-            destination=None,
-            query=query,
-            location=f"{credentials.account}/{credentials.database}",
-            tables=listed_tables(query),
-            create_schema=missing_schema(query),
-            dataset=target.raw_schema,
-            literal=escaped_literal,
-            version="select current_version()",
-            buckets=("s3", "gs", "gcs", "az", "abfss"),
-        )

@@ -1,0 +1,105 @@
+"""What a build depends on besides the events, and whether any of it has changed since the last build."""
+
+import datetime as dt
+import hashlib
+import json
+import zoneinfo
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tokenmart import __version__
+from tokenmart.destinations import Warehouse
+from tokenmart.profile import Target, project_variables
+from tokenmart.report import stale_by
+
+Inputs = dict[str, Any]
+"""Digests of the project, its variables and prices; the place of the marts, the date, and the version."""
+
+
+@dataclass(frozen=True)
+class LastBuild:
+    """The last build of a target: when it finished, whether it was successful, its inputs and the tables it built."""
+
+    finished_at: Any
+    is_successful: bool
+    inputs: Inputs
+    tables: set[str]
+
+
+def inputs_of(target: Target) -> Inputs:
+    """What a build of the target depends on now.
+
+    The date counts because usage_summary projects complete days, and because of retention_days.
+    """
+    project, package = target.project_folder, target.package_folder
+    variables = project_variables(project)
+    sources = [project / "dbt_project.yml", package / "dbt_project.yml", package / "models", package / "tests"]
+    return {
+        "version": __version__,
+        "place": _digest_of(repr(target.place)),
+        "project": _digest([*sources, package / "macros", project / "macros"]),
+        "prices": _digest([package / "seeds"]),
+        "variables": _digest_of(json.dumps(variables, sort_keys=True, default=str)),
+        "date": dt.datetime.now(_zone(variables.get("reporting_time_zone"))).date().isoformat(),
+    }
+
+
+def last_build(warehouse: Warehouse, target: Target) -> LastBuild | None:
+    """The last build of the target, None if there was none."""
+    query = (
+        f"select finished_at, is_successful, inputs from {target.raw_schema}.builds"
+        f" where target = {warehouse.literal(target.name)} order by finished_at desc limit 1"
+    )
+    for finished_at, is_successful, inputs in warehouse.query(query):
+        recorded = json.loads(inputs or "{}")
+        return LastBuild(finished_at, bool(is_successful), recorded, set(recorded.pop("tables", [])))
+    return None
+
+
+def is_current(warehouse: Warehouse, target: Target, last: LastBuild | None) -> bool:
+    """Whether the marts have all events, and were built from the same inputs by a build without failures."""
+    if last is None or not last.is_successful or last.inputs != inputs_of(target):
+        return False
+    if not last.tables <= warehouse.tables(target.marts_schema).keys():
+        return False
+    return not has_unprocessed_loads(warehouse, target) and stale_by(warehouse, target) is None
+
+
+def has_prices(warehouse: Warehouse, target: Target, last: LastBuild | None) -> bool:
+    """Whether the warehouse has the prices of the project, so that they need not be loaded again."""
+    if last is None or not last.is_successful or last.inputs.get("prices") != inputs_of(target)["prices"]:
+        return False
+    return "model_prices" in warehouse.tables(target.marts_schema)
+
+
+def has_unprocessed_loads(warehouse: Warehouse, target: Target) -> bool:
+    """Whether there are complete loads that are not in the marts."""
+    query = (
+        f"select load_id from {target.raw_schema}._dlt_loads where status = 0 and load_id not in"
+        f" (select load_id from {target.marts_schema}.loads where status in ('processed', 'repaired')) limit 1"
+    )
+    return bool(warehouse.query(query))
+
+
+def _digest(paths: Sequence[Path]) -> str:
+    """A digest of the names and contents of files, and of all files in and below folders."""
+    digest = hashlib.blake2b(digest_size=12)
+    for path in paths:
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.is_file():
+                digest.update(f"{file}\0".encode("utf-8", "surrogateescape") + file.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def _digest_of(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
+
+
+def _zone(name: Any) -> dt.tzinfo:
+    """The time zone of that name; UTC if there is none, which dbt will then refuse."""
+    try:
+        return zoneinfo.ZoneInfo(str(name or "UTC"))
+    except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError):
+        return dt.UTC
