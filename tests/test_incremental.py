@@ -351,11 +351,16 @@ class Story:
 
     def dbt(self, *arguments: str, project: Path = PROJECT) -> None:
         """Runs dbt itself, for what the command does not do."""
+        outcome = self.invoke(*arguments, project=project)
+        assert outcome.success, outcome.exception
+
+    def invoke(self, *arguments: str, project: Path = PROJECT) -> Any:
+        """Runs dbt itself and returns what it returned."""
         from tokenmart.dbt_runner import disconnect
 
         outcome = dbtRunner().invoke([*arguments, "--project-dir", str(project), "--quiet"])
         disconnect()
-        assert outcome.success, outcome.exception
+        return outcome
 
 
 def event(event_id: str, timestamp: str, **fields: Any) -> dict[str, Any]:
@@ -590,14 +595,39 @@ def test_batches_grow_even_where_a_clock_ran_ahead_before(story: Story) -> None:
 
 
 def test_a_request_lost_from_llm_requests_is_found_by_the_audit(story: Story) -> None:
+    story.deliver(event("new", "2026-01-13T05:00:00"))
+    story.step(days=["2026-01-13"], requests=["new"])
     story.mart.query("delete from marts.llm_requests where event_id = 'e200'")  # 2026-01-06
-    story.dbt("run")
-    assert story.literal_days("compiled/tokenmart/models/marts/daily_costs.sql") == []
+    story.mart.run("build", "--force")
+    found = story.mart.run("audit", code=1).output
+    assert "assert_no_request_is_lost_or_doubled" in found and "event_id=e200" in found and "--full-refresh" in found
+    assert "daily_costs_by_model" in found
     story.dbt("run", "-s", "request_days", "--full-refresh")
     story.dbt("run")
     assert story.literal_days("compiled/tokenmart/models/marts/daily_costs.sql") == ["2026-01-06"]
-    story.deliver(BASE[200])
+    story.deliver(BASE[200], options=["--again"])
     story.step(days=["2026-01-06"], requests=["e200"])
+    story.mart.run("audit")
+
+
+def test_a_build_finds_what_was_lost_or_doubled_on_the_dates_that_it_affects(story: Story) -> None:
+    story.mart.query("delete from marts.llm_requests where event_id = 'e200'")  # 2026-01-06
+    story.mart.query("insert into marts.llm_requests from marts.llm_requests where event_id = 'e0'")  # 2026-01-01
+    story.deliver(event("new", "2026-01-06T05:00:00"))
+    failed = story.mart.json("build", code=1)["failures"]
+    assert [failure for failure in failed if "lost_or_doubled" in failure and "event_id=e200, times=0" in failure]
+    story.deliver(event("newer", "2026-01-01T05:00:00"))
+    failed = story.mart.json("build", code=1)["failures"]
+    assert [failure for failure in failed if "lost_or_doubled" in failure and "event_id=e0, times=2" in failure]
+
+
+def test_a_run_without_the_affected_dates_stops_before_it_doubles_anything(story: Story) -> None:
+    story.deliver(snapshot(BASE[0], output_tokens=5000))
+    outcome = story.invoke("run", "-s", "loads", "llm_requests")
+    assert "llm_requests needs the rows that affected_dates adds in the same run" in str(
+        outcome.result.results[-1].message
+    )
+    story.build()
 
 
 def test_a_run_without_retention_searches_no_history_for_deleted_requests(story: Story) -> None:

@@ -3,6 +3,7 @@
 import datetime as dt
 import hashlib
 import json
+import os
 import zoneinfo
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from tokenmart.profile import Target, project_variables
 from tokenmart.report import stale_by
 
 Inputs = dict[str, Any]
-"""Digests of the project, its variables and prices; the place of the marts, the date, and the version."""
+"""Digests of the project, its variables and prices; the schema of the marts, the date, and the version."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ def inputs_of(target: Target) -> Inputs:
     sources = [project / "dbt_project.yml", package / "dbt_project.yml", package / "models", package / "tests"]
     return {
         "version": __version__,
-        "place": _digest_of(repr(target.place)),
+        "schema": target.profile_schema,
         "project": _digest([*sources, package / "macros", project / "macros"]),
         "prices": _digest([package / "seeds"]),
         "variables": _digest_of(json.dumps(variables, sort_keys=True, default=str)),
@@ -84,12 +85,13 @@ def has_unprocessed_loads(warehouse: Warehouse, target: Target) -> bool:
 
 
 def _digest(paths: Sequence[Path]) -> str:
-    """A digest of the names and contents of files, and of all files in and below folders."""
+    """A digest of the names and contents of files, and of all files in and below folders, wherever they are."""
     digest = hashlib.blake2b(digest_size=12)
     for path in paths:
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
             if file.is_file():
-                digest.update(f"{file}\0".encode("utf-8", "surrogateescape") + file.read_bytes() + b"\0")
+                name = os.fsencode(file.relative_to(path.parent))
+                digest.update(name + b"\0" + file.read_bytes() + b"\0")
     return digest.hexdigest()
 
 

@@ -210,7 +210,7 @@ def targets_sharing(target: Target) -> list[str]:
 def project_variables(project_folder: Path) -> dict[str, Any]:
     """Tokenmart's variables in dbt_project.yml, by name; those that it leaves out have their defaults."""
     variables = (_project(project_folder).get("vars") or {}).get(PROFILE)
-    return dict(variables) if isinstance(variables, dict) else {}
+    return {str(name): value for name, value in variables.items()} if isinstance(variables, dict) else {}
 
 
 def check_variables(project_folder: Path) -> None:

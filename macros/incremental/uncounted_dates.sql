@@ -17,7 +17,7 @@ has counted, because two runs may have been at work at the same time; or all, if
         query_dates(
             "select distinct usage_date from "
             ~ ref("tokenmart", "affected_dates")
-            ~ " where batch_id >= "
+            ~ " where batch_id > "
             ~ (counted | last | default(0))
             | int
         )

@@ -1,6 +1,6 @@
 {{ table_layout(lookups=["load_id"]) }}
 
--- depends_on: {{ ref('tokenmart', 'build_settings') }}
+-- depends_on: {{ ref('tokenmart', 'build_settings') }} {{ ref('tokenmart', 'stg_usage__events') }}
 {% do check_variables() %}
 {% if is_incremental() %} {% do refuse_stale_requests() %} {% endif %}
 with

@@ -1,5 +1,8 @@
-{# On each date that is tested, these columns of the model add up to what llm_requests has. No date is without requests. #}
-{% test adds_up_by_day(model, columns=none) %}
+{#
+On each date that is tested, these columns of the model add up to what llm_requests has, and no two rows have the same key.
+No date has a row without requests.
+#}
+{% test adds_up_by_day(model, key, columns=none) %}
     {% set counts = columns or ["requests", "priced_requests", "unpriced_requests", "unmetered_requests"] %}
     {% set sums = [] if columns else token_columns() + cost_columns() %}
     with
@@ -45,5 +48,11 @@
     union all
     select model.usage_date
     from model
-    where model.usage_date not in (select usage_date from request_days where requests > 0)
+    where model.usage_date not in (select usage_date from request_days where requests > 0) and model.{{ counts[0] }} > 0
+    union all
+    select min(model.usage_date)
+    from model
+    where {{ is_tested() }}
+    group by {{ key | join(", ") }}
+    having count(*) > 1
 {% endtest %}

@@ -1,0 +1,128 @@
+"""A build starts dbt only if there are new events, or if anything else that the marts depend on has changed."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import tokenmart.build
+import tokenmart.inputs
+from conftest import PROJECT, Mart, tokenledger
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A copy of the project, and a DuckDB file with one request in its marts."""
+    folder = tmp_path_factory.mktemp("built")
+    project = folder / "project"
+    project.mkdir()
+    shutil.copy(PROJECT / "dbt_project.yml", project)
+    for name in ("macros", "models", "seeds", "tests"):
+        shutil.copytree(PROJECT / name, project / name)
+    (project / "profiles.yml").write_text((PROJECT / "profiles.example.yml").read_text())
+    mart = Mart(folder, folder / "mart.duckdb")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TOKENMART_DUCKDB_PATH", str(mart.path))
+        patch.setenv("DBT_PROFILES_DIR", str(project))
+        patch.setenv("DBT_TARGET_PATH", str(folder / "target"))
+        mart.run("run", mart.write("log.jsonl", tokenledger("e1")), "--project-dir", project)
+    return project, mart.path
+
+
+@pytest.fixture
+def copy(built: tuple[Path, Path], mart: Mart, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Mart]:
+    """The project and the mart, to be changed. Starting dbt fails."""
+    project, path = built
+    changed = mart.folder / "copy"
+    shutil.copytree(project, changed)
+    shutil.copy(path, mart.path)
+    monkeypatch.setenv("TOKENMART_DUCKDB_PATH", str(mart.path))
+    monkeypatch.setenv("DBT_PROFILES_DIR", str(changed))
+
+    def start(*_: object, **__: object) -> None:
+        raise AssertionError("dbt was started")
+
+    monkeypatch.setattr(tokenmart.build, "run_dbt", start)
+    return changed, replace(mart)
+
+
+def append(name: str, text: str) -> Callable[[Path, Mart], None]:
+    """Adds a line to a file of the project."""
+
+    def change(project: Path, _: Mart) -> None:
+        with (project / name).open("a") as file:
+            file.write(text + "\n")
+
+    return change
+
+
+def query(sql: str) -> Callable[[Path, Mart], object]:
+    return lambda _, mart: mart.query(sql)
+
+
+def load(project: Path, mart: Mart) -> None:
+    mart.run("load", mart.write("more.jsonl", tokenledger("e2")), "--project-dir", project)
+
+
+def zone(project: Path, _: Mart) -> None:
+    path = project / "dbt_project.yml"
+    path.write_text(path.read_text().replace("reporting_time_zone: UTC", "reporting_time_zone: Asia/Tokyo"))
+
+
+CHANGES: dict[str, Callable[[Path, Mart], object]] = {
+    "a new load": load,
+    "a variable": zone,
+    "a model": append("models/marts/daily_costs.sql", "-- changed"),
+    "a new model": append("models/marts/daily_requests.sql", "select 1 as requests"),
+    "a macro": append("macros/average.sql", "{# changed #}"),
+    "a data test": append("tests/assert_cost_parts_add_up.sql", "-- changed"),
+    "a price": append("seeds/model_prices.csv", "acme,acme-llm-1,,,,,,,,,"),
+    "a mart that is gone": query("drop table marts.daily_latency"),
+    "a build that failed": query("update raw_usage.builds set is_successful = false"),
+    "a build of another version": query("update raw_usage.builds set inputs = replace(inputs, '0.2', '0.1')"),
+    "a build of an earlier day": query(
+        "update raw_usage.builds set inputs = regexp_replace(inputs, '\\d{4}-\\d\\d-\\d\\d', '2026-01-01')"
+    ),
+    "a build of another target": query("update raw_usage.builds set target = 'other'"),
+    "a load that was undone": query("insert into raw_usage.undone_loads values ('1', 9000000000000000, '')"),
+}
+
+
+def test_dbt_does_not_start_if_nothing_has_changed(copy: tuple[Path, Mart]) -> None:
+    project, mart = copy
+    assert "nothing has changed since the build of 20" in mart.run("build", "--project-dir", project).stdout
+    found = mart.json("build", "--project-dir", project)
+    assert found["unchanged_since"] and found["failures"] == []
+
+
+@pytest.mark.parametrize("options", [["--force"], ["--full-refresh"]])
+def test_dbt_starts_if_it_is_asked_for(copy: tuple[Path, Mart], options: list[str]) -> None:
+    project, mart = copy
+    assert "dbt was started" in mart.run("build", *options, "--project-dir", project, code=1).output
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_dbt_starts_if_anything_has_changed(copy: tuple[Path, Mart], name: str) -> None:
+    project, mart = copy
+    CHANGES[name](project, mart)
+    assert "dbt was started" in mart.run("build", "--project-dir", project, code=1).output
+
+
+def test_prices_are_loaded_again_only_if_they_have_changed(
+    copy: tuple[Path, Mart], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project, mart = copy
+    given = []
+
+    def start(_: object, arguments: list[str], **__: object) -> None:
+        given.append("seed" in arguments)
+        raise AssertionError("dbt was started")
+
+    monkeypatch.setattr(tokenmart.build, "run_dbt", start)
+    for change in (load, append("models/marts/daily_costs.sql", "-- changed"), CHANGES["a price"]):
+        change(project, mart)
+        mart.run("build", "--project-dir", project, code=1)
+    mart.run("build", "--full-refresh", "--project-dir", project, code=1)
+    assert given == [True, True, False, False]
