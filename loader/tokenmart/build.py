@@ -179,4 +179,6 @@ def _first_lines(message: str | None) -> str:
     if REFUSAL in (message or ""):
         # the models refuse on purpose: no line of a model is at fault
         lines = [line for line in lines if not line.startswith(("Compilation Error in", ">"))]
-    return " ".join(lines[:4])
+    # a broken contract names its columns in a table
+    columns = [line for line in lines[4:] if line.startswith("|") and "---" not in line]
+    return " ".join(lines[:4] + columns)

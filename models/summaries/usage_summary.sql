@@ -100,8 +100,9 @@ with
     )
 
 select
-    counted.window_days,
-    counted.period,
+    -- some warehouses would keep the prefix, because several relations have these columns
+    counted.window_days as window_days,
+    counted.period as period,
     counted.first_date,
     counted.last_date,
     {% for relation, counts in {
