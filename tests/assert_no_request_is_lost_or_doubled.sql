@@ -7,7 +7,7 @@ with
         from {{ without_dependency("events") }}
         where
             _dlt_load_id
-            in (select load_id from {{ without_dependency("loads") }} where status in ('processed', 'repaired'))
+            in (select load_id from {{ without_dependency("loads") }} where load_status in ('processed', 'repaired'))
     ),
 
     events as (

@@ -573,7 +573,7 @@ def test_days_lost_from_marts_heal_one_by_one(story: Story) -> None:
 
 def test_a_lost_mark_lets_the_load_be_taken_again_without_a_change(story: Story) -> None:
     before = story.everything()
-    story.mart.query("delete from marts.loads where status = 'processed'")
+    story.mart.query("delete from marts.loads where load_status = 'processed'")
     story.step(bounds=sorted({line["timestamp"][:10] for line in BASE} | {"2026-01-12", "2026-01-20"}))
     after = story.everything()
     # each load was listed twice, and is processed once
@@ -934,7 +934,7 @@ def test_a_load_that_is_listed_while_requests_are_written_is_left_to_the_next_ru
         patch.setattr(DuckDBConnectionManager, "add_query", with_another)
         mart.run("build")
     assert len(listed) == 1
-    processed = "bool_or(status = 'processed')"
+    processed = "bool_or(load_status = 'processed')"
     found = mart.query(f"select load_id, {processed} from marts.loads group by load_id order by load_id")
     assert [is_processed for _, is_processed in found] == [True, True, False] and found[2][0] == "later"
 

@@ -74,6 +74,7 @@ def zone(project: Path, _: Mart) -> None:
 CHANGES: dict[str, Callable[[Path, Mart], object]] = {
     "a new load": load,
     "a variable": zone,
+    "a setting of the user": lambda project, _: (project / "tokenmart.yml").write_text("cost_preference: computed"),
     "a model": append("models/marts/daily_costs.sql", "-- changed"),
     "a new model": append("models/marts/daily_requests.sql", "select 1 as requests"),
     "a macro": append("macros/average.sql", "{# changed #}"),

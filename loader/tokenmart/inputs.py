@@ -12,8 +12,9 @@ from typing import Any
 
 from tokenmart import __version__
 from tokenmart.destinations import Warehouse
-from tokenmart.profile import Target, project_variables
+from tokenmart.profile import Target
 from tokenmart.report import stale_by
+from tokenmart.settings import all_variables
 
 Inputs = dict[str, Any]
 """Digests of the project, its variables and prices; the schema of the marts, the date, and the version."""
@@ -35,7 +36,7 @@ def inputs_of(target: Target) -> Inputs:
     The date counts because usage_summary projects complete days, and because of retention_days.
     """
     project, package = target.project_folder, target.package_folder
-    variables = project_variables(project)
+    variables = all_variables(project)
     sources = [project / "dbt_project.yml", package / "dbt_project.yml", package / "models", package / "tests"]
     return {
         "version": __version__,
@@ -79,7 +80,7 @@ def has_unprocessed_loads(warehouse: Warehouse, target: Target) -> bool:
     """Whether there are complete loads that are not in the marts."""
     query = (
         f"select load_id from {target.raw_schema}._dlt_loads where status = 0 and load_id not in"
-        f" (select load_id from {target.marts_schema}.loads where status in ('processed', 'repaired')) limit 1"
+        f" (select load_id from {target.marts_schema}.loads where load_status in ('processed', 'repaired')) limit 1"
     )
     return bool(warehouse.query(query))
 

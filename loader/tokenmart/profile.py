@@ -207,12 +207,6 @@ def targets_sharing(target: Target) -> list[str]:
     return sorted(others)
 
 
-def project_variables(project_folder: Path) -> dict[str, Any]:
-    """Tokenmart's variables in dbt_project.yml, by name; those that it leaves out have their defaults."""
-    variables = (_project(project_folder).get("vars") or {}).get(PROFILE)
-    return {str(name): value for name, value in variables.items()} if isinstance(variables, dict) else {}
-
-
 def check_variables(project_folder: Path) -> None:
     """Raises UsageError for variables in Tokenmart's own dbt_project.yml that are not below `vars: tokenmart:`.
 

@@ -141,7 +141,7 @@ def status(warehouse: Warehouse, target: Target, *, loads: int) -> Status:
     )[0]
     pending = ""
     if "loads" in warehouse.tables(marts):
-        processed = f"select load_id from {marts}.loads where status in ('processed', 'repaired')"
+        processed = f"select load_id from {marts}.loads where load_status in ('processed', 'repaired')"
         pending = f" and _dlt_load_id not in ({processed})"
     return Status(
         events=events,

@@ -28,6 +28,13 @@ def dbt_variables(project_folder: Path) -> dict[str, Any]:
     return {**_from_file(data_folder(project_folder) / FILE, names), **_from_environment(names)}
 
 
+def all_variables(project_folder: Path) -> dict[str, Any]:
+    """The variables that a build uses, by name: those of `dbt_variables`, and under them those of dbt_project.yml."""
+    variables = (read_yaml(project_folder / "dbt_project.yml").get("vars") or {}).get(PROFILE)
+    own = variables if isinstance(variables, dict) else {}
+    return {**{str(name): value for name, value in own.items()}, **dbt_variables(project_folder)}
+
+
 def setting_names() -> list[str]:
     """The names of all settings: the variables that Tokenmart's own dbt_project.yml declares."""
     return sorted(read_yaml(own_project() / "dbt_project.yml")["vars"][PROFILE].keys() - {TYPES})

@@ -4,7 +4,7 @@ requests that both have written are not repaired yet.
 #}
 {% macro needs_processing() -%}
     (
-        sum(case when status = 'processed' then 1 else 0 end) <> 1
-        and sum(case when status = 'repaired' then 1 else 0 end) = 0
+        sum(case when load_status = 'processed' then 1 else 0 end) <> 1
+        and sum(case when load_status = 'repaired' then 1 else 0 end) = 0
     )
 {%- endmacro %}

@@ -9,7 +9,7 @@ request is missing. Only a run that has raised retention_days looks for them, so
         where
             usage_date < date '{{ first_kept_date(recorded.retention_days) }}'
             {% if first_kept_date() %} and usage_date >= date '{{ first_kept_date() }}' {% endif %}
-            and load_id in (select load_id from {{ existing_relation("loads") }} where status in ('processed', 'repaired'))
+            and load_id in (select load_id from {{ existing_relation("loads") }} where load_status in ('processed', 'repaired'))
             and event_id not in (select event_id from {{ requests }})
         limit 1
     {% endset %}

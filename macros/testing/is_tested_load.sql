@@ -5,7 +5,7 @@ all in an audit. It is the same before and after the models of a run, because no
 {% macro is_tested_load(column="_dlt_load_id") %}
     {%- set loads = existing_relation("loads") -%}
     {%- if not loads or flags.WHICH == "test" or flags.FULL_REFRESH -%} {% do return("1 = 1") %} {%- endif -%}
-    {%- set processed = "from " ~ loads ~ " where status in ('processed', 'repaired')" -%}
+    {%- set processed = "from " ~ loads ~ " where load_status in ('processed', 'repaired')" -%}
     {%- set query -%}
         select load_id from {{ without_dependency("_dlt_loads") }}
         where

@@ -25,8 +25,7 @@ with
         {% if is_incremental() %}
             union all
             -- the stored requests that new events update; a repair replaces all of them
-            select
-                {{ listed }}, {{ current_batch if current_load_ids(batch, ["repairing"]) else "batch_id" }} as batch_id
+            select {{ listed }}, {{ current_batch if current_load_ids(batch, "repairing") else "batch_id" }} as batch_id
             from {{ this }}
             where {{ in_dates(dates) }} and event_id in (select event_id from new_events)
         {% endif %}

@@ -10,7 +10,7 @@ with
     {% if is_incremental() %}
         settled as (select load_id from {{ this }} group by load_id having not {{ needs_processing() }}),
 
-        processed as (select distinct load_id from {{ this }} where status = 'processed'),
+        processed as (select distinct load_id from {{ this }} where load_status = 'processed'),
     {% endif %}
 
     current_batch as (select cast({{ current_batch_id() }} as {{ data_type("count") }}) as batch_id)
@@ -19,8 +19,10 @@ select
     complete.load_id,
     current_batch.batch_id,
     {% if is_incremental() %}
-        case when complete.load_id in (select load_id from processed) then 'repairing' else 'processing' end as status
-    {% else %} 'processing' as status
+        case
+            when complete.load_id in (select load_id from processed) then 'repairing' else 'processing'
+        end as load_status
+    {% else %} 'processing' as load_status
     {% endif %}
 from complete
 cross join current_batch
