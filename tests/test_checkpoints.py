@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import fsspec
@@ -47,7 +48,8 @@ class Loads:
         """The numbers of the lines that were read of each file; everything in the folder without `names`."""
         used = Reader(Options(**{"format": "ctm", **options}), lambda _bytes, _lines: None)
         files = find([str(self.folder / name) for name in names or ("*",)])
-        tables = list(used.tables(files, self.known))
+        stored = MappingProxyType(self.known)
+        tables = list(used.tables(files, stored))
         return self._ended(used, tables)
 
     def _ended(self, used: Reader, tables: list[tuple[str, pa.Table]]) -> Numbers:

@@ -591,6 +591,40 @@ def test_one_line_is_enough_to_recognize_a_format(line: Line, name: str, tmp_pat
     assert (file.format, file.problem) == (name, None)
 
 
+def test_lines_that_cannot_be_requests_are_counted_without_being_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[int] = []
+    whole = Parser.parse
+    monkeypatch.setattr(
+        Parser, "parse", lambda used, format_, lines: (taken.append(len(lines)), whole(used, format_, lines))[1]
+    )
+    user = {"type": "user", "sessionId": "s1", "message": {"role": "user", "content": "x" * 1000}}
+    found = parsed("claude_code", user, ASSISTANT, '{"type": "user"', '{"type": 1, "type": 2}', user, used=Parser())
+    assert (taken, found.events["line_id"].to_pylist()) == ([1], [1])
+    assert found.rejected["reason"].to_pylist() == ["not JSON", "duplicate key"]
+
+
+def test_a_request_with_an_escaped_key_is_a_request() -> None:
+    for key in (r"\u0075sage", r"u\u0073age", r"usa\u0067e"):
+        found = parsed("claude_code", json.dumps(ASSISTANT).replace('"usage"', f'"{key}"'))
+        assert found.events["output_tokens"].to_pylist() == [USAGE["output_tokens"]]
+
+
+def test_many_files_are_recognized_by_one_query(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number, line in enumerate([*EXAMPLES.values()] * 5):
+        (tmp_path / f"{number}.jsonl").write_bytes(as_line(line) + b"\n")
+    queries: list[str] = []
+    run = Parser.run
+    monkeypatch.setattr(
+        Parser,
+        "run",
+        lambda used, query, *args, **columns: (queries.append(query), run(used, query, *args, **columns))[1],
+    )
+    reader = Reader(Options(), lambda _bytes, _lines: None)
+    list(reader.tables(find([str(tmp_path)]), {}))
+    assert [file.landed for file in reader.result.files] == [1] * 20
+    assert len([query for query in queries if "recognizes" in query]) == 1
+
+
 def test_a_transcript_with_only_a_summary_is_read_and_has_no_request(tmp_path: Path) -> None:
     (file,) = loaded(tmp_path, {"type": "summary", "leafUuid": "u"}).files
     assert (file.read, file.landed, file.skipped, file.rejected) == (1, 0, 1, 0)
@@ -599,6 +633,9 @@ def test_a_transcript_with_only_a_summary_is_read_and_has_no_request(tmp_path: P
 def test_the_format_that_knows_the_most_lines_is_meant(tmp_path: Path) -> None:
     (file,) = loaded(tmp_path, CTM, TOKENLEDGER, TOKENLEDGER).files
     assert (file.format, file.landed, file.rejected) == ("tokenledger", 2, 1)
+    # also if the first lines are another's
+    (file,) = loaded(tmp_path, CTM, *[OTHER] * 20, TOKENLEDGER, TOKENLEDGER).files
+    assert (file.format, file.landed, file.rejected) == ("tokenledger", 2, 21)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -616,7 +616,7 @@ def test_what_is_made_ahead_is_not_waited_for_without_end(monkeypatch: pytest.Mo
     monkeypatch.setattr(tokenmart.prefetch, "WAIT_SECONDS", 0.1)
     is_released, is_over = threading.Event(), threading.Event()
 
-    def blocking() -> Iterator[int]:
+    def blocking() -> Generator[int]:
         yield 1
         is_released.wait(10)
         is_over.set()
@@ -628,11 +628,25 @@ def test_what_is_made_ahead_is_not_waited_for_without_end(monkeypatch: pytest.Mo
     is_released.set()
 
 
+def test_what_is_not_used_is_closed() -> None:
+    is_closed = threading.Event()
+
+    def closing() -> Generator[int]:
+        try:
+            yield from range(3)
+        finally:
+            is_closed.set()
+
+    with tokenmart.prefetch.prefetch(closing()) as items:
+        assert next(items) == 0
+    assert is_closed.is_set()
+
+
 def test_a_thread_that_computes_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tokenmart.prefetch, "WAIT_SECONDS", 0.1)
     is_over = threading.Event()
 
-    def computing() -> Iterator[int]:
+    def computing() -> Generator[int]:
         yield 1
         time.sleep(0.5)
         is_over.set()

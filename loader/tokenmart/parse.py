@@ -42,7 +42,8 @@ _CHECKED = f"""
             when len(list_distinct(keys)) < len(keys) then 'duplicate key'
         end as fault,
         case when is_mapped then false when is_usual then true else not list_has_all($known, keys) end as has_unmapped,
-        contains(line, '\\u0000') as has_nul
+        contains(line, '\\u0000') as has_nul,
+        $may_be_request as may_be_request
     from compared
 """
 # A NUL written as an escape is legal JSON, and only DuckDB stores it. Twice, because neighbors share a character.
@@ -115,8 +116,9 @@ def _parse(lines: pa.ChunkedArray, is_overlong: pa.ChunkedArray, format_: Format
         texts = parser.run(_WITHOUT_NUL, line=texts)["line"]
     faults = checked["fault"]
     readable = pa.table([pa.arange(0, len(lines)), texts, checked["has_unmapped"]], names=LINES.names)
-    if faults.null_count < len(faults):
-        readable = readable.filter(pc.is_null(faults))
+    is_parsed = pc.and_(pc.is_null(faults), checked["may_be_request"])
+    if not pc.all(is_parsed).as_py():
+        readable = readable.filter(is_parsed)
     found = parser.parse(format_, readable)
     if pc.count_distinct(found["line_id"]).as_py() < len(found):
         raise UsageError(
@@ -175,7 +177,8 @@ def _texts(lines: pa.ChunkedArray, parser: Parser) -> pa.ChunkedArray:
 
 
 def _check(texts: pa.ChunkedArray, is_overlong: pa.ChunkedArray, format_: Format, parser: Parser) -> pa.Table:
-    """For each line: `fault` (why it cannot be read, or that it is blank), `has_unmapped` keys, `has_nul`.
+    """For each line: `fault` (why it cannot be read, or that it is blank), `has_unmapped` keys, `has_nul`, and
+    `may_be_request`.
 
     Most lines have the keys of one of the first lines. Only the others are looked at key by key.
     """
@@ -189,6 +192,7 @@ def _check(texts: pa.ChunkedArray, is_overlong: pa.ChunkedArray, format_: Format
         # comparing lists takes three times as long as comparing their hashes
         found = f"hash(keys) in ({', '.join(f'hash({keys})' for keys in usual)})" if usual else "false"
         query = query.replace(name, found)
+    query = query.replace("$may_be_request", format_.may_be_request)
     params = {"known": list(format_.known_keys)}
     columns = {"line": texts, "is_overlong": is_overlong}
     try:

@@ -8,7 +8,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-MOST_STATEMENTS = 64
+MOST_QUERIES = 64
 _PARAMETER = re.compile(r"[$]([a-z_]+)")
 
 
@@ -23,15 +23,19 @@ class _Input:
 
 
 class PreparedQueries:
-    """Prepared statements of one connection, by query and types of columns. Planning often takes longer than running.
+    """The prepared queries of one connection, by text and types of columns. Planning often takes longer than running.
 
-    A statement reads its input under its own name, because DuckDB binds all statements again when a name changes.
+    Each reads its input under its own name: DuckDB would bind all of them again to a table that replaces another.
     """
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
         self._prepared: OrderedDict[tuple[str, pa.Schema], tuple[str, _Input]] = OrderedDict()
         self._count = 0
+
+    def __len__(self) -> int:
+        """The number of queries that are prepared."""
+        return len(self._prepared)
 
     def run(self, query: str, params: Mapping[str, Any], columns: Mapping[str, pa.ChunkedArray]) -> pa.Table:
         """The rows of a query over these columns as the table `batch`; `params` are truth values and lists of texts."""
@@ -49,7 +53,7 @@ class PreparedQueries:
             source.table = source.empty
 
     def _prepare(self, query: str, schema: pa.Schema) -> tuple[str, _Input]:
-        if len(self._prepared) == MOST_STATEMENTS:
+        if len(self._prepared) == MOST_QUERIES:
             _, (oldest, _) = self._prepared.popitem(last=False)
             self._connection.execute(f"deallocate {oldest}")
             self._connection.unregister(f"{oldest}_input")

@@ -36,7 +36,7 @@ def recognized(parser: Parser, files: Sequence[tuple[InputFile, Block]]) -> list
 
 def refused(parser: Parser, name: str, files: Sequence[tuple[InputFile, Block]]) -> list[UnknownFormatError | None]:
     """Why the format `name`, given by the user, cannot read each file: it recognizes none of the first lines."""
-    if not parser.format(name).has_recognizer:
+    if "recognizes" not in parser.script(name).macros:
         return [None] * len(files)
     samples = [[line for line in _texts(block, MANY_LINES) if line.lstrip().startswith("{")] for _, block in files]
     few = _counted(parser, [sample[:FEW_LINES] for sample in samples], [name], "line")
@@ -118,7 +118,8 @@ def _counted(
 def _count(parser: Parser, numbers: pa.Array, lines: pa.Array, text: str, matches: list[dict[str, int]]) -> None:
     formats = list(matches[0]) if matches else []
     counted = [
-        f'count(*) filter (where try("{parser.format(name).name}".recognizes({text}))) as "{name}"' for name in formats
+        f'count(*) filter (where try("{parser.script(name).schema}".recognizes({text}))) as "{name}"'
+        for name in formats
     ]
     query = f"select number, {', '.join(counted)} from batch group by number"
     try:

@@ -2,13 +2,16 @@
 
 The select reads `events` (`line_id`, `line`, the line as a struct `event`, `extra`) if the script creates a type
 `event`, else `lines` (`line_id`, `line`). It must return `line_id`; lines that it leaves out are skipped. A macro
-`recognizes(line)` says whether a line has the format.
+`recognizes(line)` says whether a line has the format. A macro `may_be_request(line)` is false for lines that the select
+leaves out, found without parsing them: they are skipped sooner.
 """
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ import duckdb
 import pyarrow as pa
 
 from tokenmart import contract
+from tokenmart.conform import conform
 from tokenmart.errors import UsageError
 from tokenmart.prepared import PreparedQueries
 from tokenmart.unmapped import Keep, Unmapped
@@ -32,10 +36,20 @@ SANDBOX: dict[str, Any] = {
 }
 LONGEST_KEPT_IN_EXTRA = 8 << 20  # a merge patch takes many times the line's size in memory
 LINES = pa.schema([("line_id", pa.int64()), ("line", pa.large_string()), ("has_unmapped", pa.bool_())])
-_CREATED = re.compile(r'create (?:macro|function|type) (?!if not exists )(?P<name>"[^"]+"|\w+) (?![.])', re.IGNORECASE)
-_SHARED = """
-    select 1 from duckdb_functions() where schema_name = 'main' and not internal and lower(function_name) = lower($1)
-"""
+_CREATED = re.compile(
+    r'create (?P<kind>macro|function|type) (?!if not exists )(?P<name>"[^"]+"|\w+) (?![.])', re.IGNORECASE
+)
+_SHARED = "select lower(function_name) from duckdb_functions() where schema_name = 'main' and not internal"
+
+
+@dataclass(frozen=True)
+class Script:
+    """A format's script after all but its final `select` has run. `macros` and `types` are what it has created."""
+
+    schema: str
+    select: str
+    macros: frozenset[str]
+    types: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -44,7 +58,7 @@ class Format:
 
     It returns line_id, the contract's FORMAT_COLUMNS and OMISSIONS, and reject_reason. `containers` are the paths of
     objects that the format maps in part. `usual_keys` are the keys of lines that were parsed, each in their order; more
-    are added as lines are parsed.
+    are added as lines are parsed. `may_be_request` is SQL that is false only for lines that the format skips.
     """
 
     name: str
@@ -52,6 +66,7 @@ class Format:
     known_keys: tuple[str, ...]
     containers: tuple[str, ...]
     has_recognizer: bool
+    may_be_request: str
     usual_keys: list[tuple[str, ...]] = field(default_factory=list)
 
 
@@ -65,6 +80,7 @@ class Parser:
         """Raises UsageError if the time zone does not exist."""
         self._keep_content = keep.content if keep else False
         self.unmapped = Unmapped(keep or Keep(), self.run)
+        self._scripts: dict[str, Script] = {}
         self._formats: dict[str, Format] = {}
         self._connection = duckdb.connect(config=SANDBOX)
         self._queries = PreparedQueries(self._connection)
@@ -76,22 +92,32 @@ class Parser:
         self._connection.execute("set python_enable_replacements = false")
         self._connection.execute("set lock_configuration = true")
 
-    def format(self, name: str) -> Format:
-        """The format with that name, or the one in the user's own file `name` (ending in .sql).
+    @cached_property
+    def _shared_macros(self) -> frozenset[str]:
+        return frozenset(name for (name,) in self._connection.execute(_SHARED).fetchall())
 
-        Raises UsageError if there is none, or if its SQL does not run or does not follow the contract.
-        """
-        if name not in self._formats:
+    def script(self, name: str) -> Script:
+        """The script of a format, which is enough to recognize lines. Raises UsageError as `format` does."""
+        if name not in self._scripts:
             path = Path(name) if name.endswith(".sql") else FOLDER / f"{name}.sql"
             if not path.is_file():
                 raise UsageError(
                     f"There is no format {name}.",
                     f"Use one of {', '.join(names())}, or the path of your own .sql file.",
                 )
-            try:
-                self._formats[name] = self._prepared(path)
-            except (duckdb.Error, ValueError) as error:
-                raise UsageError(f"{path.name} is not a usable format: {error}") from error
+            with _usable(name):
+                self._scripts[name] = self._created(path)
+        return self._scripts[name]
+
+    def format(self, name: str) -> Format:
+        """The format with that name, or the one in the user's own file `name` (ending in .sql).
+
+        Raises UsageError if there is none, or if its SQL does not run or does not follow the contract.
+        """
+        if name not in self._formats:
+            script = self.script(name)
+            with _usable(name):
+                self._formats[name] = self._prepared(script)
         return self._formats[name]
 
     def run(self, query: str, params: Mapping[str, Any] | None = None, **columns: pa.ChunkedArray) -> pa.Table:
@@ -114,7 +140,8 @@ class Parser:
         """Closes the database."""
         self._connection.close()
 
-    def _prepared(self, path: Path) -> Format:
+    def _created(self, path: Path) -> Script:
+        """Creates the types and macros of a script, in a schema of their own."""
         schema = re.sub(r"\W", "_", path.stem)
         self._connection.execute(f'create schema "{schema}"')
         self._connection.execute(f"set search_path = '\"{schema}\",main'")
@@ -122,6 +149,8 @@ class Parser:
         if not statements:
             raise ValueError("it has no select")
         *preparations, select = statements
+        macros: set[str] = set()
+        types: set[str] = set()
         for statement in preparations:
             created = _CREATED.match(_without_comments(statement.query))
             if statement.type != duckdb.StatementType.CREATE or created is None:
@@ -130,15 +159,20 @@ class Parser:
                     f"their names, and select, but not: {_without_end(statement.query).strip()[:80]}"
                 )
             name = created["name"].strip('"')
-            if self._connection.execute(_SHARED, [name]).fetchall():
+            if name.lower() in self._shared_macros:
                 raise ValueError(f"Tokenmart has a macro {name}: choose another name")
             self._connection.execute(statement)
+            (types if created["kind"].lower() == "type" else macros).add(name.lower())
+        return Script(schema, _without_end(select.query), frozenset(macros), frozenset(types))
+
+    def _prepared(self, script: Script) -> Format:
+        self._connection.execute(f"set search_path = '\"{script.schema}\",main'")
         self._connection.register("batch", LINES.empty_table())
-        shape = self._shape(schema)
+        shape = self._shape() if "event" in script.types else None
         relations = "lines as (select line_id, line, has_unmapped from batch)"
         if shape is not None:
             relations += f", events as ({self._events(shape)})"
-        relations += f", selected as ({_without_end(select.query)})"
+        relations += f", selected as ({script.select})"
         found = self._connection.sql(f"with {relations} select * from selected")
         columns = dict(zip(found.columns, map(str, found.types), strict=True))
         if "line_id" not in columns:
@@ -146,16 +180,18 @@ class Parser:
         if unknown := columns.keys() - contract.FORMAT_COLUMNS.keys() - {"line_id"}:
             raise ValueError(f"the event contract has no column {', '.join(sorted(unknown))}")
         selected = {name: type_ == "JSON" for name, type_ in columns.items()}
-        query = f"with {relations}, {contract.conform(selected, keep_content=self._keep_content)}"
-        macros = f"select 1 from duckdb_functions() where schema_name = '{schema}' and function_name = 'recognizes'"
-        has_recognizer = bool(self._connection.execute(macros).fetchall())
-        return Format(schema, query, tuple(shape or ()), tuple(_containers(shape or {})), has_recognizer)
+        may_be_request = f'"{script.schema}".may_be_request(line)' if "may_be_request" in script.macros else "true"
+        return Format(
+            script.schema,
+            f"with {relations}, {conform(selected, keep_content=self._keep_content)}",
+            tuple(shape or ()),
+            tuple(_containers(shape or {})),
+            "recognizes" in script.macros,
+            f"coalesce({may_be_request}, true)",
+        )
 
-    def _shape(self, schema: str) -> dict[str, Any] | None:
-        """The fields of the script's type `event`, nested; None if the script has no such type."""
-        has_type = f"select 1 from duckdb_types() where schema_name = '{schema}' and type_name = 'event'"
-        if not self._connection.execute(has_type).fetchall():
-            return None
+    def _shape(self) -> dict[str, Any]:
+        """The fields of the script's type `event`, nested."""
         type_: Any = self._connection.sql("select cast(null as event) as event").types[0]
         if type_.id != "struct":
             raise ValueError("its type event must be a struct")
@@ -175,6 +211,16 @@ class Parser:
                     else nullif(json_merge_patch(line, '{_quoted(_mask(shape))}'), '{{}}')
                 end as extra
             from lines"""
+
+
+@contextmanager
+def _usable(name: str) -> Iterator[None]:
+    """Turns errors of a format's SQL into UsageErrors."""
+    try:
+        yield
+    except (duckdb.Error, ValueError) as error:
+        file = name if name.endswith(".sql") else f"{name}.sql"
+        raise UsageError(f"{Path(file).name} is not a usable format: {error}") from error
 
 
 def names() -> list[str]:

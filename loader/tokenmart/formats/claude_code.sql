@@ -3,6 +3,10 @@ create macro recognizes(line) as
     json_exists(line, '$.type')
     and (json_exists(line, '$.sessionId') or json_exists(line, '$.leafUuid') or json_exists(line, '$.messageId'));
 
+-- most lines are prompts and results of tools; a key with an escaped letter is the same key
+create macro may_be_request(line) as
+    contains(line, '"usage"') or contains(line, '\u006') or contains(line, '\u007');
+
 create type event as struct(
     type varchar,
     sessionId varchar,
