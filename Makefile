@@ -25,7 +25,7 @@ test: lint
 	@echo "make test: every check and test passed"
 
 # the checks and the tests that need no server: a minute or two
-QUICK := lines prepared formats contract event_ids checkpoints profile readme model_prices screen cli
+QUICK := lines prepared formats contract event_ids checkpoints profile readme model_prices screen cli settings completion
 check: lint
 	@$(BIN)/pytest $(PARALLEL) $(QUICK:%=tests/test_%.py)
 

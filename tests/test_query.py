@@ -56,6 +56,14 @@ def test_a_query_reads_the_marts_exactly(on: Engine) -> None:
     assert (columns, rows, count) == (["seven", "nothing"], [(7, None)], 1)
 
 
+def test_rows_are_counted_while_they_are_read(on: Engine) -> None:
+    numbers = " union all ".join(f"select {number} as number" for number in range(20))
+    sql = f"select 1 as one from ({numbers}) as a cross join ({numbers}) as b cross join ({numbers}) as c"
+    with on.chosen(), select(on.target, sql) as answer:
+        assert next(answer.rows) == (1,)
+        assert answer.count() == 8000
+
+
 def test_a_query_writes_nothing(on: Engine) -> None:
     before = on.query("select count(*) from {marts}.daily_costs")
     for statement in ("delete from daily_costs where requests = 1", "drop table daily_costs"):

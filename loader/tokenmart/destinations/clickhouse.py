@@ -104,7 +104,8 @@ def _destination(target: Target) -> Any:
 @contextmanager
 def select(target: Target, sql: str) -> Iterator[Answer]:
     """Reads with the setting `readonly`, which a query cannot change."""
-    http = {**_http(target), "database": target.marts_schema}
+    # in a session the server refuses to count rows while others are being read
+    http = {**_http(target), "database": target.marts_schema, "autogenerate_session_id": False}
     with query_errors(target, ERRORS, _reason), closing(clickhouse_connect.get_client(**http)) as client:
         # a user who may only read cannot even set this
         is_limited = client.query("select getSetting('readonly')").result_rows[0][0]
