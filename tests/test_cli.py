@@ -59,7 +59,19 @@ def failure(mart: Mart, *arguments: str | Path, code: int = 1) -> str:
 
 
 def test_the_commands_are_these() -> None:
-    assert COMMANDS == ["build", "doctor", "formats", "load", "query", "rejects", "run", "sample", "status", "undo"]
+    assert COMMANDS == [
+        "audit",
+        "build",
+        "doctor",
+        "formats",
+        "load",
+        "query",
+        "rejects",
+        "run",
+        "sample",
+        "status",
+        "undo",
+    ]
     assert __version__ in CliRunner().invoke(main, ["--version"]).output
 
 
@@ -180,7 +192,7 @@ def test_run_gives_the_figures_of_a_recount(mart: Mart, tmp_path: Path) -> None:
     assert f"{totals['unpriced_requests']} requests have no price" in output
 
 
-def test_run_goes_on_with_lines_rejected_and_tells_by_its_exit_code(mart: Mart) -> None:
+def test_run_continues_after_rejected_lines_and_exits_with_3(mart: Mart) -> None:
     path = mart.write("a.jsonl", tokenledger("e1"), "broken", tokenledger("e2"))
     found = mart.json("run", path, code=3)
     assert found["summary"]["totals"]["requests"] == 2
@@ -189,13 +201,13 @@ def test_run_goes_on_with_lines_rejected_and_tells_by_its_exit_code(mart: Mart) 
     assert mart.json("run", path, "--again", "--max-rejects", "1")["summary"]["totals"]["requests"] == 2
 
 
-def test_run_stops_where_nothing_could_be_read(mart: Mart, project: Path) -> None:
+def test_run_stops_if_nothing_can_be_read(mart: Mart, project: Path) -> None:
     path = mart.write("report.csv", "day,cost")
     result = mart.run("run", path, code=1)
     assert str(path) in result.output and "not JSON Lines" in result.output
 
 
-def test_a_log_that_is_still_empty_is_nothing_new_and_no_mart(mart: Mart) -> None:
+def test_an_empty_log_has_nothing_new_and_makes_no_marts(mart: Mart) -> None:
     path = mart.write("empty.jsonl")
     assert "Nothing new in 1 file." in mart.run("load", path).output
     assert "tokenmart run PATH" in failure(mart, "status")
@@ -208,7 +220,7 @@ def test_a_log_that_is_still_empty_is_nothing_new_and_no_mart(mart: Mart) -> Non
 # ---------------------------------------------------------------- json
 
 
-def test_every_command_answers_in_json(mart: Mart) -> None:
+def test_every_command_can_print_json(mart: Mart) -> None:
     path = mart.write("a.jsonl", tokenledger("e1"), "broken", tokenledger("e2", "2026-10-02T00:00:00Z"), "[]")
     preview = mart.json("load", path, "--dry-run")
     assert [(file["name"], file["format"], len(file["events"])) for file in preview] == [(str(path), "tokenledger", 2)]
@@ -263,7 +275,7 @@ def test_every_command_answers_in_json(mart: Mart) -> None:
     }
 
 
-def test_an_export_answers_in_json_too(mart: Mart, project: Path) -> None:
+def test_an_export_can_print_json(mart: Mart, project: Path) -> None:
     mart.run("load", mart.write("a.jsonl", "broken", tokenledger("e1")), code=3)
     export = mart.folder / "rejects.jsonl"
     assert mart.json("rejects", "--export", export)
@@ -285,18 +297,14 @@ def test_an_export_answers_in_json_too(mart: Mart, project: Path) -> None:
     ],
     ids=str,
 )
-def test_a_failure_is_answered_in_json_too(
-    arguments: list[str], code: int, said: str, mart: Mart, project: Path
-) -> None:
+def test_a_failure_is_printed_as_json(arguments: list[str], code: int, said: str, mart: Mart, project: Path) -> None:
     result = mart.run(*arguments, "--json", code=code)
     answer = json.loads(result.stdout)
     assert set(answer) == {"error", "hint", "exit_code"} and answer["exit_code"] == code and result.stderr == ""
     assert said in f"{answer['error']} {answer['hint']}"
 
 
-def test_what_nobody_expected_is_answered_in_json_too(
-    mart: Mart, project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unexpected_error_is_printed_as_json(mart: Mart, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = mart.write("a.jsonl", tokenledger("e1"))
     for error in (RuntimeError("boom"), OSError(28, "No space left on device"), KeyboardInterrupt()):
 
@@ -309,13 +317,13 @@ def test_what_nobody_expected_is_answered_in_json_too(
 
 
 @pytest.mark.parametrize("command", ["load", "run"])
-def test_the_answer_in_json_has_a_reason_where_nothing_could_be_read(command: str, mart: Mart, project: Path) -> None:
+def test_the_json_has_a_reason_if_nothing_can_be_read(command: str, mart: Mart, project: Path) -> None:
     answer = mart.json(command, mart.write("foreign.jsonl", {"a": 1}), code=1)
     (file,) = answer["load"]["files"] if command == "run" else answer["files"]
     assert "unknown format" in answer["error"] and file["problem"] == answer["error"] and answer["exit_code"] == 1
 
 
-def test_an_undo_that_cannot_build_answers_in_json_what_it_deleted(
+def test_the_json_of_an_undo_has_what_was_deleted_if_the_build_fails_to_start(
     mart: Mart, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     load_id = mart.json("load", mart.write("a.jsonl", tokenledger("e1")))["load_id"]
@@ -331,7 +339,7 @@ def test_an_undo_that_cannot_build_answers_in_json_what_it_deleted(
 @pytest.mark.parametrize(
     ("command", "said"), [("load", "The load has no effect"), ("build", "Some marts may be older")]
 )
-def test_a_command_that_is_interrupted_says_what_that_leaves(
+def test_an_interrupted_command_says_what_it_leaves_unfinished(
     command: str, said: str, mart: Mart, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = mart.write("a.jsonl", tokenledger("e1"))
@@ -358,7 +366,7 @@ def copied(mart: Mart, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_an_undo_whose_build_fails_answers_in_json_with_the_reason(mart: Mart, copied: Path) -> None:
+def test_the_json_of_an_undo_has_the_reason_if_the_build_fails(mart: Mart, copied: Path) -> None:
     load_id = mart.json("load", mart.write("a.jsonl", tokenledger("e1"), tokenledger("e2")))["load_id"]
     mart.json("load", mart.write("b.jsonl", tokenledger("e3")))
     (copied / "tests/assert_nothing.sql").write_text("select event_id from {{ ref('llm_requests') }}")
@@ -367,7 +375,7 @@ def test_an_undo_whose_build_fails_answers_in_json_with_the_reason(mart: Mart, c
     assert answer["error"].startswith("The build failed") and "1 failed" in answer["error"]
 
 
-def test_a_failed_test_names_a_row_and_the_way_out_and_the_summary_is_shown(mart: Mart, copied: Path) -> None:
+def test_a_failed_data_test_shows_a_row_and_a_hint_and_the_summary(mart: Mart, copied: Path) -> None:
     path = mart.write("a.jsonl", tokenledger("e1"), tokenledger("e2", user_id="b\x1bad"))
     (copied / "tests/assert_nobody_is_bad.sql").write_text(
         "-- depends_on: {{ ref('usage_summary') }}, {{ ref('daily_latency') }}, {{ ref('daily_errors_by_model') }}\n"
@@ -421,7 +429,7 @@ def test_a_failed_model_says_what_was_built_and_what_was_skipped(mart: Mart, cop
     assert not last["is_successful"] and "dbt could not start" in last["messages"]["failures"][0]
 
 
-def test_a_build_that_cannot_be_recorded_stands_all_the_same(mart: Mart, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_build_that_cannot_be_recorded_still_succeeds(mart: Mart, monkeypatch: pytest.MonkeyPatch) -> None:
     mart.run("load", mart.write("a.jsonl", tokenledger("e1")))
 
     def refused(_: Any) -> None:
@@ -466,7 +474,7 @@ def test_status_says_that_the_marts_are_older_than_the_last_load(mart: Mart) -> 
 # ---------------------------------------------------------------- samples, and undo
 
 
-def test_samples_are_named_and_go_with_one_command(mart: Mart, tmp_path: Path) -> None:
+def test_samples_are_reported_and_one_command_deletes_them(mart: Mart, tmp_path: Path) -> None:
     write_sample(tmp_path / "logs", events=20, days=2, seed=1, formats=["ctm"])
     own = mart.write("logs/own.jsonl", tokenledger("e1", cost_usd=1.5), "broken")
     assert "sample events" not in mart.run("load", tmp_path / "logs/ctm").output
@@ -512,7 +520,7 @@ def test_a_build_after_an_undo_rebuilds_everything(mart: Mart) -> None:
     mart.run("doctor")
 
 
-def test_an_undo_counts_whichever_clock_is_ahead(mart: Mart) -> None:
+def test_an_undo_takes_effect_if_another_clock_is_ahead(mart: Mart) -> None:
     first = mart.json("load", mart.write("a.jsonl", tokenledger("e1", cost_usd=1)))["load_id"]
     mart.run("run", mart.write("b.jsonl", tokenledger("e2", cost_usd=2)))
     # as if a machine whose clock is an hour ahead had built them
@@ -528,7 +536,7 @@ def test_an_undo_counts_whichever_clock_is_ahead(mart: Mart) -> None:
         assert not mart.json("status")["has_undone"]
 
 
-def test_a_load_is_undone_alone(mart: Mart) -> None:
+def test_undoing_a_load_keeps_other_loads(mart: Mart) -> None:
     first = mart.json("load", mart.write("a.jsonl", tokenledger("e1"), "broken"), code=3)["load_id"]
     second = mart.json("load", mart.write("b.jsonl", tokenledger("e2"), "broken"), code=3)["load_id"]
     assert "There is no load 17" in failure(mart, "undo", first, "17", "--yes", code=2)
@@ -547,7 +555,7 @@ def test_a_load_is_undone_alone(mart: Mart) -> None:
 # ---------------------------------------------------------------- each command, to people
 
 
-def test_status_and_rejects_say_what_there_is(mart: Mart, project: Path) -> None:
+def test_status_and_rejects_print_the_state_of_the_target(mart: Mart, project: Path) -> None:
     path = mart.write("a.jsonl", tokenledger("e1"), "broken", tokenledger("e2"))
     mart.run("load", path, code=3)
     output = mart.run("status").output
@@ -565,7 +573,7 @@ def test_status_and_rejects_say_what_there_is(mart: Mart, project: Path) -> None
     assert "No lines were rejected." in mart.run("rejects", "--reason", "no timestamp").output
 
 
-def test_formats_says_what_a_file_is_and_why(mart: Mart, tmp_path: Path) -> None:
+def test_formats_prints_the_format_of_a_file_and_why(mart: Mart, tmp_path: Path) -> None:
     output = mart.run("formats").output
     assert all(name in output for name in FORMATS)
     write_sample(tmp_path / "logs", events=9, days=1, seed=1, formats=FORMATS)
@@ -617,7 +625,7 @@ def test_a_dry_run_lands_nothing_and_creates_no_file(mart: Mart, project: Path) 
     assert "would be left out" in mart.run("load", other, "--dry-run", code=1).output
 
 
-def test_names_with_brackets_are_shown_as_they_are(mart: Mart) -> None:
+def test_names_with_brackets_are_printed_unchanged(mart: Mart) -> None:
     name, model = "logs [eu]/[b] a.jsonl", "ft:[bold]x[/nope]"
     path = mart.write(name, tokenledger("e1", model=model, error_type="[red]"), "broken [/bold]")
     assert f"{path}:2" in mart.run("load", path, code=3).output
@@ -661,7 +669,7 @@ def test_names_with_brackets_are_shown_as_they_are(mart: Mart) -> None:
     ],
     ids=" ".join,
 )
-def test_what_cannot_be_meant_exits_with_2(arguments: list[str], mart: Mart, project: Path) -> None:
+def test_wrong_usage_exits_with_2(arguments: list[str], mart: Mart, project: Path) -> None:
     path = mart.write("a.jsonl", tokenledger("e1"))
     named = {"FILE": str(path), "DIR": str(mart.folder / "sample")}
     result = mart.run(*(named.get(argument, argument) for argument in arguments), code=2)
@@ -669,26 +677,24 @@ def test_what_cannot_be_meant_exits_with_2(arguments: list[str], mart: Mart, pro
     assert not mart.path.exists() and not (mart.folder / "sample").exists()
 
 
-def test_an_unknown_target_is_told_which_there_are(mart: Mart, project: Path) -> None:
+def test_an_unknown_target_lists_the_known_ones(mart: Mart, project: Path) -> None:
     message = failure(mart, "status", "--target", "production", code=2)
     assert "has no target production" in message and "duckdb" in message
 
 
 @pytest.mark.parametrize("arguments", [["build"], ["status"], ["rejects"]], ids=" ".join)
-def test_a_target_without_loads_is_told_how_to_begin(arguments: list[str], mart: Mart, project: Path) -> None:
+def test_a_target_without_loads_says_how_to_start(arguments: list[str], mart: Mart, project: Path) -> None:
     assert "tokenmart run PATH" in failure(mart, *arguments)
     assert not mart.path.exists()
 
 
 @pytest.mark.parametrize("arguments", [["build"], ["rejects"]], ids=" ".join)
-def test_a_duckdb_file_of_something_else_is_told_how_to_begin(arguments: list[str], mart: Mart) -> None:
+def test_an_unrelated_duckdb_file_says_how_to_start(arguments: list[str], mart: Mart) -> None:
     mart.query("create table other (a int)")
     assert "tokenmart run PATH" in failure(mart, *arguments)
 
 
-def test_connections_that_cannot_be_are_told_in_words(
-    mart: Mart, project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_impossible_connections_are_explained(mart: Mart, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = mart.write("a.jsonl", tokenledger("e1"))
     profiles = mart.folder / "profiles"
     profiles.mkdir()
@@ -715,7 +721,7 @@ def test_connections_that_cannot_be_are_told_in_words(
     assert "text.duckdb" in message(outputs(f"schema: marts, type: duckdb, path: {mart.folder}/text.duckdb"), 1)
 
 
-def test_failures_of_dbt_are_told(mart: Mart, project: Path) -> None:
+def test_failures_of_dbt_are_reported(mart: Mart, project: Path) -> None:
     mart.run("load", mart.write("a.jsonl", tokenledger("e1")))
     (project / "models").mkdir()
     (project / "models" / "broken.sql").write_text("select {{ nothing_like_that() }} as a")
@@ -726,9 +732,7 @@ def test_failures_of_dbt_are_told(mart: Mart, project: Path) -> None:
     assert "dbt could not start" in output and "broken.sql" in output and "Traceback" not in output
 
 
-def test_debug_shows_the_traceback_that_is_not_shown_without_it(
-    mart: Mart, project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_debug_shows_tracebacks(mart: Mart, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def invoke(*arguments: str) -> BaseException | None:
         return CliRunner().invoke(main, arguments).exception
 
@@ -747,7 +751,7 @@ def test_debug_shows_the_traceback_that_is_not_shown_without_it(
     assert isinstance(error, RuntimeError) and str(error) == "boom [/bold]"
 
 
-def test_a_file_that_cannot_be_written_is_no_fault_of_the_program(mart: Mart, project: Path) -> None:
+def test_a_file_that_cannot_be_written_is_an_expected_failure(mart: Mart, project: Path) -> None:
     mart.run("load", mart.write("a.jsonl", "broken", tokenledger("e")), code=3)
     path = mart.folder / "missing" / "rejects.jsonl"
     assert mart.run("rejects", "--export", path, code=1).stderr == f"Failed: {path}: No such file or directory\n"
@@ -756,14 +760,14 @@ def test_a_file_that_cannot_be_written_is_no_fault_of_the_program(mart: Mart, pr
     assert "fixed" in path.read_text()
 
 
-def test_what_to_do_next_names_the_target_that_was_named(mart: Mart, project: Path) -> None:
+def test_hints_repeat_the_target_option(mart: Mart, project: Path) -> None:
     path, target = mart.write("a.jsonl", "broken", tokenledger("e")), ("--target", "duckdb")
     assert "tokenmart rejects --target duckdb\n" in mart.run("load", path, *target, code=3).stdout
     assert "tokenmart build --target duckdb\n" in mart.run("status", *target).stdout
     assert "tokenmart build\n" in mart.run("status").stdout
 
 
-def test_a_file_of_a_folder_that_cannot_be_read_is_worth_an_exit_code(mart: Mart, project: Path) -> None:
+def test_an_unreadable_file_in_a_folder_changes_the_exit_code(mart: Mart, project: Path) -> None:
     mart.write("good.jsonl", tokenledger("e"))
     mart.write("foreign.jsonl", {"a": 1})
     folder = mart.write("torn.jsonl", tokenledger("f")).parent
@@ -774,7 +778,7 @@ def test_a_file_of_a_folder_that_cannot_be_read_is_worth_an_exit_code(mart: Mart
     assert "torn.jsonl.gz" in mart.run("load", folder, "--again", code=3).stdout
 
 
-def test_a_build_waits_for_another_one_of_the_target(
+def test_a_build_waits_for_another_job_on_the_target(
     mart: Mart, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(PROJECT)
@@ -791,7 +795,7 @@ def test_a_build_waits_for_another_one_of_the_target(
     assert process.returncode == 0 and said.startswith("Built ")
 
 
-def test_it_is_a_program(mart: Mart, project: Path) -> None:
+def test_the_installed_program_runs(mart: Mart, project: Path) -> None:
     program = Path(sys.executable).with_name("tokenmart")
     done = subprocess.run([program, "load", "missing.jsonl"], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (2, "")
@@ -800,7 +804,7 @@ def test_it_is_a_program(mart: Mart, project: Path) -> None:
     assert done.returncode != 0 and "Traceback" in done.stderr
 
 
-def test_a_failure_leaves_nothing_but_its_two_lines(mart: Mart, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_prints_two_lines_only(mart: Mart, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOKENMART_DUCKDB_PATH", str(mart.folder / "missing" / "mart.duckdb"))
     command = [sys.executable, "-c", "from tokenmart.cli import main; main()", "load"]
     command.append(str(mart.write("a.jsonl", *(tokenledger(f"e{i}") for i in range(100)))))
@@ -809,7 +813,7 @@ def test_a_failure_leaves_nothing_but_its_two_lines(mart: Mart, project: Path, m
     assert len(done.stderr.splitlines()) == 2 and "its folder does not exist" in done.stderr
 
 
-def test_a_file_that_no_program_can_open_is_told_in_words(mart: Mart, project: Path) -> None:
+def test_a_damaged_duckdb_file_is_named(mart: Mart, project: Path) -> None:
     with duckdb.connect(str(mart.path)) as connection:
         connection.execute("create table other (a int)")
     mart.path.write_bytes(mart.path.read_bytes()[:1000])

@@ -44,7 +44,7 @@ def complaint() -> list[str]:
         ("snowflake", "dbt.adapters.snowflake.connections"),
     ],
 )
-def test_a_missing_package_is_said_with_what_to_install(
+def test_a_missing_package_says_what_to_install(
     kind: str, package: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delitem(sys.modules, f"tokenmart.destinations.{kind}", raising=False)
@@ -55,12 +55,12 @@ def test_a_missing_package_is_said_with_what_to_install(
     assert hint == f"Install them: pip install 'tokenmart[{kind}]'"
 
 
-def test_postgres_is_not_given_a_schema_with_capitals(folder: Path) -> None:
+def test_a_postgres_schema_with_upper_case_is_refused(folder: Path) -> None:
     with pytest.raises(TokenmartError, match="upper-case"), connect(profile_of(folder, "postgres", schema="Marts")):
         pass
 
 
-def test_a_missing_adapter_is_nothing_that_doctor_finds_fine(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_reports_a_missing_adapter(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def version(package: str) -> str:
         if package == "dbt-postgres":
             raise PackageNotFoundError(package)
@@ -72,7 +72,7 @@ def test_a_missing_adapter_is_nothing_that_doctor_finds_fine(folder: Path, monke
     assert found.to_do == "pip install 'tokenmart[postgres]'"
 
 
-def test_what_the_loader_itself_says_is_said_as_it_is() -> None:
+def test_errors_of_the_loader_are_passed_through_dlt_unchanged() -> None:
     try:
         try:
             try:
@@ -87,7 +87,7 @@ def test_what_the_loader_itself_says_is_said_as_it_is() -> None:
 
 
 @pytest.mark.parametrize("kind", ["redshift", "Postgres", "postgresql", "__init__", "..cli"])
-def test_another_type_is_said_with_those_that_there_are(kind: str, folder: Path) -> None:
+def test_an_unknown_type_lists_the_supported_ones(kind: str, folder: Path) -> None:
     profile_of(folder, kind)
     failed, hint = complaint()
     assert failed == f"Failed: The target own has type {kind}, which is not supported."
@@ -124,7 +124,7 @@ REFUSED: dict[str, tuple[str, dict[str, Any]]] = {
 
 @pytest.mark.usefixtures("connections")
 @pytest.mark.parametrize("case", REFUSED)
-def test_settings_that_cannot_be_used_are_said_so(
+def test_unusable_settings_are_reported(
     case: str, key: rsa.RSAPrivateKey, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kind, settings = REFUSED[case]
@@ -299,14 +299,14 @@ SAID: list[tuple[str, str, str]] = [
 @pytest.mark.parametrize(
     ("kind", "said", "advised"), SAID, ids=[f"{kind}, {number}" for number, (kind, *_) in enumerate(SAID)]
 )
-def test_there_is_advice_for_what_a_driver_says(kind: str, said: str, advised: str, folder: Path) -> None:
+def test_there_is_advice_for_errors_of_drivers(kind: str, said: str, advised: str, folder: Path) -> None:
     target = Target("own", kind, {}, folder, folder)
     assert advised in (advice(target, said) or "")
     # as it is after line breaks are gone
     assert advice(target, " ".join(said.split())) == advice(target, said)
 
 
-def test_no_advice_is_given_for_what_is_not_known(folder: Path) -> None:
+def test_unknown_errors_get_no_advice(folder: Path) -> None:
     other = 'cannot drop database "a" because other objects depend on it'
     assert advice(Target("own", "postgres", {}, folder, folder), other) is None
     for kind in TYPES:
@@ -337,7 +337,7 @@ def raised_by_drivers() -> dict[str, tuple[str, str, Exception]]:
 
 
 @pytest.mark.parametrize("case", raised_by_drivers())
-def test_what_a_driver_raises_is_said_in_one_line_with_advice(
+def test_errors_of_drivers_are_printed_in_one_line_with_advice(
     case: str, folder: Path, connections: Connections, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kind, function, error = raised_by_drivers()[case]
@@ -354,7 +354,7 @@ def test_what_a_driver_raises_is_said_in_one_line_with_advice(
     assert hint == advice(target, str(error))
 
 
-def test_advice_is_found_in_the_end_of_what_is_too_long_to_be_said(
+def test_advice_is_found_at_the_end_of_long_errors(
     folder: Path, connections: Connections, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import psycopg2

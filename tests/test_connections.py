@@ -62,7 +62,7 @@ POSTGRES_SETTINGS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("case", POSTGRES_SETTINGS)
-def test_postgres_is_told_the_same_by_the_loader_and_by_dlt(case: str, connections: Connections) -> None:
+def test_postgres_gets_the_same_settings_from_the_loader_and_dlt(case: str, connections: Connections) -> None:
     settings, expected = POSTGRES_SETTINGS[case]
     given = {key: value for key, value in {**POSTGRES, **settings}.items() if value is not None}
     own, dlts = connections.of("postgres", **given, schema="marts")
@@ -73,7 +73,7 @@ def test_postgres_is_told_the_same_by_the_loader_and_by_dlt(case: str, connectio
 
 
 @pytest.mark.parametrize("password", PASSWORDS)
-def test_postgres_gets_any_password_as_it_is(password: str, connections: Connections) -> None:
+def test_postgres_gets_any_password_unchanged(password: str, connections: Connections) -> None:
     own, dlts = connections.of("postgres", **{**POSTGRES, "password": password}, schema="marts")
     assert own["password"] == password
     assert from_postgres(**dlts).get("password", "") == password
@@ -104,7 +104,7 @@ def from_clickhouse(dsn: str, arguments: tuple[()]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("case", CLICKHOUSE_PORTS)
-def test_clickhouse_is_reached_at_the_ports_that_dbt_would_take(case: str, connections: Connections) -> None:
+def test_clickhouse_is_connected_at_the_ports_that_dbt_uses(case: str, connections: Connections) -> None:
     settings, (http, native) = CLICKHOUSE_PORTS[case]
     own, dlts, files = connections.of("clickhouse", host="db.example", user="loader", schema="marts", **settings)
     dlts = from_clickhouse(**dlts)
@@ -115,7 +115,7 @@ def test_clickhouse_is_reached_at_the_ports_that_dbt_would_take(case: str, conne
 
 
 @pytest.mark.parametrize("password", PASSWORDS)
-def test_clickhouse_gets_any_password_as_it_is(password: str, connections: Connections) -> None:
+def test_clickhouse_gets_any_password_unchanged(password: str, connections: Connections) -> None:
     settings = {"host": "db.example", "user": "a@b", "password": password, "schema": "marts"}
     own, dlts, files = connections.of("clickhouse", **settings)
     dlts = from_clickhouse(**dlts)
@@ -124,7 +124,7 @@ def test_clickhouse_gets_any_password_as_it_is(password: str, connections: Conne
     assert (dlts["database"], files["database"]) == ("raw_usage",) * 2
 
 
-def test_clickhouse_has_the_user_default_without_a_password(connections: Connections) -> None:
+def test_the_default_user_of_clickhouse_has_no_password(connections: Connections) -> None:
     own, dlts, files = connections.of("clickhouse", host="db.example", schema="marts")
     dlts = from_clickhouse(**dlts)
     assert (own["username"], dlts["user"], files["user_name"]) == ("default",) * 3
@@ -132,7 +132,7 @@ def test_clickhouse_has_the_user_default_without_a_password(connections: Connect
 
 
 @pytest.mark.parametrize("does_verify", [True, False])
-def test_clickhouse_is_believed_or_verified_by_all(does_verify: bool, connections: Connections) -> None:
+def test_all_connections_to_clickhouse_verify_or_none(does_verify: bool, connections: Connections) -> None:
     own, dlts, files = connections.of("clickhouse", host="db.example", secure=True, verify=does_verify, schema="marts")
     assert (own["verify"], from_clickhouse(**dlts).get("verify", True)) == (does_verify,) * 2
     assert files.get("verify", True) == does_verify
@@ -147,7 +147,7 @@ def test_clickhouse_gets_the_certificate_of_the_user(connections: Connections) -
     assert (dlts["certfile"], dlts["keyfile"]) == tuple(certificate.values())
 
 
-def test_clickhouse_is_waited_for_as_long_as_the_profile_says(connections: Connections) -> None:
+def test_clickhouse_gets_the_timeouts_of_the_profile(connections: Connections) -> None:
     seconds = {"connect_timeout": 3, "send_receive_timeout": 900}
     own, dlts, _ = connections.of("clickhouse", host="db.example", schema="marts", **seconds)
     assert seconds.items() <= own.items()
@@ -168,9 +168,7 @@ CLUSTERS: dict[str, tuple[dict[str, str], str, str]] = {
 
 @pytest.mark.parametrize("case", CLUSTERS)
 @pytest.mark.usefixtures("connections")
-def test_what_is_landed_on_a_cluster_is_on_each_of_its_servers(
-    case: str, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_raw_schema_of_a_cluster_is_replicated(case: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings, engine, place = CLUSTERS[case]
     client = MagicMock()
     monkeypatch.setattr("clickhouse_connect.get_client", lambda **_: client)
@@ -181,7 +179,7 @@ def test_what_is_landed_on_a_cluster_is_on_each_of_its_servers(
 
 
 @pytest.mark.usefixtures("connections")
-def test_the_schema_of_marts_is_on_a_cluster_what_dbt_would_make(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_marts_schema_of_a_cluster_is_created_as_by_dbt(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     client = MagicMock()
     monkeypatch.setattr("clickhouse_connect.get_client", lambda **_: client)
     with connect(Target("own", "clickhouse", {"host": "db.example", "cluster": "all"}, folder, folder)) as warehouse:
@@ -232,7 +230,7 @@ SNOWFLAKE_LOGINS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("case", SNOWFLAKE_LOGINS)
-def test_snowflake_is_told_the_same_by_the_loader_and_by_dlt(case: str, connections: Connections) -> None:
+def test_snowflake_gets_the_same_settings_from_the_loader_and_dlt(case: str, connections: Connections) -> None:
     settings, expected = SNOWFLAKE_LOGINS[case]
     own, dlts = connections.of("snowflake", **{**SNOWFLAKE, **settings})
     place = {key: SNOWFLAKE[key] for key in ("user", "role", "warehouse", "database", "account")}
@@ -245,7 +243,7 @@ def test_snowflake_is_told_the_same_by_the_loader_and_by_dlt(case: str, connecti
 
 
 @pytest.mark.parametrize("password", PASSWORDS[2:])
-def test_snowflake_gets_any_password_as_it_is(password: str, connections: Connections) -> None:
+def test_snowflake_gets_any_password_unchanged(password: str, connections: Connections) -> None:
     own, dlts = connections.of("snowflake", **SNOWFLAKE, password=password)
     assert (own["password"], dlts["password"]) == (password, password)
 
@@ -266,7 +264,7 @@ def test_snowflake_gets_the_key(
     assert not {"private_key_path", "private_key_passphrase"} & (own.keys() | dlts.keys())
 
 
-def test_snowflake_gets_a_key_without_its_armour(key: rsa.RSAPrivateKey, connections: Connections) -> None:
+def test_snowflake_gets_a_key_without_header_lines(key: rsa.RSAPrivateKey, connections: Connections) -> None:
     own, dlts = connections.of("snowflake", **SNOWFLAKE, private_key=base64.b64encode(der(key)).decode())
     assert own["private_key"] == dlts["private_key"] == der(key)
 
@@ -314,7 +312,7 @@ BIGQUERY_LOGINS: dict[str, tuple[dict[str, Any], str, dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("case", BIGQUERY_LOGINS)
-def test_bigquery_gets_the_login_from_dbt_and_from_dlt(
+def test_bigquery_gets_the_same_login_from_dbt_and_dlt(
     case: str,
     service_account: dict[str, str],
     folder: Path,
@@ -339,7 +337,7 @@ def test_bigquery_gets_the_login_from_dbt_and_from_dlt(
         assert "https://www.googleapis.com/auth/bigquery" in dlts["credentials"].scopes
 
 
-def test_bigquery_gets_the_very_credentials_that_dbt_makes(
+def test_bigquery_gets_the_credentials_that_dbt_makes(
     connections: Connections, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from google.auth.credentials import AnonymousCredentials
@@ -352,7 +350,7 @@ def test_bigquery_gets_the_very_credentials_that_dbt_makes(
     assert dlts["location"] == "US"
 
 
-def test_names_are_looked_for_in_the_project_of_the_data(connections: Connections) -> None:
+def test_names_are_resolved_in_the_project_of_the_data(connections: Connections) -> None:
     login = {"method": "oauth-secrets", "token": "a token"}
     connections.of("bigquery", project="data", dataset="marts", execution_project="jobs", **login)
     (of_the_loader,) = connections.opened["create_bigquery_client"]

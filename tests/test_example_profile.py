@@ -110,7 +110,7 @@ def test_the_example_has_an_output_for_every_warehouse() -> None:
 
 @pytest.mark.usefixtures("environment")
 @pytest.mark.parametrize("way", WAYS)
-def test_dbt_takes_every_output_of_the_example(way: str, folder: Path) -> None:
+def test_dbt_accepts_every_output_of_the_example(way: str, folder: Path) -> None:
     name, block = WAYS[way]
     path = profile_with(folder, block)
     target = read_target(folder, name)
@@ -127,14 +127,14 @@ def test_dbt_takes_every_output_of_the_example(way: str, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_no_setting_of_the_example_is_there_twice(way: str) -> None:
+def test_no_setting_of_the_example_is_repeated(way: str) -> None:
     name, block = WAYS[way]
     # YAML would take the last of two, and say nothing
     assert len(yaml.safe_load(block)[name]) == len(re.findall(r"^ {6}[a-z_]+:", block, re.MULTILINE))
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_nothing_secret_or_local_is_in_the_example(way: str) -> None:
+def test_the_example_has_no_secrets_or_local_values(way: str) -> None:
     name, block = WAYS[way]
     for setting, value in yaml.safe_load(block)[name].items():
         if isinstance(value, str) and value and setting not in CONSTANTS:
@@ -142,7 +142,7 @@ def test_nothing_secret_or_local_is_in_the_example(way: str) -> None:
             assert variable.startswith("DBT_ENV_SECRET_") == (setting in SECRETS)
 
 
-def test_the_servers_of_compose_are_where_the_example_looks() -> None:
+def test_the_servers_of_compose_listen_where_the_example_connects() -> None:
     text = (PROJECT / "compose.yaml").read_text()
     services = yaml.safe_load(text)["services"]
     assert services.keys() == {"postgres", "timescale", "clickhouse"}

@@ -96,7 +96,7 @@ def test_a_project_with_models_of_the_same_names_keeps_them(on: Engine) -> None:
     assert on.query(f"select requests from {MARTS}_llm.users") == [(2,)]
 
 
-def test_logs_are_loaded_also_while_the_project_does_not_parse(on: Engine) -> None:
+def test_logs_are_loaded_while_the_project_does_not_parse(on: Engine) -> None:
     schema_of_package.cache_clear()
     broken = on.folder / "shop/models/broken.sql"
     broken.write_text("select {{ ref('no such model'")

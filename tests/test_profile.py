@@ -112,7 +112,7 @@ VALUES: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("case", VALUES)
-def test_a_value_is_what_dbt_makes_of_it(case: str, folder: Path) -> None:
+def test_a_value_is_rendered_as_by_dbt(case: str, folder: Path) -> None:
     path = write(folder, {"value": VALUES[case]})
     expected = by_dbt(path)[1]["value"]
     found = read_target(folder).settings["value"]
@@ -123,13 +123,13 @@ def test_a_value_is_what_dbt_makes_of_it(case: str, folder: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["ZEROS", "POWER", "PORT", "TRUE", "NONE", "LIST", "YAML", "SPACES", "BRACES", "LINES"]
 )
-def test_a_password_stays_the_text_that_it_is(name: str, folder: Path) -> None:
+def test_a_password_stays_text(name: str, folder: Path) -> None:
     write(folder, {"password": f"{{{{ env_var('{name}') }}}}"})
     assert read_target(folder).settings["password"] == ENVIRONMENT[name]
 
 
 @pytest.mark.parametrize("password", ["ab{{cd", "ab{%cd", "ab{#cd", "}}ab", "a{b}c", "{{ }}", "0012", "%}"])
-def test_a_password_that_looks_like_jinja_is_itself_as_for_dbt(password: str, folder: Path) -> None:
+def test_a_password_that_looks_like_jinja_is_not_rendered(password: str, folder: Path) -> None:
     path = write(folder, {"password": password})
     assert read_target(folder).settings["password"] == by_dbt(path)[1]["password"]
 
@@ -148,7 +148,7 @@ def test_a_password_that_looks_like_jinja_is_itself_as_for_dbt(password: str, fo
         "{% if %}",
     ],
 )
-def test_what_dbt_refuses_is_refused(value: str, folder: Path) -> None:
+def test_values_that_dbt_refuses_are_refused(value: str, folder: Path) -> None:
     path = write(folder, {"value": value})
     with pytest.raises(DbtRuntimeError):
         by_dbt(path)
@@ -185,7 +185,7 @@ def test_the_example_is_read_as_dbt_reads_it(folder: Path, monkeypatch: pytest.M
         ("{{ env_var('MISSING') }}", "prod", "prod"),
     ],
 )
-def test_the_target_is_the_one_asked_for_or_the_profiles_own(
+def test_the_target_is_the_given_one_or_the_default_of_the_profile(
     written: str, asked: str | None, name: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TARGET", "dev")
@@ -204,7 +204,7 @@ def test_a_profile_without_a_target_has_the_target_default(folder: Path) -> None
     assert read_target(folder).name == "default"
 
 
-def test_what_another_target_misses_does_not_matter(folder: Path) -> None:
+def test_missing_variables_of_other_targets_are_ignored(folder: Path) -> None:
     path = write(folder, {"path": "a"}, prod={"type": "postgres", "password": "{{ env_var('MISSING') }}"})
     assert read_target(folder).settings == by_dbt(path)[1]
 
@@ -231,7 +231,7 @@ def test_a_missing_environment_variable_is_named(folder: Path) -> None:
         read_target(folder)
 
 
-def test_a_missing_target_is_named_with_those_that_there_are(folder: Path) -> None:
+def test_a_missing_target_lists_the_existing_ones(folder: Path) -> None:
     path = write(folder, {}, prod={"type": "duckdb", "schema": "marts"})
     with pytest.raises(UsageError) as raised:
         read_target(folder, "test")
@@ -257,7 +257,7 @@ def test_a_missing_target_is_named_with_those_that_there_are(folder: Path) -> No
         "tokenmart: {target: &a [*a], outputs: {}}",
     ],
 )
-def test_an_unusable_profile_is_said_so_with_its_path(content: str, folder: Path) -> None:
+def test_an_unusable_profile_is_reported_with_its_path(content: str, folder: Path) -> None:
     path = folder / "profiles.yml"
     path.write_text(content)
     with pytest.raises(UsageError) as raised:
@@ -265,7 +265,7 @@ def test_an_unusable_profile_is_said_so_with_its_path(content: str, folder: Path
     assert str(raised.value).startswith(f"{path} has no ")
 
 
-def test_jinja_that_does_not_render_is_said_so_with_its_path(folder: Path) -> None:
+def test_jinja_that_does_not_render_is_reported_with_its_path(folder: Path) -> None:
     path = write(folder, {"path": "{{ env_var( }}"})
     with pytest.raises(UsageError) as raised:
         read_target(folder)
@@ -302,19 +302,19 @@ def profile_in() -> Callable[[Path, str], Path]:
     return make
 
 
-def test_the_example_is_copied_where_there_is_no_profile(project: Path) -> None:
+def test_the_example_is_copied_if_there_is_no_profile(project: Path) -> None:
     target = read_target(project)
     assert (target.name, target.profiles_folder, target.project_folder) == ("duckdb", project, project)
     assert (project / "profiles.yml").read_bytes() == (project / EXAMPLE).read_bytes()
 
 
-def test_a_profile_of_the_project_is_not_written_over(project: Path, profile_in: Callable[[Path, str], Path]) -> None:
+def test_a_profile_of_the_project_is_not_overwritten(project: Path, profile_in: Callable[[Path, str], Path]) -> None:
     profile_in(project, "own")
     profile_in(Path.home() / ".dbt", "home")
     assert read_target(project).name == "own"
 
 
-def test_a_profile_at_home_is_used_where_the_project_has_none(
+def test_a_profile_at_home_is_used_if_the_project_has_none(
     project: Path, profile_in: Callable[[Path, str], Path]
 ) -> None:
     folder = profile_in(Path.home() / ".dbt", "home")
@@ -324,20 +324,20 @@ def test_a_profile_at_home_is_used_where_the_project_has_none(
 
 
 @pytest.mark.parametrize("content", ["", "other: {target: a, outputs: {}}"])
-def test_a_home_with_only_other_profiles_is_passed_over(content: str, project: Path) -> None:
+def test_other_profiles_at_home_are_ignored(content: str, project: Path) -> None:
     (Path.home() / ".dbt").mkdir()
     (Path.home() / ".dbt/profiles.yml").write_text(content)
     assert read_target(project).profiles_folder == project
 
 
-def test_a_home_whose_profiles_are_no_yaml_is_said_so(project: Path) -> None:
+def test_profiles_at_home_that_are_not_yaml_are_reported(project: Path) -> None:
     (Path.home() / ".dbt").mkdir()
     (Path.home() / ".dbt/profiles.yml").write_text("tokenmart: [")
     with pytest.raises(UsageError, match=r"profiles\.yml has no usable profile"):
         read_target(project)
 
 
-def test_the_folder_that_is_named_comes_first(
+def test_dbt_profiles_dir_comes_first(
     project: Path, profile_in: Callable[[Path, str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     profile_in(project, "own")
@@ -349,7 +349,7 @@ def test_the_folder_that_is_named_comes_first(
     assert read_target(project).profiles_folder == folder
 
 
-def test_a_named_folder_without_a_profile_is_said_so(
+def test_dbt_profiles_dir_without_a_profile_is_reported(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DBT_PROFILES_DIR", str(tmp_path))
@@ -366,7 +366,7 @@ def test_the_project_is_found_from_below_it(project: Path, tmp_path: Path) -> No
     assert find_project(tmp_path) == PROJECT
 
 
-def test_a_project_without_tokenmart_is_no_place_to_load_from(project: Path) -> None:
+def test_a_dbt_project_without_tokenmart_is_refused(project: Path) -> None:
     other = project / "other"
     other.mkdir()
     (other / "dbt_project.yml").write_text("name: other\n")
@@ -396,14 +396,14 @@ def test_the_profile_is_the_one_that_the_project_names(
     assert read_target(project).settings["path"] == "prod.duckdb"
 
 
-def test_keys_that_are_no_texts_do_not_matter(project: Path) -> None:
+def test_keys_that_are_not_text_are_accepted(project: Path) -> None:
     with (project / "dbt_project.yml").open("a") as file:
         file.write("\ndispatch: {2026-01-01: new year, 7: [~, {2026-01-02 10:00:00: x}]}\n")
     assert read_target(project).type == "duckdb"
 
 
 @pytest.mark.parametrize("name", ["RawUsage", "raw-usage", "raw__usage", "raw_", "1raw", ""])
-def test_a_raw_schema_that_dlt_would_call_otherwise_is_refused(
+def test_a_raw_schema_that_dlt_would_rename_is_refused(
     name: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (folder / "profiles.yml").write_text("tokenmart: {target: a, outputs: {a: {type: duckdb, schema: marts}}}")
@@ -412,7 +412,7 @@ def test_a_raw_schema_that_dlt_would_call_otherwise_is_refused(
         read_target(folder)
 
 
-def test_targets_of_one_schema_work_in_one_folder_and_others_do_not(folder: Path) -> None:
+def test_only_targets_of_one_schema_share_a_working_folder(folder: Path) -> None:
     place = {"type": "postgres", "host": "a", "schema": "marts"}
     outputs = {"one": {**place, "password": "x"}, "twin": {**place, "password": "y"}, "other": {**place, "host": "b"}}
     (folder / "profiles.yml").write_text(yaml.safe_dump({"tokenmart": {"target": "one", "outputs": outputs}}))
@@ -427,7 +427,7 @@ def test_a_target_without_a_schema_is_refused(folder: Path) -> None:
         read_target(folder)
 
 
-def test_a_schema_of_marts_that_would_need_quotes_is_refused(folder: Path) -> None:
+def test_a_marts_schema_that_needs_quotes_is_refused(folder: Path) -> None:
     (folder / "profiles.yml").write_text("tokenmart: {target: a, outputs: {a: {type: duckdb, schema: my-marts}}}")
     with pytest.raises(UsageError, match="my-marts"):
         read_target(folder)

@@ -76,7 +76,7 @@ def test_a_query_writes_nothing(on: Engine) -> None:
     assert on.query("select count(*) from {marts}.daily_costs") == before
 
 
-def test_an_error_of_the_statement_is_said_in_one_line(on: Engine) -> None:
+def test_an_error_of_the_statement_is_one_line(on: Engine) -> None:
     with pytest.raises(TokenmartError) as raised:
         asked(on, "select * from daily_cost")
     said = str(raised.value)

@@ -79,7 +79,7 @@ def test_no_command_prints_a_control_character_of_data(mart: Mart) -> None:
     assert export.read_bytes() == b"broken \x1b[2J \xc2\x9b\r\n"
 
 
-def test_what_stands_in_a_file_that_was_only_come_across_is_not_printed(mart: Mart) -> None:
+def test_contents_of_files_found_in_folders_are_not_printed(mart: Mart) -> None:
     for number, line in enumerate(("PASSWORD=hunter2", '"hunter2"')):
         mart.write(f"logs/{number}.log", line)
         assert "hunter2" not in mart.run("load", mart.folder / "logs", code=1).output
@@ -146,7 +146,7 @@ def test_a_summary_of_one_request_without_a_duration() -> None:
     assert "up to -" not in said and "your own logs, with tokenmart run PATH" in said and "status" not in said
 
 
-def test_columns_of_loads_are_in_their_order_and_the_less_important_are_left_out() -> None:
+def test_less_important_columns_of_loads_are_left_out_first() -> None:
     load = dict.fromkeys(("files", "read", "landed", "skipped", "rejected"), 7)
     rows = [{"load_id": "1763712000.123456", "loaded_at": dt.datetime(2026, 11, 1), **load}]
     nothing: dict[str, Any] = {"rejects": [], "omitted": []}
@@ -163,7 +163,7 @@ def test_columns_of_loads_are_in_their_order_and_the_less_important_are_left_out
         assert header.split() == columns.split()
 
 
-def test_a_sparkline_shows_what_is_not_known_as_a_blank() -> None:
+def test_a_sparkline_shows_unknown_values_as_blanks() -> None:
     assert sparkline([1, None, 8, 0], 60) == "▂ █▁"
     assert sparkline([1, 3, None, None, 8, 8], 3) == "▃ █"
 
@@ -175,7 +175,7 @@ def test_long_lines_break_between_words() -> None:
 
 
 @pytest.mark.parametrize("width", ["40", "60", "80", "120"])
-def test_help_cuts_no_summary(width: str) -> None:
+def test_help_shows_whole_summaries(width: str) -> None:
     output = CliRunner(env={"COLUMNS": width}).invoke(main, ["--help"], terminal_width=int(width)).output
     listed = " ".join(output.partition("Commands:")[2].split())
     assert "..." not in listed
