@@ -148,8 +148,8 @@ def test_unusable_settings_are_reported(
 def test_a_setting_that_is_not_a_number_is_named(kind: str, name: str, folder: Path) -> None:
     for value in ("54x2", ["5432"]):
         target = profile_of(folder, kind, **{name: value})
-        with pytest.raises(UsageError) as raised, connect(target):
-            pass
+        with pytest.raises(UsageError) as raised, connect(target) as warehouse:
+            warehouse.destination()
         assert str(raised.value) == f"The target own has {name}: {value}, which is not a whole number."
         assert raised.value.hint == f"Correct it in {folder / 'profiles.yml'}."
 

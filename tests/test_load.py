@@ -52,17 +52,20 @@ def mart(mart: Mart, artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> Mart:
 def contents(mart: Mart) -> dict[str, list[tuple[Any, ...]]]:
     """All rows of the requests and of every mart, without book-keeping."""
     models = mart.query(
-        "select table_name from duckdb_tables()"
-        " where schema_name = 'marts' and table_name not in ('loads', 'request_days', 'build_settings', 'model_prices')"
+        "select table_name from duckdb_tables() where schema_name = 'marts' and table_name not in"
+        " ('loads', 'request_days', 'affected_dates', 'build_settings', 'model_prices')"
     )
-    assert len(models) == 13
+    assert ("daily_costs",) in models
     columns = f"columns(lambda name: name not in {BOOK_KEEPING})"
     return {model: sorted(mart.query(f"select {columns} from marts.{model}"), key=repr) for (model,) in models}
 
 
 def everything(mart: Mart) -> dict[str, list[tuple[Any, ...]]]:
-    """All rows of all tables of the marts but the list of loads, batches and all."""
-    models = mart.query("select table_name from duckdb_tables() where schema_name = 'marts' and table_name <> 'loads'")
+    """All rows of all tables of the marts, with their batches, except the lists of loads and of their dates."""
+    models = mart.query(
+        "select table_name from duckdb_tables()"
+        " where schema_name = 'marts' and table_name not in ('loads', 'affected_dates')"
+    )
     return {model: sorted(mart.query(f"select * from marts.{model}"), key=repr) for (model,) in models}
 
 
