@@ -137,7 +137,7 @@ def test_line_numbers_and_offsets_go_on(loads: Loads) -> None:
     assert [(known["name"], known["lines"]) for known in loads.known.values()] == [(path, 5)]
 
 
-def test_an_empty_file_has_no_position(loads: Loads) -> None:
+def test_an_empty_file_has_no_checkpoint(loads: Loads) -> None:
     loads.write("app.log", b"")
     assert loads.load() == {} and loads.known == {}
     loads.write("app.log", some(1, 1))
@@ -369,7 +369,7 @@ def row_by_row(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("row_by_row")
-def test_a_file_that_is_replaced_while_others_are_read_is_read_anew(loads: Loads) -> None:
+def test_a_file_that_is_replaced_while_others_are_read_is_read_again(loads: Loads) -> None:
     loads.write("a.log", some(1, 3))
     loads.write("b.log", some(11, 13))
     found = load_while(loads, lambda: loads.write("a.log", some(21, 40)))
@@ -387,52 +387,52 @@ def test_a_file_that_is_moved_away_while_others_are_read_spoils_nothing(loads: L
     assert loads.load()["b.log"] == [14]
 
 
-# ---------------------------------------------------------------- packed files
+# ---------------------------------------------------------------- compressed files
 
 
 def zstd(content: bytes) -> bytes:
     return pa.compress(content, codec="zstd", asbytes=True)
 
 
-PACKED = {"gz": gzip.compress, "zst": zstd}
+COMPRESSED = {"gz": gzip.compress, "zst": zstd}
 
 
-@pytest.mark.parametrize("suffix", PACKED)
-def test_a_file_that_was_packed_is_the_same(suffix: str, loads: Loads) -> None:
+@pytest.mark.parametrize("suffix", COMPRESSED)
+def test_a_file_that_was_compressed_is_the_same(suffix: str, loads: Loads) -> None:
     loads.write("app.log", some(1, 3))
     loads.load()
     loads.rename("app.log", "gone")
-    loads.write(f"app.log.1.{suffix}", PACKED[suffix](some(1, 4)))
+    loads.write(f"app.log.1.{suffix}", COMPRESSED[suffix](some(1, 4)))
     (loads.folder / "gone").unlink()
     assert loads.load() == {f"app.log.1.{suffix}": [4]}
     assert loads.load() == {}
 
 
-@pytest.mark.parametrize("suffix", PACKED)
-def test_a_part_appended_to_a_packed_file_is_read(suffix: str, loads: Loads) -> None:
+@pytest.mark.parametrize("suffix", COMPRESSED)
+def test_a_part_appended_to_a_compressed_file_is_read(suffix: str, loads: Loads) -> None:
     name = f"app.jsonl.{suffix}"
     for number in range(1, 5):
-        loads.append(name, PACKED[suffix](some(number, number, 3000)))
+        loads.append(name, COMPRESSED[suffix](some(number, number, 3000)))
         assert loads.load() == {name: [number]}
     assert loads.load() == {}
 
 
-@pytest.mark.parametrize("suffix", PACKED)
+@pytest.mark.parametrize("suffix", COMPRESSED)
 def test_parts_may_end_within_a_line(suffix: str, loads: Loads) -> None:
     content = some(1, 3)
     parts = [content[:1], content[1:100], b"", content[100:]]
-    loads.write("app", b"".join(map(PACKED[suffix], parts)))
+    loads.write("app", b"".join(map(COMPRESSED[suffix], parts)))
     assert loads.load() == {"app": [1, 2, 3]}
 
 
-@pytest.mark.parametrize("suffix", PACKED)
-def test_a_packed_file_that_breaks_off_is_read_as_far_as_it_goes(
+@pytest.mark.parametrize("suffix", COMPRESSED)
+def test_a_compressed_file_that_breaks_off_is_read_as_far_as_it_goes(
     suffix: str, loads: Loads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lines, "READ_BYTES", 500)
     monkeypatch.setattr(lines, "BLOCK_BYTES", 500)
-    whole = PACKED[suffix](some(1, 100)) + PACKED[suffix](some(101, 103))
-    size = len(PACKED[suffix](some(1, 100))) + 10
+    whole = COMPRESSED[suffix](some(1, 100)) + COMPRESSED[suffix](some(101, 103))
+    size = len(COMPRESSED[suffix](some(1, 100))) + 10
     name = f"app.log.{suffix}"
     loads.write(name, whole[:size])
     read = loads.load()[name]
@@ -443,22 +443,22 @@ def test_a_packed_file_that_breaks_off_is_read_as_far_as_it_goes(
     assert loads.problems == []
 
 
-def test_a_short_packed_file_that_breaks_off_lands_its_readable_lines(loads: Loads) -> None:
+def test_a_short_compressed_file_that_breaks_off_lands_its_readable_lines(loads: Loads) -> None:
     content = b"".join(some(number, number, number % 7) for number in range(1, 61))
-    packed = gzip.compress(content)
-    loads.write("app.log.gz", packed[:-12])
+    compressed = gzip.compress(content)
+    loads.write("app.log.gz", compressed[:-12])
     first = loads.load()["app.log.gz"]
     assert first == list(range(1, len(first) + 1)) and len(content) < HEAD_BYTES
     assert len(loads.problems) == 1 and f"after line {len(first)}: " in loads.problems[0]
     assert loads.load() == {} and len(loads.problems) == 1
-    loads.write("app.log.gz", packed)
+    loads.write("app.log.gz", compressed)
     assert loads.load().get("app.log.gz", []) == list(range(len(first) + 1, 61)) and not loads.problems
 
 
-def test_a_file_is_packed_by_its_first_bytes_and_not_by_its_name(loads: Loads) -> None:
+def test_a_file_is_compressed_by_its_first_bytes_and_not_by_its_name(loads: Loads) -> None:
     loads.write("plain.log.gz", some(1, 1))
-    loads.write("packed.log", gzip.compress(some(2, 2)))
-    assert loads.load() == {"packed.log": [2], "plain.log.gz": [1]}
+    loads.write("compressed.log", gzip.compress(some(2, 2)))
+    assert loads.load() == {"compressed.log": [2], "plain.log.gz": [1]}
 
 
 def test_an_unreadable_file_is_left_out_and_the_others_are_read(loads: Loads) -> None:
@@ -540,8 +540,10 @@ def test_paths_name_files(paths: list[str], names: list[str]) -> None:
 
 def test_a_folder_stands_for_the_logs_in_and_below_it(folder: Path) -> None:
     names = [str(Path(name).relative_to(folder)) for name in names_of(folder)]
-    packed = ["d.jsonl.gz", "e.log.zst", "f.ndjson.zstd"]
-    assert names == sorted([".hidden/k.log", "a.ndjson", "a[1].log", "b.jsonl", "c.log", "deep/er/i.jsonl", *packed])
+    compressed = ["d.jsonl.gz", "e.log.zst", "f.ndjson.zstd"]
+    assert names == sorted(
+        [".hidden/k.log", "a.ndjson", "a[1].log", "b.jsonl", "c.log", "deep/er/i.jsonl", *compressed]
+    )
 
 
 def test_the_same_file_is_found_once_by_its_relative_and_its_absolute_path(folder: Path) -> None:
@@ -837,8 +839,10 @@ def remove_after(check: str, gone: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 # ---------------------------------------------------------------- nothing new
 
 
-@pytest.mark.parametrize("suffix", PACKED)
-def test_a_packed_file_without_news_is_not_unpacked(suffix: str, loads: Loads, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("suffix", COMPRESSED)
+def test_a_compressed_file_without_news_is_not_decompressed(
+    suffix: str, loads: Loads, monkeypatch: pytest.MonkeyPatch
+) -> None:
     opened = []
     open_file = InputFile.open
 
@@ -848,7 +852,7 @@ def test_a_packed_file_without_news_is_not_unpacked(suffix: str, loads: Loads, m
 
     monkeypatch.setattr(InputFile, "open", counted)
     for name in ("a", "same"):
-        loads.write(f"{name}.jsonl.{suffix}", PACKED[suffix](some(1, 3)))
+        loads.write(f"{name}.jsonl.{suffix}", COMPRESSED[suffix](some(1, 3)))
     os.utime(loads.folder / f"same.jsonl.{suffix}", (7, 7))
     loads.write("plain.jsonl", some(4, 5))
     loads.load()
@@ -859,8 +863,8 @@ def test_a_packed_file_without_news_is_not_unpacked(suffix: str, loads: Loads, m
     assert loads.load() == {} and opened == []
     # a checkpoint of version 0.1: it is decompressed once
     loads.known = {
-        key: {name: value for name, value in position.items() if name != "compressed"}
-        for key, position in loads.known.items()
+        key: {name: value for name, value in checkpoint.items() if name != "compressed"}
+        for key, checkpoint in loads.known.items()
     }
     assert loads.load() == {} and opened
     opened.clear()
@@ -875,7 +879,7 @@ def test_a_packed_file_without_news_is_not_unpacked(suffix: str, loads: Loads, m
     assert "renamed" in opened
 
 
-def test_a_packed_file_of_the_same_size_and_time_with_another_beginning_is_read(loads: Loads) -> None:
+def test_a_compressed_file_of_the_same_size_and_time_with_another_beginning_is_read(loads: Loads) -> None:
     loads.write("a.jsonl.gz", gzip.compress(some(1, 2), mtime=0))
     os.utime(loads.folder / "a.jsonl.gz", (7, 7))
     loads.load()
@@ -886,8 +890,8 @@ def test_a_packed_file_of_the_same_size_and_time_with_another_beginning_is_read(
     assert loads.load() == {"a.jsonl.gz": [5, 6]}
 
 
-def test_a_packed_file_with_the_size_time_and_beginning_of_another_is_read(loads: Loads) -> None:
-    # stored, not compressed: the packed sizes and the first bytes are equal
+def test_a_compressed_file_with_the_size_time_and_beginning_of_another_is_read(loads: Loads) -> None:
+    # stored, not compressed: the compressed sizes and the first bytes are equal
     beginning = some(1, 100)
     for name, rest in (("a", some(101, 102)), ("b", some(201, 202))):
         loads.write(f"{name}.gz", gzip.compress(beginning + rest, 0, mtime=0))
@@ -898,7 +902,7 @@ def test_a_packed_file_with_the_size_time_and_beginning_of_another_is_read(loads
     assert loads.load("b.gz") == {"b.gz": [*range(1, 101), 201, 202]}
 
 
-def test_a_packed_file_that_was_read_in_two_formats_is_recognized_in_the_last(loads: Loads) -> None:
+def test_a_compressed_file_that_was_read_in_two_formats_is_recognized_in_the_last(loads: Loads) -> None:
     loads.write("own.sql", (Path(reader.__file__).parent / "formats/ctm.sql").read_bytes())
     loads.write("a.gz", gzip.compress(some(1, 2)))
     own = str(loads.folder / "own.sql")
@@ -907,7 +911,7 @@ def test_a_packed_file_that_was_read_in_two_formats_is_recognized_in_the_last(lo
     assert loads.load("a.gz", format=own) == {}
 
 
-def test_the_positions_that_no_load_has_seen_for_longest_are_forgotten(
+def test_the_checkpoints_that_no_load_has_seen_for_longest_are_forgotten(
     loads: Loads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(checkpoints, "MOST_CHECKPOINTS", 2)
@@ -917,7 +921,7 @@ def test_the_positions_that_no_load_has_seen_for_longest_are_forgotten(
     assert sorted(Path(known["name"]).name for known in loads.known.values()) == ["1.log", "3.log"]
 
 
-def test_no_position_of_this_load_is_forgotten(loads: Loads, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_checkpoint_of_this_load_is_forgotten(loads: Loads, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoints, "MOST_CHECKPOINTS", 2)
     for number in range(1, 6):
         loads.write(f"{number}.log", some(number, number))

@@ -106,7 +106,7 @@ def test_each_file_counts_for_itself_also_across_batches(tmp_path: Path, monkeyp
     assert load(tmp_path) == expected(point(0), point(0)) * 3
 
 
-def test_a_packed_file_has_the_ids_of_the_plain_one(tmp_path: Path) -> None:
+def test_a_compressed_file_has_the_ids_of_the_plain_one(tmp_path: Path) -> None:
     contents = [point(0), point(1), point(0)]
     (tmp_path / "a.log.gz").write_bytes(gzip.compress(b"\n".join(contents) + b"\n"))
     assert load(tmp_path / "a.log.gz") == expected(*contents)
@@ -127,7 +127,7 @@ def test_a_file_that_is_read_on_counts_on(name: str, tmp_path: Path) -> None:
     assert load(tmp_path / name, known) == [nth(point(2), 2), nth(point(0), 4)]
 
 
-def test_a_packed_file_that_is_read_on_counts_on(tmp_path: Path) -> None:
+def test_a_compressed_file_that_is_read_on_counts_on(tmp_path: Path) -> None:
     known: dict[str, Any] = {}
     path = tmp_path / "a.log.gz"
     path.write_bytes(gzip.compress(point(0) + b"\n" + point(0) + b"\n"))

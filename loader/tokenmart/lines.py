@@ -12,7 +12,7 @@ from tokenmart.files import Readable
 
 MEBIBYTE = 1 << 20
 READ_BYTES = MEBIBYTE  # one Arrow chunk; DuckDB reads the chunks of a block in parallel
-BLOCK_BYTES = 16 * MEBIBYTE
+BLOCK_BYTES = 8 * MEBIBYTE
 MAX_LINE_BYTES = 64 * MEBIBYTE
 KEPT_OF_OVERLONG_LINE = MEBIBYTE
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"

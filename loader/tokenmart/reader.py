@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tokenmart.parse import Parsed
     from tokenmart.rows import RowMaker, Rows
 
-BATCH_BYTES = 16 << 20
+BATCH_BYTES = 8 << 20
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from tokenmart.errors import TokenmartError
 from tokenmart.locks import Check, OnWait, held
 from tokenmart.profile import Target
 
-LOAD_LIMITS = {"memory_limit": "256MB"}  # DuckDB's own default is most of the machine
+LOAD_LIMITS = {"memory_limit": "192MB"}  # DuckDB's own default is most of the machine
 LOCK_SECONDS = 10
 FETCHED_ROWS = 1000
 ERRORS = (duckdb.Error,)
