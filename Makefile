@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 
-.PHONY: run test check lint setup bench examples prices constraints clean
+.PHONY: run test test-timescale check lint setup bench examples prices constraints clean
 .DEFAULT_GOAL := run
 
 # the samples always go to demo.duckdb, whatever profiles.yml says
@@ -23,6 +23,12 @@ test: lint
 	@echo "Running the tests..."
 	@$(BIN)/pytest $(PARALLEL)
 	@echo "make test: every check and test passed"
+
+# the tests that need a real TimescaleDB, on the target TARGET of the profile, and those that all engines share
+test-timescale: $(VENV)/.installed-to-test
+	@test -n "$(TARGET)" || { echo "Name a TimescaleDB target of your profile: make test-timescale TARGET=name"; exit 1; }
+	@TOKENMART_TEST_TIMESCALE=$(TARGET) $(BIN)/pytest tests/live_timescale.py
+	@TOKENMART_TEST_TIMESCALE=$(TARGET) $(BIN)/pytest tests -k timescale
 
 # the checks and the tests that need no server: a minute or two
 QUICK := lines prepared formats contract event_ids checkpoints profile readme model_prices screen cli settings completion

@@ -32,7 +32,7 @@ def own(name: str) -> str | None:
     return os.environ.get(f"TOKENMART_TEST_{name.upper()}")
 
 
-# there is no TimescaleDB to be had from a package registry: its tests exist where one is named
+# package registries have no TimescaleDB; make test-timescale adds the reader's own
 OTHERS = SERVED + (("timescale",) if own("timescale") else ())
 RAW, MARTS = "tokenmart_test_raw", "tokenmart_test_marts"
 

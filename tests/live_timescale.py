@@ -1,10 +1,8 @@
-"""TimescaleDB: hypertables, columnstore, retention and live_usage, on a real one if TOKENMART_TEST_TIMESCALE names it.
+"""Hypertables, columnstore, retention and live_usage on a real TimescaleDB: make test-timescale TARGET=name.
 
-There is no TimescaleDB to install from a package registry. Without one, the tests here prove that its macros change
-nothing on plain PostgreSQL, and that the SQL sent there has the form that TimescaleDB needs.
+Package registries have no TimescaleDB, so `make test` does not run these tests.
 """
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,51 +11,16 @@ from typing import Any
 
 import pytest
 import yaml
-from dbt.cli.main import dbtRunner
 
-from conftest import as_line, tokenledger
-from targets import MARTS, Engine, engine, own
-from tokenmart.dbt_runner import disconnect
+from targets import MARTS, Engine
+from timescale import ALL_ON, dbt, load, request_on, with_requests
 from tokenmart.destinations import connect
-
-ALL_ON = {"columnstore_after_days": 30, "retention_days": 3650, "live_usage": True}
-REQUESTS = ("build", "--select", "+llm_requests", "--resource-type", "seed", "--resource-type", "model")
-
-
-def on_a_real_one(test: Callable[..., None]) -> Callable[..., None] | None:
-    """A test that exists only where a real TimescaleDB is named."""
-    return pytest.mark.parametrize("on", ["timescale"], indirect=True)(test) if own("timescale") else None
 
 
 @pytest.fixture
-def on(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    """The warehouse of this name, with 56 requests landed: two on each day from the 1st to the 28th of October 2026."""
-    with engine(request.param, tmp_path / "engine") as warehouse:
-        load(warehouse, *(request_on(f"e{number}", number % 28 + 1) for number in range(56)))
+def on(tmp_path: Path) -> Iterator[Engine]:
+    with with_requests("timescale", tmp_path) as warehouse:
         yield warehouse
-
-
-def request_on(event_id: str, day: int, **fields: Any) -> dict[str, Any]:
-    return tokenledger(event_id, f"2026-10-{day:02}T12:00:00Z", **fields)
-
-
-def load(on: Engine, *events: dict[str, Any]) -> None:
-    path = on.folder / "log.jsonl"
-    with path.open("ab") as log:
-        log.write(b"".join(as_line(event) + b"\n" for event in events))
-    on.run("load", path)
-
-
-def dbt(on: Engine, *arguments: str, **variables: Any) -> str:
-    """Runs dbt, by default `dbt build`; returns the SQL that it compiled or sent for the last node."""
-    arguments = arguments or ("build", "--exclude-resource-type", "unit_test")
-    places = ["--profiles-dir", str(on.folder), "--target-path", str(on.folder), "--log-path", str(on.folder)]
-    with on.chosen():
-        given = ["--vars", json.dumps(variables), "--log-level", "none", *places]
-        outcome = dbtRunner().invoke([*arguments, *given])
-    disconnect()
-    assert outcome.success, outcome.exception or [result.message for result in outcome.result.results]
-    return str(outcome.result.results[-1].node.compiled_code).strip()
 
 
 def policies(on: Engine) -> set[tuple[str, str]]:
@@ -81,24 +44,6 @@ def compress(on: Engine) -> None:
     on.query("select compress_chunk(chunk, true) from show_chunks('{marts}.llm_requests') as chunk")
 
 
-@pytest.mark.parametrize("on", ["postgres"], indirect=True)
-def test_without_the_extension_the_variables_change_nothing(on: Engine) -> None:
-    dbt(on, *REQUESTS, **ALL_ON)
-    assert dbt(on, "compile", "--inline", "{{ apply_storage_policies('occurred_at') }}", **ALL_ON) == ""
-    assert on.query("select count(*) from {marts}.llm_requests") == [(56,)]
-    assert on.query("select to_regclass('{marts}.live_usage')") == [(None,)]
-
-
-@pytest.mark.parametrize("on", ["postgres"], indirect=True)
-def test_the_delete_is_bounded_by_literals_of_the_type_of_the_column(on: Engine) -> None:
-    dbt(on, *REQUESTS)
-    load(on, request_on("e4", 5, output_tokens=999), request_on("e6", 7, output_tokens=999))
-    dbt(on, *REQUESTS)
-    sent = (on.folder / "run/tokenmart/models/requests/llm_requests.sql").read_text()
-    assert "occurred_at >= timestamp '2026-10-04' and occurred_at < timestamp '2026-10-09'" in sent
-
-
-@on_a_real_one
 def test_requests_and_events_are_hypertables_also_after_a_full_refresh(on: Engine) -> None:
     dbt(on, **ALL_ON)
     dbt(on, "build", "--full-refresh", "--exclude-resource-type", "unit_test", **ALL_ON)
@@ -106,7 +51,6 @@ def test_requests_and_events_are_hypertables_also_after_a_full_refresh(on: Engin
     assert on.query("select count(*) from {marts}.llm_requests") == [(56,)]
 
 
-@on_a_real_one
 def test_requests_delivered_again_into_packed_chunks_replace_the_first(on: Engine) -> None:
     dbt(on, **ALL_ON)
     compress(on)
@@ -116,7 +60,6 @@ def test_requests_delivered_again_into_packed_chunks_replace_the_first(on: Engin
     assert on.query("select sum(output_tokens) from {marts}.daily_costs") == [(55 * 100 + 999,)]
 
 
-@on_a_real_one
 def test_live_usage_never_shows_too_little_and_has_late_requests_after_the_run(on: Engine) -> None:
     with counting(on, "live_usage", "sum(requests)") as seen:
         dbt(on, live_usage=True)
@@ -129,7 +72,6 @@ def test_live_usage_never_shows_too_little_and_has_late_requests_after_the_run(o
     assert policies(on) == set()
 
 
-@on_a_real_one
 def test_a_run_drops_the_chunks_that_expired_and_leaves_no_job_that_could_deadlock_with_the_marts(on: Engine) -> None:
     dbt(on, columnstore_after_days=1, live_usage=True)
     compress(on)
@@ -147,7 +89,6 @@ def test_a_run_drops_the_chunks_that_expired_and_leaves_no_job_that_could_deadlo
     assert policies(on) == {("policy_compression", "1 day")}
 
 
-@on_a_real_one
 def test_a_run_that_drops_chunks_does_not_deadlock_with_a_reader_nor_wait_for_a_long_one(on: Engine) -> None:
     dbt(on, columnstore_after_days=1)
     compress(on)
@@ -171,7 +112,6 @@ def test_a_run_that_drops_chunks_does_not_deadlock_with_a_reader_nor_wait_for_a_
     assert on.query("select sum(requests) from {marts}.daily_costs") == [(18,)]
 
 
-@on_a_real_one
 def test_variables_set_back_remove_what_they_made(on: Engine) -> None:
     dbt(on, **ALL_ON)
     assert policies(on) == {("policy_compression", "30 days")}
@@ -185,7 +125,6 @@ def test_variables_set_back_remove_what_they_made(on: Engine) -> None:
     assert on.query("select count(*) from {marts}.llm_requests") == [(56,)]
 
 
-@on_a_real_one
 def test_policies_of_version_0_1_go(on: Engine) -> None:
     dbt(on, live_usage=True)
     on.query("select add_retention_policy('{marts}.llm_requests', interval '3652 days')")
@@ -196,7 +135,6 @@ def test_policies_of_version_0_1_go(on: Engine) -> None:
     assert policies(on) == set()
 
 
-@on_a_real_one
 def test_the_extension_may_come_after_the_first_load_in_a_schema_of_its_own(on: Engine) -> None:
     [(version,)] = on.query("select extversion from pg_extension where extname = 'timescaledb'")
     with another_database(on) as other:
