@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +109,47 @@ def project(mart: Mart, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copy(PROJECT / "dbt_project.yml", folder)
     monkeypatch.chdir(folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where dbt writes what it compiles and sends."""
+    return tmp_path_factory.mktemp("dbt")
+
+
+@pytest.fixture(scope="module")
+def base(artifacts: Path) -> tuple[Path, list[Any]]:
+    """Where the first test keeps a DuckDB file with the base loaded and built, and what it was delivered."""
+    return artifacts / "base.duckdb", []
+
+
+@pytest.fixture
+def empty(mart: Mart, artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """An empty target (Story). Its path is the same in every test: for another one dbt would parse everything again."""
+    monkeypatch.setenv("DBT_TARGET_PATH", str(artifacts))
+    monkeypatch.setenv("DBT_LOG_PATH", str(artifacts / "logs"))
+    path = artifacts / "mart.duckdb"
+    path.unlink(missing_ok=True)
+    monkeypatch.setenv("TOKENMART_DUCKDB_PATH", str(path))
+    from story import Story
+
+    return Story(replace(mart, path=path), artifacts)
+
+
+@pytest.fixture
+def story(empty: Any, base: tuple[Path, list[Any]]) -> Any:
+    """A target (Story) with the base loaded and built: 452 requests from the 1st to the 12th, and on the 20th."""
+    from story import ALONE_ON_ITS_DAY, BASE, BEFORE_MIDNIGHT
+
+    path, loads = base
+    if not path.exists():
+        empty.deliver(*BASE, BEFORE_MIDNIGHT, ALONE_ON_ITS_DAY)
+        empty.build()
+        shutil.copy(empty.mart.path, path)
+        loads += empty.loads
+    shutil.copy(path, empty.mart.path)
+    empty.loads = list(loads)
+    return empty
 
 
 def tokenledger(event_id: str | None, timestamp: str = "2026-10-01T12:00:00Z", **fields: Any) -> dict[str, Any]:

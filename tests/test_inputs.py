@@ -82,6 +82,7 @@ CHANGES: dict[str, Callable[[Path, Mart], object]] = {
     "a price": append("seeds/model_prices.csv", "acme,acme-llm-1,,,,,,,,,"),
     "a mart that is gone": query("drop table marts.daily_latency"),
     "a build that failed": query("update raw_usage.builds set is_successful = false"),
+    "a build that was killed": query("insert into marts.loads values ('1', 9000000000000000, 'processing')"),
     "a build of another version": query("update raw_usage.builds set inputs = replace(inputs, '0.2', '0.1')"),
     "a build of an earlier day": query(
         "update raw_usage.builds set inputs = regexp_replace(inputs, '\\d{4}-\\d\\d-\\d\\d', '2026-01-01')"

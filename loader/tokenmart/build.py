@@ -10,7 +10,7 @@ from tokenmart import __version__
 from tokenmart.dbt_runner import DbtRun, OnNode, run_dbt
 from tokenmart.destinations import advice, connect
 from tokenmart.errors import TokenmartError
-from tokenmart.inputs import Inputs, inputs_of
+from tokenmart.inputs import Inputs, inputs_of, newest_batch_id
 from tokenmart.locks import Check
 from tokenmart.profile import Target, check_variables
 
@@ -154,6 +154,7 @@ def _record(target: Target, started_at: dt.datetime, inputs: Inputs, done: Build
             def time(moment: dt.datetime) -> str:
                 return warehouse.timestamp.format(moment.isoformat(sep=" ", timespec="microseconds"))
 
+            newest = newest_batch_id(warehouse, target, warehouse.tables(target.marts_schema))
             values = {
                 "started_at": time(started_at),
                 "finished_at": time(dt.datetime.now(dt.UTC)),
@@ -163,7 +164,7 @@ def _record(target: Target, started_at: dt.datetime, inputs: Inputs, done: Build
                 "failures": str(len(done.failures)),
                 "warnings": str(len(done.warnings)),
                 "messages": warehouse.literal(json.dumps({"failures": done.failures, "warnings": done.warnings})),
-                "inputs": warehouse.literal(json.dumps(inputs)),
+                "inputs": warehouse.literal(json.dumps({**inputs, "batch_id": newest})),
                 # a build belongs to no load
                 "_dlt_load_id": "''",
             }

@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 import zoneinfo
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from tokenmart import __version__
 from tokenmart.destinations import Warehouse
 from tokenmart.profile import Target
-from tokenmart.report import stale_by
+from tokenmart.report import has_undone_loads
 from tokenmart.settings import all_variables
 
 Inputs = dict[str, Any]
@@ -22,12 +22,16 @@ Inputs = dict[str, Any]
 
 @dataclass(frozen=True)
 class LastBuild:
-    """The last build of a target: when it finished, whether it was successful, its inputs and the tables it built."""
+    """The last build of a target: when it finished, whether it was successful, its inputs and what it left.
+
+    `tables` are the tables that it built, `batch_id` is the number of the newest run in the marts when it finished.
+    """
 
     finished_at: Any
     is_successful: bool
     inputs: Inputs
     tables: set[str]
+    batch_id: int
 
 
 def inputs_of(target: Target) -> Inputs:
@@ -56,7 +60,8 @@ def last_build(warehouse: Warehouse, target: Target) -> LastBuild | None:
     )
     for finished_at, is_successful, inputs in warehouse.query(query):
         recorded = json.loads(inputs or "{}")
-        return LastBuild(finished_at, bool(is_successful), recorded, set(recorded.pop("tables", [])))
+        tables, batch_id = set(recorded.pop("tables", [])), recorded.pop("batch_id", 0)
+        return LastBuild(finished_at, bool(is_successful), recorded, tables, batch_id)
     return None
 
 
@@ -64,9 +69,11 @@ def is_current(warehouse: Warehouse, target: Target, last: LastBuild | None) -> 
     """Whether the marts have all events, and were built from the same inputs by a build without failures."""
     if last is None or not last.is_successful or last.inputs != inputs_of(target):
         return False
-    if not last.tables <= warehouse.tables(target.marts_schema).keys():
+    tables = warehouse.tables(target.marts_schema)
+    # a build that was killed has left a newer run, but no record
+    if not last.tables <= tables.keys() or newest_batch_id(warehouse, target, tables) != last.batch_id:
         return False
-    return not has_unprocessed_loads(warehouse, target) and stale_by(warehouse, target) is None
+    return not has_unprocessed_loads(warehouse, target) and not has_undone_loads(warehouse, target)
 
 
 def has_prices(warehouse: Warehouse, target: Target, last: LastBuild | None) -> bool:
@@ -83,6 +90,13 @@ def has_unprocessed_loads(warehouse: Warehouse, target: Target) -> bool:
         f" (select load_id from {target.marts_schema}.loads where load_status in ('processed', 'repaired')) limit 1"
     )
     return bool(warehouse.query(query))
+
+
+def newest_batch_id(warehouse: Warehouse, target: Target, tables: Mapping[str, set[str]]) -> int:
+    """The number of the newest run that has listed loads in the marts, of which these are the tables; 0 if none has."""
+    if "loads" not in tables:
+        return 0
+    return int(warehouse.query(f"select max(batch_id) from {target.marts_schema}.loads")[0][0] or 0)
 
 
 def _digest(paths: Sequence[Path]) -> str:

@@ -3,6 +3,7 @@
 import base64
 import datetime as dt
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal
@@ -170,7 +171,7 @@ def status(warehouse: Warehouse, target: Target, *, loads: int) -> Status:
             for table in ("events", "rejected_lines")
         ),
         samples=samples(warehouse, target),
-        has_undone=stale_by(warehouse, target) == "undone loads",
+        has_undone=has_undone_loads(warehouse, target),
         last_build=_last_build(warehouse, target),
     )
 
@@ -181,21 +182,34 @@ def stale_by(warehouse: Warehouse, target: Target) -> Literal["undone loads", "v
     "undone loads" means that they still contain rows of loads that were undone, "version" that an earlier version built
     them or that their last full refresh did not finish. The models refuse to add to such marts, by the same rules.
     """
-    raw, marts = target.raw_schema, target.marts_schema
-    built = warehouse.tables(marts)
+    if has_undone_loads(warehouse, target):
+        return "undone loads"
+    built = warehouse.tables(target.marts_schema)
     if "llm_requests" not in built:
         return None
-
-    def batch(function: str, table: str) -> int:
-        # of no rows it is NULL in some warehouses and 0 in others
-        return int(warehouse.query(f"select {function}(batch_id) from {table}")[0][0] or 0)
-
-    refreshed = batch("min", f"{marts}.build_settings") if "build_settings" in built else 0
-    oldest = batch("min", f"{marts}.llm_requests") or refreshed
-    undone = batch("max", f"{raw}.undone_loads") if "undone_loads" in warehouse.tables(raw) else 0
-    if refreshed and undone > min(refreshed, oldest):
-        return "undone loads"
+    refreshed = _refreshed(warehouse, target, built)
+    oldest = _batch(warehouse, "min", f"{target.marts_schema}.llm_requests") or refreshed
     return "version" if oldest < refreshed or not refreshed else None
+
+
+def has_undone_loads(warehouse: Warehouse, target: Target) -> bool:
+    """Whether the marts contain rows of loads that were undone. Reads the requests only if there was an undo."""
+    raw, marts = target.raw_schema, target.marts_schema
+    undone = _batch(warehouse, "max", f"{raw}.undone_loads") if "undone_loads" in warehouse.tables(raw) else 0
+    built = warehouse.tables(marts) if undone else {}
+    if "llm_requests" not in built or not (refreshed := _refreshed(warehouse, target, built)):
+        return False
+    return undone > min(refreshed, _batch(warehouse, "min", f"{marts}.llm_requests") or refreshed)
+
+
+def _refreshed(warehouse: Warehouse, target: Target, built: Mapping[str, set[str]]) -> int:
+    """The number of the last full refresh; 0 if it is not recorded."""
+    return _batch(warehouse, "min", f"{target.marts_schema}.build_settings") if "build_settings" in built else 0
+
+
+def _batch(warehouse: Warehouse, function: str, table: str) -> int:
+    # of no rows it is NULL in some warehouses and 0 in others
+    return int(warehouse.query(f"select {function}(batch_id) from {table}")[0][0] or 0)
 
 
 def samples(warehouse: Warehouse, target: Target) -> int:

@@ -75,11 +75,11 @@ def _run_dbt(target: Target, full_refresh: bool, *, is_quiet: bool) -> Build:
     from tokenmart.build import build as run_dbt
     from tokenmart.destinations import lock
     from tokenmart.inputs import has_prices, last_build
-    from tokenmart.report import stale_by
+    from tokenmart.report import has_undone_loads
 
     with progress_bar(is_quiet, "{task.description}") as progress, lock(target, "build", say) as check:
         with open_loaded(target) as warehouse:
-            if not full_refresh and stale_by(warehouse, target) == "undone loads":
+            if not full_refresh and has_undone_loads(warehouse, target):
                 full_refresh = True
                 say("Loads were undone since the marts were built: rebuilding everything.")
             prices_are_current = has_prices(warehouse, target, last_build(warehouse, target))

@@ -1,0 +1,243 @@
+"""What a build does when the settings, the prices, the models or the time zone of the project have changed."""
+
+import datetime as dt
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dbt.cli.main import dbtRunner
+
+from conftest import PROJECT
+from story import (
+    BASE,
+    DAILY,
+    UNKNOWN,
+    Story,
+    event,
+    snapshot,
+)
+
+
+@pytest.fixture
+def project(empty: Story, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the dbt project, for changing it, with its own artifacts."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    shutil.copy(PROJECT / "dbt_project.yml", folder)
+    for name in ("macros", "models", "seeds", "tests"):
+        shutil.copytree(PROJECT / name, folder / name)
+    empty.artifacts = tmp_path / "artifacts"
+    monkeypatch.setenv("DBT_TARGET_PATH", str(empty.artifacts))
+    return folder
+
+
+def change(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert text.count(old) >= 1, f"{path.name} has no {old!r}"
+    path.write_text(text.replace(old, new, 1))
+
+
+def test_days_begin_in_the_reporting_time_zone(empty: Story, project: Path) -> None:
+    mart, here = empty.mart, ("--project-dir", str(project))
+    change(project / "dbt_project.yml", "reporting_time_zone: UTC", "reporting_time_zone: Asia/Shanghai")
+    change(project / "dbt_project.yml", "late_data_days: null", "late_data_days: 1")
+    # 16:00 in UTC is midnight in Shanghai
+    moving = event("moving", "2026-01-12T15:59:30", output_tokens=9, status="success", cached_tokens=3)
+    staying = event("staying", "2026-01-11T15:59:59.999999", output_tokens=9, status="success", cached_tokens=4)
+    mart.run("load", mart.write("first.jsonl", moving, staying), *here)
+    mart.run("build", *here)
+    days = "select cast(usage_date as text), requests from marts.daily_costs_by_model order by 1"
+    assert mart.query(days) == [("2026-01-11", 1), ("2026-01-12", 1)]
+
+    later = snapshot(moving, timestamp="2026-01-12T16:00:00Z", output_tokens=77)
+    mart.run("load", mart.write("second.jsonl", later), *here)
+    mart.run("build", *here)
+    assert mart.query(days) == [("2026-01-11", 1), ("2026-01-13", 1)]
+    assert empty.literal_days("compiled/tokenmart/models/marts/daily_costs_by_model.sql") == [
+        "2026-01-12",
+        "2026-01-13",
+    ]
+
+
+def test_changed_settings_are_refused_until_a_full_refresh(empty: Story, project: Path) -> None:
+    mart, here = empty.mart, ("--project-dir", str(project))
+    log = mart.write("first.jsonl", event("a", "2026-01-11T12:00:00", model=UNKNOWN, cost_usd=None, output_tokens=9))
+    mart.run("run", log, *here)
+    count = "select count(cost_usd), count(*) from marts.llm_requests"
+    assert mart.query(count) == [(0, 1)]
+
+    prices = project / "seeds/model_prices.csv"
+    columns = prices.read_text().splitlines()[0].split(",")
+    row = {"provider": "acme", "model": UNKNOWN, "model_pattern": UNKNOWN, "match_order": "1", "is_vendor": "true"}
+    row |= {"input_usd_per_million": "1", "output_usd_per_million": "1", "priced_as_of": "2026-11-09"}
+    prices.write_text(prices.read_text().rstrip("\n") + "\n" + ",".join(row.get(name, "") for name in columns) + "\n")
+    change(project / "dbt_project.yml", "cost_preference: reported", "cost_preference: computed")
+    refused = mart.run("build", *here, code=1).output
+    assert "cost_preference has changed from reported to computed, and the prices in" in refused
+    assert "tokenmart build --full-refresh" in refused
+    assert mart.query(count) == [(0, 1)]
+    for command in ("compile", "docs generate", "build --empty --exclude-resource-type unit_test"):
+        empty.dbt(*command.split(), project=project)
+    assert mart.query(count) == [(0, 1)]
+
+    mart.run("build", "--full-refresh", *here)
+    mart.run("build", *here)
+    assert mart.query(count) == [(1, 1)]
+
+
+def test_unknown_variables_and_values_are_refused_before_anything_is_built(empty: Story, project: Path) -> None:
+    mart, here = empty.mart, ("--project-dir", str(project))
+    mart.run("load", mart.write("first.jsonl", event("a", "2026-01-11T12:00:00")), *here)
+    file = project / "dbt_project.yml"
+    change(file, "    retention_days: null", "    retention_dayz: 30")
+    refused = mart.json("build", *here, code=1)["error"]
+    assert "Tokenmart has no variable retention_dayz (did you mean retention_days?)." in refused and ">" not in refused
+    change(file, "    retention_dayz: 30", "    1: 30")
+    assert "Tokenmart has no variable 1." in mart.json("build", *here, code=1)["error"]
+    change(file, "    1: 30", "    retention_days: null")
+    change(file, "  tokenmart:\n    #", "  retention_days: 30\n  tokenmart:\n    #")
+    assert "variables that dbt ignores: retention_days" in mart.json("build", *here, code=2)["error"]
+
+    wrong = {
+        "distribute": True,
+        "cost_preference": "computd",
+        "retention_days": "30",
+        "late_data_days": -1,
+        "columnstore_after_days": True,
+        "reporting_time_zone": "Europe/Berln",
+        "live_usage": "yes",
+        "table_engine": None,
+    }
+    places = ["--project-dir", str(project), "--log-level", "none", "--vars", json.dumps(wrong)]
+    refused = str(dbtRunner().invoke(["build", *places]).exception)
+    for part in (
+        "Tokenmart has no variable distribute (did you mean distributed?).",
+        'cost_preference is "computd": write reported or computed.',
+        'retention_days is "30": write a whole number of days from 1 to 36500, or null.',
+        "late_data_days is -1: write a whole number of days from 0 to 36500, or null.",
+        "columnstore_after_days is true: write a whole number",
+        'reporting_time_zone is "Europe/Berln", which is not a time zone (did you mean Europe/Berlin?)',
+        'live_usage is "yes": write true or false.',
+        "table_engine is null",
+    ):
+        assert part in refused
+    assert mart.query("select count(*) from information_schema.tables where table_schema = 'marts'") == [(0,)]
+
+
+@pytest.mark.parametrize(
+    "damage", ["drop table marts.build_settings", "update marts.build_settings set batch_id = batch_id + 1"]
+)
+def test_marts_without_the_settings_they_were_built_with_are_refused(story: Story, damage: str) -> None:
+    """Those of version 0.1 have none; a full refresh that was cut off has older requests than settings."""
+    story.mart.query(damage)
+    for _ in range(2):
+        said = story.mart.run("build", code=1).output
+        assert "built by an earlier version" in said and "To rebuild everything" in said
+        assert "Compilation Error" not in said and "in macro" not in said
+    said = story.mart.run("doctor", code=1).output
+    assert "built by an earlier version" in said and "tokenmart build --full-refresh" in said
+    story.build("--full-refresh")
+    story.mart.run("doctor")
+    story.build()
+
+
+def test_a_new_column_wants_the_mart_built_anew(empty: Story, project: Path) -> None:
+    mart, here = empty.mart, ("--project-dir", str(project))
+    mart.run("load", mart.write("first.jsonl", event("a", "2026-01-11T12:00:00", output_tokens=9)), *here)
+    mart.run("build", *here)
+    model = project / "models/marts/daily_costs_by_model"
+    change(
+        model.with_suffix(".sql"),
+        "    max(",
+        "    cast(max(attributed.output_tokens) as bigint) as longest_output,\n    max(",
+    )
+    change(
+        model.with_suffix(".yml"),
+        "      - name: batch_id",
+        "      - name: longest_output\n        data_type: bigint\n      - name: batch_id",
+    )
+    mart.run("load", mart.write("second.jsonl", event("b", "2026-01-12T12:00:00", output_tokens=77)), *here)
+    failed = mart.run("build", *here, code=1)
+    assert "tokenmart build --full-refresh" in failed.output
+    mart.run("build", "--full-refresh", *here)
+    longest = "select cast(usage_date as text), longest_output from marts.daily_costs_by_model order by 1"
+    assert mart.query(longest) == [("2026-01-11", 9), ("2026-01-12", 77)]
+
+
+def test_a_load_that_is_listed_while_requests_are_written_is_left_to_the_next_run(
+    empty: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+
+    mart = empty.mart
+    mart.run("run", mart.write("first.jsonl", BASE[0]))
+    mart.run("load", mart.write("second.jsonl", event("second", "2026-01-12T12:00:00")))
+    add_query, listed = DuckDBConnectionManager.add_query, []
+
+    def with_another(self: Any, sql: str, *arguments: Any, **options: Any) -> Any:
+        done = add_query(self, sql, *arguments, **options)
+        if "create temporary table" in sql and "llm_requests__dbt_tmp" in sql:
+            listed.append(add_query(self, "insert into marts.loads values ('later', 1, 'processing')"))
+        return done
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DuckDBConnectionManager, "add_query", with_another)
+        mart.run("build")
+    assert len(listed) == 1
+    processed = "bool_or(load_status = 'processed')"
+    found = mart.query(f"select load_id, {processed} from marts.loads group by load_id order by load_id")
+    assert [is_processed for _, is_processed in found] == [True, True, False] and found[2][0] == "later"
+
+
+def test_days_that_are_not_kept_go_and_stay_away(empty: Story, project: Path) -> None:
+    mart, here = empty.mart, ("--project-dir", str(project))
+    first, last = event("old", "2026-01-11T12:00:00"), event("young", "2026-01-12T00:00:00")
+    mart.run("load", mart.write("first.jsonl", first, last), *here)
+    mart.run("build", *here)
+    days = "select cast(usage_date as text) from marts.{} order by 1"
+    assert mart.query(days.format("daily_costs")) == [("2026-01-11",), ("2026-01-12",)]
+
+    kept = (dt.datetime.now(dt.UTC).date() - dt.date(2026, 1, 12)).days
+    # nothing is deleted, so nothing has to be restored
+    change(project / "dbt_project.yml", "retention_days: null", f"retention_days: {kept + 9}")
+    mart.run("build", *here)
+    change(project / "dbt_project.yml", f"retention_days: {kept + 9}", "retention_days: null")
+    mart.run("build", *here)
+    applied = "select retention_days from marts.build_settings order by batch_id"
+    assert mart.query(applied) == [(None,), (kept + 9,), (None,)]
+
+    change(project / "dbt_project.yml", "retention_days: null", f"retention_days: {kept}")
+    mart.run("load", mart.write("second.jsonl", event("late", "2026-01-10T12:00:00")), *here)
+    for again in ([], ["--full-refresh"]):
+        mart.run("build", *again, *here)
+        for name in ("llm_requests", "request_days", *DAILY):
+            if name != "daily_errors_by_type":
+                assert mart.query(days.format(name)) == [("2026-01-12",)], name
+    assert mart.query("select count(*) from raw_usage.events") == [(3,)]
+
+    # raised or removed, it brings back what was landed, but only all at once
+    change(project / "dbt_project.yml", f"retention_days: {kept}", "retention_days: null")
+    refused = mart.run("build", *here, code=1).output
+    assert "retention_days has been raised or removed" in refused and "tokenmart build --full-refresh" in refused
+    assert "tokenmart undo" not in refused
+    # with --empty nothing is compared, and nothing is forgotten
+    empty.dbt("run", "--empty", project=project)
+    assert "retention_days has been raised or removed" in mart.run("build", *here, code=1).output
+    mart.run("build", "--full-refresh", *here)
+    assert mart.query(applied) == [(None,)]
+    assert len(mart.query(days.format("daily_costs"))) == 3
+
+
+def test_a_wrong_type_in_a_contract_is_refused(empty: Story, project: Path) -> None:
+    mart, here = empty.mart, ("--project-dir", str(project))
+    mart.run("load", mart.write("first.jsonl", BASE[0]), *here)
+    change(
+        project / "models/marts/daily_latency_by_model.yml",
+        "- name: requests\n        data_type: \"{{ var('types').count[target.type] }}\"",
+        "- name: requests\n        data_type: \"{{ var('types').text[target.type] }}\"",
+    )
+    result = mart.run("build", *here, code=1)
+    assert "daily_latency_by_model: " in result.output and "contract" in result.output
+    assert json.loads(mart.run("build", *here, "--json", code=1).stdout)["failures"]
