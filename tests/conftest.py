@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -99,6 +99,20 @@ def new_mart(tmp_path: Path, profiles: Path, monkeypatch: pytest.MonkeyPatch) ->
 def mart(new_mart: Callable[[str], Mart]) -> Mart:
     """An empty target."""
     return new_mart("mart")
+
+
+@pytest.fixture(scope="module")
+def make_mart(tmp_path_factory: pytest.TempPathFactory, profiles: Path) -> Iterator[Callable[[str], Mart]]:
+    """Makes a Mart that lasts as long as this module and turns to it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DBT_PROFILES_DIR", str(profiles))
+        patch.chdir(PROJECT)
+
+        def make(name: str) -> Mart:
+            folder = tmp_path_factory.mktemp(name)
+            return Mart(folder, folder / "mart.duckdb")
+
+        yield make
 
 
 @pytest.fixture

@@ -133,7 +133,7 @@ def test_marts_without_the_settings_they_were_built_with_are_refused(story: Stor
     """Those of version 0.1 have none; a full refresh that was cut off has older requests than settings."""
     story.mart.query(damage)
     for _ in range(2):
-        said = story.mart.run("build", code=1).output
+        said = story.mart.run("build", "--force", code=1).output
         assert "built by an earlier version" in said and "To rebuild everything" in said
         assert "Compilation Error" not in said and "in macro" not in said
     said = story.mart.run("doctor", code=1).output
