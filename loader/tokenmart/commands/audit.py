@@ -18,7 +18,8 @@ from tokenmart.commands.shared import (
     say,
 )
 from tokenmart.errors import TokenmartError
-from tokenmart.screen import print_json, show_audit
+from tokenmart.screen import print_json
+from tokenmart.views import show_audit
 
 if TYPE_CHECKING:
     from tokenmart.profile import Target

@@ -19,7 +19,8 @@ from tokenmart.commands.shared import (
     report_sharing,
     say,
 )
-from tokenmart.screen import print_json, show_build
+from tokenmart.screen import print_json
+from tokenmart.views import show_build
 
 if TYPE_CHECKING:
     from tokenmart.build import Build

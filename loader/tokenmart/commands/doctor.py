@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from tokenmart.commands.options import as_json, command
 from tokenmart.commands.shared import DONE, FAILED, console
-from tokenmart.screen import print_json, show_finding
+from tokenmart.screen import print_json
+from tokenmart.views import show_finding
 
 if TYPE_CHECKING:
     from tokenmart.profile import Target

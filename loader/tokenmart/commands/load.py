@@ -21,7 +21,8 @@ from tokenmart.commands.shared import (
     report_sharing,
     say,
 )
-from tokenmart.screen import print_json, show_load, show_preview
+from tokenmart.screen import print_json
+from tokenmart.views import show_load, show_preview
 
 if TYPE_CHECKING:
     from tokenmart.files import InputFile

@@ -10,7 +10,8 @@ from rich.markup import escape
 
 from tokenmart.commands.options import as_json, command
 from tokenmart.commands.shared import DONE, console, open_loaded
-from tokenmart.screen import counted, print_json, show_rejects
+from tokenmart.screen import counted, print_json
+from tokenmart.views import show_rejects
 
 if TYPE_CHECKING:
     from tokenmart.profile import Target

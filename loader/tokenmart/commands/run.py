@@ -9,7 +9,8 @@ from tokenmart.commands.load import exit_code, load_files
 from tokenmart.commands.options import as_json, command, reading
 from tokenmart.commands.shared import FAILED, console, failed_build, failed_load, failed_step, locations
 from tokenmart.errors import TokenmartError
-from tokenmart.screen import print_json, show_summary
+from tokenmart.screen import print_json
+from tokenmart.summary_view import show_summary
 
 if TYPE_CHECKING:
     from tokenmart.profile import Target

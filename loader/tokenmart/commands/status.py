@@ -9,7 +9,8 @@ import click
 
 from tokenmart.commands.options import as_json, command
 from tokenmart.commands.shared import DONE, console, open_loaded
-from tokenmart.screen import print_json, show_status
+from tokenmart.screen import print_json
+from tokenmart.views import show_status
 
 if TYPE_CHECKING:
     from tokenmart.profile import Target

@@ -19,7 +19,8 @@ from tokenmart.commands.shared import (
     say,
 )
 from tokenmart.errors import TokenmartError, UsageError
-from tokenmart.screen import print_json, show_undone
+from tokenmart.screen import print_json
+from tokenmart.views import show_undone
 
 if TYPE_CHECKING:
     from tokenmart.profile import Target
