@@ -23,7 +23,7 @@ import tokenmart.build
 import tokenmart.dbt_runner
 import tokenmart.load
 from conftest import PROJECT, Mart, tokenledger
-from test_incremental import durations, of_tokenledger, requests_of, total
+from story import durations, of_tokenledger, requests_of, total
 from tokenmart import __version__
 from tokenmart.cli import main
 from tokenmart.errors import TokenmartError, UsageError

@@ -174,7 +174,7 @@ def test_the_raw_schema_of_a_cluster_is_replicated(case: str, folder: Path, monk
     monkeypatch.setattr("clickhouse_connect.get_client", lambda **_: client)
     with connect(Target("own", "clickhouse", {"host": "db.example", **settings}, folder, folder)) as warehouse:
         warehouse.create_schema("raw_usage")
-        assert warehouse.destination.config_params["table_engine_type"] == engine
+        assert warehouse.destination().config_params["table_engine_type"] == engine
     client.query.assert_called_once_with(f"create database if not exists raw_usage{place}")
 
 

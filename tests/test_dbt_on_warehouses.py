@@ -56,7 +56,8 @@ def test_parts_are_built_empty_and_without_the_others(on: Engine, tmp_path: Path
     log.write_bytes(as_line(tokenledger("later", "2026-10-04T12:00:00Z")) + b"\n")
     on.run("load", log)
     ran = {result.node.name for result in dbt(on, tmp_path, "build", *part).results}
-    assert {"daily_costs", "llm_requests", "tokenmart_adds_up_by_day_daily_costs_"} <= ran
+    assert {"daily_costs", "llm_requests"} <= ran
+    assert any(name.startswith("tokenmart_adds_up_by_day_daily_costs_") for name in ran)
     assert [name for name in ran if "users" in name or "hourly" in name] == []
     assert sorted(int(row[0]) for row in on.query(counts)) == [number + 1 for number in before]
 
@@ -175,7 +176,7 @@ def test_docs_know_every_column(on: Engine, tmp_path: Path) -> None:
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     catalog = json.loads((tmp_path / "catalog.json").read_text())["nodes"]
     models = {name: node for name, node in manifest["nodes"].items() if node["resource_type"] == "model"}
-    assert len(models) == 18
+    assert {node["name"] for node in models.values()} == {path.stem for path in PROJECT.glob("models/*/*.sql")}
     # what the emulators say of their tables is not what the real ones do
     for name, node in models.items() if on.name not in EMULATED else ():
         found = {column.lower() for column in catalog[name]["columns"]}
@@ -238,4 +239,5 @@ def test_unit_tests_pass(on: Engine, tmp_path: Path) -> None:
     exclude = ["--exclude", *(f"test_name:{name}" for name in left_out)] if left_out else []
     results = dbt(on, tmp_path, "test", "--select", "test_type:unit", *exclude).results
     assert {result.status for result in results} == {"pass"}
-    assert len(results) + len(left_out) == 86
+    written = [path.read_text().count("\n  - name: test_") for path in PROJECT.glob("models/*/*_unit_tests.yml")]
+    assert len(results) + len(left_out) == sum(written)
