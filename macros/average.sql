@@ -1,6 +1,6 @@
 {#
-The mean of a column of milliseconds, to six places; NULL if there are none. It sums whole microseconds, because a sum
-of doubles depends on their order.
+The mean of a column of milliseconds, to six decimal places; NULL if there are no values. It adds up whole microseconds,
+because a sum of doubles depends on the order of the values.
 #}
 {% macro average(milliseconds) -%}
     {%- set microseconds = "cast(floor((" ~ milliseconds ~ ") * 1000 + 0.5) as " ~ data_type("bigint") ~ ")" -%}

@@ -1,7 +1,7 @@
 {#
-Stops dbt while it parses, before anything is built, if a variable is set that nobody reads or to a value that no model
-understands. Projects that use Tokenmart as a package have their own variables: of those on the command line, only a name that
-is almost one of ours is refused there.
+Stops dbt before it builds anything if a variable has an unknown name or an invalid value. Projects that use Tokenmart as a
+package have their own variables. For variables on their command line, only a name that is very similar to a variable of
+Tokenmart is an error.
 #}
 {% macro check_variables() %}
     {% set least_days = {"late_data_days": 0, "retention_days": 1, "columnstore_after_days": 1} %}
@@ -58,7 +58,7 @@ is almost one of ours is refused there.
         {% do exceptions.raise_compiler_error(
             problems
             | join(" ")
-            ~ " Settings are in dbt_project.yml (vars: tokenmart:), tokenmart.yml or TOKENMART_ variables of the environment."
+            ~ " Settings are in dbt_project.yml (vars: tokenmart:), tokenmart.yml or environment variables (TOKENMART_...)."
         ) %}
     {% endif %}
 {% endmacro %}

@@ -1,4 +1,4 @@
-{# The columns of an event that are counts or amounts, what a running total is a total of, each with its type. #}
+{# The columns of an event that are counts or amounts, and may therefore be running totals, each with its type. #}
 {% macro cumulative_columns() %}
     {% set columns = {} %}
     {% for name in ["input_tokens", "cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens"] %}

@@ -1,4 +1,7 @@
-{# The choice that a misspelled text resembles most, as an aside; empty where none shares most of its pairs of letters. #}
+{#
+The choice that is most similar to a misspelled text, as a hint in parentheses. Similarity is the share of letter pairs that both
+texts contain. Empty if no choice reaches `likeness`.
+#}
 {% macro did_you_mean(text, choices, likeness=0.5) %}
     {% set best = namespace(choice="", likeness=likeness) %}
     {% set pairs = [] %}

@@ -1,4 +1,4 @@
-{# The names of the columns that duration_measures makes of a column of milliseconds: first the count of its values. #}
+{# The names of the columns that duration_measures returns for a column of milliseconds. The count of values comes first. #}
 {% macro duration_columns(column) %}
     {% set counts = {"duration_ms": "timed_requests", "time_to_first_token_ms": "first_token_timed_requests"} %}
     {% set columns = [counts[column]] %}

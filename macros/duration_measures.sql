@@ -1,4 +1,4 @@
-{# How a column of milliseconds is distributed over the requests of a relation, failed ones included. #}
+{# Count, mean, percentiles and maximum of a column of milliseconds, for all requests of a relation, including failed ones. #}
 {% macro duration_measures(requests, column) %}
     cast(count({{ requests }}.{{ column }}) as {{ data_type("count") }}) as {{ duration_columns(column) | first }},
     {{ average(requests ~ "." ~ column) }} as {{ column }}_avg,

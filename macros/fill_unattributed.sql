@@ -1,4 +1,4 @@
-{# Dimensions of a relation as attributed_<name>, with 'unattributed' for unknown values. #}
+{# Columns of a relation as attributed_<name>, with 'unattributed' for unknown values. #}
 {% macro fill_unattributed(dimensions, relation, type="dimension") %}
     {%- for dimension in dimensions -%}
         cast(

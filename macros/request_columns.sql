@@ -1,6 +1,6 @@
 {#
-The columns of stg_usage__events that llm_requests has too. `measures` come in the order in which they decide which of two
-snapshots of a request is the more complete one.
+The columns that stg_usage__events and llm_requests have in common. The order of `measures` is the order in which they decide
+which snapshot of a request is more complete.
 #}
 {% macro request_columns() %}
     {% set columns = {

@@ -1,4 +1,4 @@
-{# Windows of these numbers of days up to the last day of `history`, and the same number of days before each. #}
+{# For each length in days, the window up to the last day of `history`, and the window of the same length before it. #}
 {% macro summary_windows(history, lengths) %}
     {% for days in lengths %}
         {% set is_last = loop.last %}

@@ -1,4 +1,4 @@
--- The four parts of a computed cost are the computed cost.
+-- The four parts of a computed cost add up to the computed cost.
 select event_id
 from {{ ref("tokenmart", "llm_requests") }}
 where

@@ -1,5 +1,6 @@
--- Of every file in a complete load: lines landed, skipped and rejected are the lines read, and the rows are there.
--- No model depends on that: a failure is reported, and stops none.
+-- For every file in a complete load, the lines landed, skipped and rejected add up to the lines read,
+-- and the raw tables have the landed and rejected rows.
+-- No model depends on this test, so a failure does not stop any model.
 with
 
     files as (

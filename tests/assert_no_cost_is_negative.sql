@@ -1,4 +1,5 @@
--- No cost is negative: tokens that no log should report make one, which is reported, and stops nothing.
+-- No cost is negative. Wrong token counts in a log can cause a negative cost.
+-- The test only warns, because the error is in the log.
 {{ config(severity="warn") }}
 select event_id
 from {{ ref("tokenmart", "llm_requests") }}

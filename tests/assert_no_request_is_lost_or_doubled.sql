@@ -1,7 +1,7 @@
--- Every event id of a processed load is one row of llm_requests, and there is no other row.
+-- Every event id of a processed load has exactly one row in llm_requests, and llm_requests has no other rows.
 with
 
-    -- not stg_usage__events, which also computes what running totals have added
+    -- not stg_usage__events, because that view also computes the increases of running totals
     dated_events as (
         select event_id, occurred_at, {{ local_period("day", utc_timestamp("occurred_at")) }} as usage_date
         from {{ without_dependency("events") }}
@@ -26,7 +26,7 @@ with
         from llm_requests
         where {{ is_tested() }}
         union all
-        -- a request may be dated on another day than some of its events
+        -- a request may have another date than some of its events
         select event_id, usage_date, 0 as events, 1 as requests
         from llm_requests
         where not ({{ is_tested() }}) and event_id in (select event_id from events)

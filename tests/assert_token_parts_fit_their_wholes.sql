@@ -1,5 +1,5 @@
--- No part of a token count exceeds its whole, and no count is negative: a log that says so is reported, and stops
--- nothing.
+-- No part of a token count exceeds its whole, and no count is negative.
+-- The test only warns, because the error is in the log.
 {{ config(severity="warn") }}
 select event_id
 from {{ ref("tokenmart", "llm_requests") }}

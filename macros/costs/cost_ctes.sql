@@ -1,6 +1,6 @@
 {#
-CTEs that end with `costs`: the requests of a CTE of price_ctes, each with its cost by the price table and the parts of it,
-in USD. NULL if its tokens or its prices are unknown.
+CTEs of which the last one, `costs`, has the requests of `priced` (from price_ctes), each with its computed cost and the
+parts of this cost, in USD. They are NULL if the tokens or the prices are unknown.
 #}
 {% macro cost_ctes(priced) %}
     billed as (

@@ -1,4 +1,4 @@
-{# The counts and sums of every cost mart, over the requests of a relation; a sum of unknown values is NULL, not 0. #}
+{# The counts and sums of every cost mart, for the requests of a relation. A sum of unknown values is NULL, not 0. #}
 {% macro cost_measures(requests) %}
     cast(count(*) as {{ data_type("count") }}) as requests,
     cast(count({{ requests }}.cost_usd) as {{ data_type("count") }}) as priced_requests,

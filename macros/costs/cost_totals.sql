@@ -1,4 +1,4 @@
-{# The measures of a relation of cost_measures, added up. #}
+{# The sums of the columns of cost_measures in a relation. #}
 {% macro cost_totals(relation) %}
     {{
         sums_of(

@@ -1,7 +1,7 @@
 {#
-CTEs that end with `priced`: the requests of the CTE `requests`, each with its prices in USD per million tokens. NULL if its
-model has no price on its UTC day. The model's name is looked up in the provider's own prices, then in those of the vendors,
-each in the order of the table.
+CTEs of which the last one, `priced`, has the requests of the CTE `requests`, each with its prices in USD per million tokens.
+The prices are NULL if the model has no price on the UTC day of the request. The model's name is looked up in the prices of the
+request's provider first, then in the prices of the vendors, each in the order of match_order.
 #}
 {% macro price_ctes(requests) %}
     {%- set provider, model = "coalesce(lower(" ~ requests ~ ".provider), '')", "lower(" ~ requests ~ ".model)" -%}
@@ -16,7 +16,7 @@ each in the order of the table.
 
     model_names as (select distinct provider, model from model_days),
 
-    -- the best pattern of a name, with all its periods: they have the same rank
+    -- the best pattern for each name, with all its periods, because these have the same rank
     matches as (
         select
             model_names.provider as request_provider,
@@ -36,7 +36,7 @@ each in the order of the table.
             model_names.model like prices.model_pattern and (prices.provider = model_names.provider or prices.is_vendor)
     ),
 
-    -- one row per name and day, so that requests are joined by equality alone
+    -- one row per name and day, so that the join with requests needs only equality
     day_prices as (
         select
             model_days.provider,
@@ -74,7 +74,7 @@ each in the order of the table.
                 then day_prices.output_usd_per_million
                 else coalesce(day_prices.output_usd_per_million, 0)
             end as output_price,
-            -- NULL, and so the cost too, if there is too little to compute a cost from
+            -- if it is NULL, so is the cost: prices or token counts are missing
             case
                 when
                     day_prices.has_prices = 1

@@ -1,4 +1,7 @@
-{# Post-hook of a table of requests, for warehouses with chunks by `time`: compresses, drops or aggregates them. #}
+{#
+Post-hook of a table of requests, for warehouses with chunks by `time` or with expiring rows: sets how they are compressed,
+dropped or aggregated.
+#}
 {% macro apply_storage_policies(time) %}
     {% if is_hook_run() %} {{ adapter.dispatch("apply_storage_policies")(time) }} {% endif %}
 {% endmacro %}

@@ -1,4 +1,4 @@
-{# A sum of money divided by a count, to twelve places and rounded half away from zero; NULL for a count of 0. #}
+{# An amount divided by a count, to twelve decimal places, rounded half away from zero; NULL for a count of 0. #}
 {% macro average_money(total, count) %} {{ adapter.dispatch("average_money")(total, count) }}{% endmacro %}
 
 {% macro default__average_money(total, count) -%}

@@ -1,6 +1,7 @@
 {#
-Limits the delete, merge or overwrite that follows to literal dates; `time` is the table's timestamp column. dbt passes
-the configured lists themselves on, so changing them here has an effect there. Nothing else changes the config of a model.
+Limits the delete, merge or overwrite of a run to literal dates; `time` is the table's timestamp column. dbt passes the
+configured lists to the incremental strategy without copying them, so a change here has an effect there. No other macro
+changes the config of a model at run time.
 #}
 {% macro limit_write_to(dates, time=none) %}
     {% if execute %} {% do adapter.dispatch("limit_write_to")(dates, time) %} {% endif %}

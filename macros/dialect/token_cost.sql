@@ -1,4 +1,4 @@
-{# Tokens at a price per million, in USD to twelve places. Computed exactly, without floats. #}
+{# The cost of tokens at a price per million, in USD to twelve decimal places, computed exactly, without floats. #}
 {% macro token_cost(tokens, price) %} {{ adapter.dispatch("token_cost")(tokens, price) }}{% endmacro %}
 
 {% macro default__token_cost(tokens, price) -%}

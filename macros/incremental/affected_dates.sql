@@ -1,6 +1,6 @@
 {#
-The dates that the run with this number writes, from the model affected_dates. Raises a compiler error if that model was left
-out of the run, because updated requests would be doubled. `is_new` is the run's new_events_filter.
+The dates that the run `batch` (its batch_id) writes, from the model affected_dates. Raises a compiler error if the run has new
+events but that model was left out of it, because updated requests would be duplicated. `is_new` is the run's new_events_filter.
 #}
 {% macro affected_dates(batch, is_new) %}
     {% set dates = query_dates(

@@ -1,6 +1,6 @@
 {#
-Ids of the loads that the run with this number processes or repairs: those that the model `loads` has listed for it, all or
-only those with this status.
+The ids of the loads that the run `batch` (its batch_id) processes or repairs, as listed in the model `loads`: all of them, or
+only those with `status`.
 #}
 {% macro current_load_ids(batch, status=none) %}
     {% set query %}

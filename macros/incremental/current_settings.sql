@@ -1,4 +1,4 @@
-{# The settings that every request is built with. Changing them takes a full refresh. #}
+{# The settings that all requests are built with. A change of these settings requires a full refresh. #}
 {% macro current_settings() %}
     {% do return(
         {

@@ -1,4 +1,4 @@
-{# ISO dates, with their neighbors up to `distance` days away. #}
+{# ISO dates, and the dates up to `distance` days before and after each of them. #}
 {% macro dates_around(dates, distance) %}
     {% set around = [] %}
     {% for date in dates %}

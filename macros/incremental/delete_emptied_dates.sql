@@ -1,4 +1,4 @@
-{# Post-hook of a mart: deletes the dates that have no requests any more. #}
+{# Post-hook of a mart: deletes the rows of dates that have no requests left. #}
 {% macro delete_emptied_dates() %}
     {%- if is_hook_run() and not invocation_args_dict.get("empty") -%}
         {%- set requests = model.config.meta.get("requests_column", "requests") -%}

@@ -1,4 +1,4 @@
-{# The table of a model or source of this project as earlier runs left it; none if there is none. It adds no dependency. #}
+{# The table of a model or source of this project from earlier runs; None if it does not exist. It adds no dependency. #}
 {% macro existing_relation(name) %}
     {% if not execute %} {% do return(none) %} {% endif %}
     {% set node = graph.nodes.get("model.tokenmart." ~ name) or graph.sources["source.tokenmart.tokenmart." ~ name] %}

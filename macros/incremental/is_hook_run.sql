@@ -1,2 +1,2 @@
-{# Whether a hook has to do something: not while dbt parses, and not for `dbt clone`, which runs hooks too. #}
+{# Whether a hook runs its statements. False while dbt parses, and for `dbt clone`, which also calls hooks. #}
 {% macro is_hook_run() %} {% do return(execute and flags.WHICH != "clone") %} {% endmacro %}

@@ -1,6 +1,6 @@
 {#
-A condition on the rows of one load in `loads`: no run has processed it, or two runs have at the same time and the
-requests that both have written are not repaired yet.
+A condition on the rows of one load in `loads`: no run has processed the load, or two runs have processed it at the same time
+and the duplicate requests are not repaired yet.
 #}
 {% macro needs_processing() -%}
     (

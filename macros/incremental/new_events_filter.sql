@@ -1,6 +1,6 @@
 {#
-A condition on stg_usage__events: the rows that a run reads. Those are the events of these loads and, for running totals, all
-rows of their sessions, because a total that arrives late changes the increase of the next one.
+A condition on stg_usage__events for the rows that a run reads: the events of these loads and all running totals of their
+sessions, because a total that arrives late changes the increase of the next total.
 #}
 {% macro new_events_filter(loads) %}
     {% if not loads %} {% do return("1 = 0") %} {% endif %}

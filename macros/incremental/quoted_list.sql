@@ -1,2 +1,2 @@
-{# Texts as a list in SQL; for no texts, a list that matches nothing. #}
+{# Texts as a list of SQL literals. Without texts, a list with an empty text. #}
 {% macro quoted_list(texts) %} {% do return("'" ~ texts | join("', '") ~ "'") %} {% endmacro %}

@@ -1,6 +1,6 @@
 {#
-Post-hook of llm_requests, before anything is deleted: adds a row with a changed retention_days to build_settings. With
-`dbt --empty` nobody has checked that the requests of a raised one are there, so it is not recorded.
+Post-hook of llm_requests that runs before anything is deleted: if retention_days has changed, adds a row with it to
+build_settings. Under `dbt --empty`, a raised value is not recorded, because the check for missing requests has not run.
 #}
 {% macro record_retention() %}
     {%- set recorded = recorded_settings() if is_hook_run() else none -%}

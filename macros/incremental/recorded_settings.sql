@@ -1,5 +1,5 @@
 {#
-The newest row of build_settings, as a dictionary; refresh_batch_id is the number of the last full refresh. None if there is
+The newest row of build_settings, as a dictionary; refresh_batch_id is the batch_id of the last full refresh. None if there is
 no row.
 #}
 {% macro recorded_settings() %}
@@ -10,7 +10,7 @@ no row.
     {% if not found or not found.rows | length %} {% do return(none) %} {% endif %}
     {% set newest, settings = found.rows | last, {} %}
     {% for name in names %} {% do settings.update({name: newest[loop.index0]}) %} {% endfor %}
-    {# the oldest row is that of the full refresh #}
+    {# the full refresh wrote the oldest row #}
     {% do settings.update(refresh_batch_id=(found.rows | first | last) | int) %}
     {% do return(settings) %}
 {% endmacro %}

@@ -1,6 +1,6 @@
 {#
-Stops an incremental run before it lists any load if the stored requests would not match new ones, or should not be there, or
-are missing. Only a full refresh puts them right.
+Stops an incremental run, before it lists any loads, if stored requests would not match new ones, should have been deleted, or
+are missing. Only a full refresh can correct them.
 #}
 {% macro refuse_stale_requests() %}
     {# a unit test has no stored requests to compare #}

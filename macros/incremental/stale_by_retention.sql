@@ -1,6 +1,7 @@
 {#
-The reason why rows are missing in llm_requests (`requests`): earlier runs deleted them with a smaller retention_days. None if no landed
-request is missing. Only a run that has raised retention_days looks for them, so that other runs do not read all events.
+The reason for a full refresh if rows are missing in llm_requests (`requests`) because earlier runs deleted them with a smaller
+retention_days; otherwise None. The macro searches for such rows only if retention_days was raised, so that other runs do not
+read all events.
 #}
 {% macro stale_by_retention(recorded, requests) %}
     {% if not is_retention_raised(recorded.retention_days) %} {% do return(none) %} {% endif %}

@@ -1,4 +1,4 @@
-{# The reason why new rows would not match those of llm_requests: settings have changed. None if they have not. #}
+{# The reason for a full refresh if settings have changed, so that new rows would not match llm_requests; otherwise None. #}
 {% macro stale_by_settings(recorded) %}
     {% set changes = [] %}
     {% for name, now in current_settings().items() if recorded[name] | string != now | string %}

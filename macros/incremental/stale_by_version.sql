@@ -1,6 +1,6 @@
 {#
-The reason why rows of llm_requests may not match the recorded settings: there is no record, or rows are older than the record,
-as after an upgrade or an interrupted full refresh. None if all match.
+The reason for a full refresh if rows of llm_requests may not match the recorded settings: no settings are recorded, or rows are
+older than the record. This happens after an upgrade or an interrupted full refresh. Otherwise None.
 #}
 {% macro stale_by_version(recorded, oldest) %}
     {% set is_stale = not recorded or oldest < recorded.refresh_batch_id %}

@@ -1,9 +1,9 @@
 {#
-SQL for the keys whose requests in {{ this }} differ from those in `input`: changed, new or gone. Tables keep no watermark:
-they compare the number of requests and the newest batch per key, and so repair themselves.
+SQL for the keys whose requests in {{ this }} differ from those in `input`, because they are changed, new or removed. Tables
+keep no watermark. They compare the number of requests and the newest batch_id per key, so a run also repairs older gaps.
 #}
 {% macro stale_keys(key, input, requests="requests") %}
-    {# the names differ from those of the columns: some warehouses would take them for the sums in the condition too #}
+    {# the aliases differ from the column names, because some warehouses would also use an alias in the where clause #}
     {% set counts = (
         key
         ~ ", cast(sum("

@@ -1,6 +1,6 @@
 {#
-The dates that {{ this }}, which is request_days, has to count again: those affected by runs since the last but one that it
-has counted, because two runs may have been at work at the same time; or all, if llm_requests was created again since.
+The dates that {{ this }} (request_days) has to count again: the dates that runs have affected since the second-to-last run
+that it has counted, because two runs may have worked at the same time. If llm_requests was recreated since then, all dates.
 #}
 {% macro uncounted_dates() %}
     {% set requests = ref("tokenmart", "llm_requests") %}

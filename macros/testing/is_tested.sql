@@ -1,6 +1,6 @@
 {#
-The condition of a data test on rows with this date; true for all rows in an audit. With `time`, their UTC timestamp, it also
-limits the time, a day wider for the time zone, for tables that are not stored by date.
+A condition that a data test puts on the date of a row; true for all rows in an audit. For tables that are not stored by date,
+`time` names a UTC timestamp that is limited too, one day wider on each side because of the time zone.
 #}
 {% macro is_tested(date="usage_date", time=none) %}
     {%- set dates = tested_dates() -%}

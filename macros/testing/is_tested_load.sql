@@ -1,6 +1,7 @@
 {#
-The condition of a data test on rows with this load id: true for loads that no run before the newest has processed, and for
-all in an audit. It is the same before and after the models of a run, because no model waits for the test.
+A condition that a data test puts on the load id of a row: true for loads that no run before the newest has processed, and for
+all loads in an audit. It selects the same loads before and after the models of a run are built, because the test may run at
+any time: no model depends on it.
 #}
 {% macro is_tested_load(column="_dlt_load_id") %}
     {%- set loads = existing_relation("loads") -%}

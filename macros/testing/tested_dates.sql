@@ -1,6 +1,6 @@
 {#
-The dates that data tests look at, as ISO dates: those that the newest run has affected. None, which means all dates, in an
-audit: `dbt test`, or a full refresh.
+The dates that data tests check, as ISO dates: the dates that the newest run has affected. None, which means all dates, in an
+audit, that is, under `dbt test` or in a full refresh.
 #}
 {% macro tested_dates() %}
     {% if not execute or flags.WHICH == "test" or flags.FULL_REFRESH %} {% do return(none) %} {% endif %}

@@ -1,6 +1,6 @@
 {#
-A model or source of this project by its name, for a test that compares with it. A test that refs two models is selected
-with either of them, and fails if the other is missing, disabled or not built in this run. Under `dbt --empty` it is
+SQL for a model or source of this project, for a test that compares with it. A test that uses ref for two models is selected
+with either of them, and fails if the other is missing, disabled or not built in this run. Under `dbt --empty` the relation is
 empty, like every ref.
 #}
 {% macro without_dependency(name) %}

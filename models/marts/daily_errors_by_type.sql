@@ -5,7 +5,7 @@
 with
 
     requests as (
-        -- the newest batch of the day, not of its failures: the day is compared with request_days by it
+        -- the newest batch_id of all requests of the date, not only of failures, because request_days has the same
         select *, max(batch_id) over (partition by usage_date) as day_batch_id
         from {{ ref("tokenmart", "llm_requests") }} {{ filter_stale_dates() }}
     ),

@@ -11,7 +11,7 @@ with
         {% if is_incremental() %} where {{ new_events_filter(current_load_ids(batch)) }} {% endif %}
     ),
 
-    -- a newer snapshot of a request may be dated on another day: the day that the request leaves is affected too
+    -- a newer snapshot may move a request to another date, so the date of the stored request is affected too
     dates as (
         select usage_date
         from events

@@ -24,14 +24,14 @@ with
         {% if first_kept_date() %} where usage_date >= date '{{ first_kept_date() }}' {% endif %}
         {% if is_incremental() %}
             union all
-            -- the stored requests that new events update; a repair replaces all of them
+            -- the stored requests with the same ids as new events; a repair replaces all of them
             select {{ listed }}, {{ current_batch if current_load_ids(batch, "repairing") else "batch_id" }} as batch_id
             from {{ this }}
             where {{ in_dates(dates) }} and event_id in (select event_id from new_events)
         {% endif %}
     ),
 
-    -- the most complete snapshot of a request counts; the order depends only on content, not on the order of loading
+    -- the most complete snapshot of each request is kept; the order depends on the content, not on the order of loading
     ranked as (
         select
             {{ listed }},
@@ -45,7 +45,7 @@ with
                     {{ dbt.hash(text_of(columns.texts)) }},
                     batch_id
             ) as completeness_rank,
-            -- the increase of a running total is computed again with each new total, mostly with the same result
+            -- with each new total, the increases of its session are computed again; most of them do not change
             min(batch_id) over (partition by event_id, {{ cumulative_columns() | join(", ") }}) as first_batch_id
         from snapshots
     ),

@@ -10,7 +10,7 @@ with
         {% if is_incremental() %}
             where {{ in_dates(dates) }}
             union all
-            -- a day that is empty now stays, with 0 requests
+            -- a date without remaining requests stays, with 0 requests
             select usage_date, 0 as requests, 0 as failed_requests, cast(0 as {{ data_type("count") }}) as batch_id
             from {{ this }}
             where {{ in_dates(dates) }}

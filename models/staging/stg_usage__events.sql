@@ -22,7 +22,7 @@ select
     cast(events.operation as {{ data_type("label") }}) as operation,
     cast(events.endpoint as {{ data_type("label") }}) as endpoint,
 
-    -- a running total counts with its increase over the one before it
+    -- for a running total, use its increase over the previous total
     {% for column, type in cumulative_columns().items() %}
         cast(
             case

@@ -26,7 +26,7 @@ with
         from events
     ),
 
-    -- each token is in one part only
+    -- each token is in exactly one part
     parts as (
         select
             totals.event_id,
@@ -67,7 +67,7 @@ with
         from growth
     ),
 
-    -- so that no part grows by more than its whole
+    -- add up the parts, so that no part increases by more than its whole
     wholes as (
         select
             added.*,

@@ -18,7 +18,7 @@ with
 
     today as (select cast({{ local_period("day", utc_now()) }} as {{ data_type("date") }}) as today),
 
-    -- the windows end on the last day that has requests, and on no day in the future
+    -- the windows end on the last day that has requests and is not in the future
     history as (
         select
             min(request_days.usage_date) as first_day,
@@ -30,7 +30,7 @@ with
 
     windows as ({{ summary_windows("history", [1, 7, 30, 90]) }}),
 
-    -- a month is projected from complete days since the first request
+    -- the projected month uses only complete days since the first request
     projected as (
         select
             windows.*,
@@ -69,7 +69,7 @@ with
         group by projected.window_days, projected.period
     ),
 
-    -- percentiles of days cannot be added up, so the durations of all requests of the windows are read
+    -- daily percentiles cannot be combined, so this reads the durations of all requests in the windows
     durations as (
         select
             projected.window_days,
@@ -100,7 +100,7 @@ with
     )
 
 select
-    -- some warehouses would keep the prefix, because several relations have these columns
+    -- without the alias, some warehouses would keep the prefix, because several relations have these columns
     counted.window_days as window_days,
     counted.period as period,
     counted.first_date,

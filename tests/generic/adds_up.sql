@@ -1,6 +1,6 @@
 {#
-The costs, tokens and counts of each key that the newest run has written are those of its rows in `relation`, a daily mart;
-in an audit those of every key. No key has two rows.
+The costs, tokens and counts of each key are the sums of its rows in `relation`, a daily mart, and no key has two rows. Checks
+the keys that the newest run has written, or all keys in an audit.
 #}
 {% test adds_up(model, key, relation) %}
     {% set counts = ["requests", "priced_requests", "unpriced_requests", "unmetered_requests"] %}

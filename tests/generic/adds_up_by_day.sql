@@ -1,6 +1,6 @@
 {#
-On each date that is tested, these columns of the model add up to what llm_requests has, and no two rows have the same key.
-No date has a row without requests.
+On each tested date, these columns of the model add up to those of llm_requests, and no two rows have the same key. The model
+has no rows for dates without requests.
 #}
 {% test adds_up_by_day(model, key, columns=none) %}
     {% set counts = columns or ["requests", "priced_requests", "unpriced_requests", "unmetered_requests"] %}
@@ -11,7 +11,7 @@ No date has a row without requests.
 
         request_days as (select * from {{ without_dependency("request_days") }}),
 
-        -- not called requests: some warehouses would take that name in group by for the measure
+        -- not called requests, because in group by some warehouses would resolve that name to the measure
         request as (select * from {{ without_dependency("llm_requests") }} where {{ is_tested() }}),
 
         expected as (

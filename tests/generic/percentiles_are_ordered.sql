@@ -1,6 +1,6 @@
 {#
-p50 <= p90 <= p95 <= p99 <= max, in every row that has them. The mean is computed from whole microseconds. Set `is_daily` to
-false for a model that has no usage_date.
+p50 <= p90 <= p95 <= p99 <= max in every row that has these values, and the mean does not exceed the maximum by more than its
+rounding to whole microseconds. Set `is_daily` to false for a model without a column usage_date.
 #}
 {% test percentiles_are_ordered(model, is_daily=true) %}
     with model as (select * from {{ model }} {% if is_daily %} where {{ is_tested() }} {% endif %})

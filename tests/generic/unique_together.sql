@@ -1,6 +1,6 @@
 {#
-Fails for every combination of the columns that more than one row has. Columns with usage_date are only looked at on the
-dates that are tested.
+Fails for every combination of values in these columns that more than one row has. If usage_date is one of the columns, only
+the tested dates are checked.
 #}
 {% test unique_together(model, columns) %}
     select {{ columns | join(", ") }}

@@ -36,13 +36,13 @@
     {% do return(layout) %}
 {% endmacro %}
 
-{# days expire two days after the runs delete them, as long as the var is set #}
+{# partitions expire two days after runs delete their rows, as long as retention_days is set #}
 {% macro bigquery__apply_storage_policies(time) %}
     alter table {{ this }}
     set options (partition_expiration_days = {{ var("retention_days") + 2 if var("retention_days") else "null" }})
 {% endmacro %}
 
-{# the dates of a mart are overwritten as partitions; requests are merged into theirs #}
+{# marts overwrite whole partitions; requests are merged into the partitions of these dates #}
 {% macro bigquery__limit_write_to(dates, time) %}
     {% set predicates, partitions = config.get("incremental_predicates"), config.get("partitions") %}
     {% if predicates is not none %}

@@ -13,13 +13,13 @@
 
 {% macro clickhouse__percentile(column, p) %} quantileExactInclusive({{ p }})({{ column }}){% endmacro %}
 
-{# in ClickHouse a literal with a point is a double, and a product of decimals keeps the larger operand's digits #}
+{# in ClickHouse a literal with a decimal point is a double, and a product of decimals has the larger operand's precision #}
 {% macro clickhouse__token_cost(tokens, price) -%}
     {%- set money = data_type("money") -%}
     cast(({{ tokens }}) * cast({{ price }} as {{ money }}) * toDecimal32('0.000001', 6) as {{ money }})
 {%- endmacro %}
 
-{# ClickHouse truncates quotients, so the division uses more places than are kept #}
+{# ClickHouse truncates quotients, so the division uses more decimal places than the result #}
 {% macro clickhouse__average_money(total, count) -%}
     cast(round(toDecimal256({{ total }}, 30) / nullIf({{ count }}, 0), 12) as {{ data_type("money") }})
 {%- endmacro %}
@@ -40,7 +40,7 @@
     {% do return(layout) %}
 {% endmacro %}
 
-{# without it each server joins only its own parts of both tables, and figures are missing #}
+{# without this setting, each server joins only its own parts of both tables, and results are incomplete #}
 {% macro clickhouse__prepare_session() %}
     {% if execute and var("distributed") %}
         {% set query = "select value from system.settings where name = 'prefer_global_in_and_join'" %}
@@ -52,7 +52,7 @@
     {% endif %}
 {% endmacro %}
 
-{# rows expire two days after the runs delete them, as long as the var is set #}
+{# rows expire two days after runs delete them, as long as retention_days is set #}
 {% macro clickhouse__apply_storage_policies(time) %}
     {% set rows = clickhouse__table_of_rows() %}
     {% set expiring %}
@@ -67,7 +67,7 @@
     {% endif %}
 {% endmacro %}
 
-{# a Distributed table has no rows itself: each server has a part of them in a local table #}
+{# a Distributed table stores no rows: each server stores a part of the rows in a local table #}
 {% macro clickhouse__table_of_rows() %}
     {% if not var("distributed") %} {% do return(this) %} {% endif %}
     {% do return(

@@ -1,6 +1,6 @@
 {#
-DuckDB divides decimals as doubles, so whole millionths of a millionth are divided: as hugeint, which holds all that money
-does, where the product of decimals would not. divide() is integer division.
+DuckDB divides decimals as doubles. This macro therefore divides whole numbers of 10^-12 USD, as hugeint, which can hold every
+amount; a product of decimals would overflow. divide() is integer division.
 #}
 {% macro duckdb__average_money(total, count) -%}
     {%- set whole = "cast(trunc(abs(" ~ total ~ ")) as hugeint) * 1000000000000" -%}

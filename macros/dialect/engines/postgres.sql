@@ -1,21 +1,23 @@
-{# PostgreSQL rounds a quotient to about 16 digits where its operands have few places, and sorts by its language #}
+{# PostgreSQL rounds a quotient to about 16 digits if its operands have few decimal places #}
 {% macro postgres__average_money(total, count) -%}
     cast(round(cast({{ total }} as numeric(76, 38)) / nullif({{ count }}, 0), 12) as {{ data_type("money") }})
 {%- endmacro %}
 
+{# PostgreSQL sorts text by the language of the database #}
 {% macro postgres__binary_collation(text) %}({{ text }}) collate "C"{% endmacro %}
 
-{# PostgreSQL expects one row from a ranking window and would use a nested loop, which takes hours instead of seconds #}
+{# PostgreSQL estimates that a ranking window returns one row. It would use a nested loop, which takes hours, not seconds. #}
 {% macro postgres__prepare_session() %}
     {{ postgres__timescale_prepare_write() }} select set_config('enable_nestloop', 'off', true)
 {% endmacro %}
 
-{# the next run is planned with them: without, a new day is taken for one row and joined by a nested loop #}
+{# without current statistics, the next run's plan assumes one row for a new date and joins it with a nested loop #}
 {% macro postgres__refresh_statistics() %} analyze {{ this }}{% endmacro %}
 
 {#
-Requests are stored in the order of their timestamps, which also bound the delete, a day wider for the time zone. The
-literals have the column's type: with a date, TimescaleDB deletes nothing from compressed chunks.
+Requests are stored in the order of their timestamps, so the delete is also limited by timestamp, one day wider on each side
+because of the time zone. The literals must have the column's type: with dates, TimescaleDB would delete nothing from
+compressed chunks.
 #}
 {% macro postgres__limit_write_to(dates, time) %}
     {% do default__limit_write_to(dates, time) %}
@@ -31,7 +33,7 @@ literals have the column's type: with a date, TimescaleDB deletes nothing from c
     {% set indexes = [] %}
     {% for column in ([day] if day else []) + lookups %} {% do indexes.append({"columns": [column]}) %} {% endfor %}
     {% if time %} {% do indexes.append({"columns": [time], "type": "brin"}) %} {% endif %}
-    {# the marts are small, and their texts may be too long for an index #}
+    {# the marts get no such index: they are small, and their texts may be too long for it #}
     {% if time and keys %} {% do indexes.append({"columns": [keys[0], time]}) %} {% endif %}
     {% set after_commit = [] %}
     {% if time %}
@@ -42,7 +44,7 @@ literals have the column's type: with a date, TimescaleDB deletes nothing from c
         {% endfor %}
     {% endif %}
     {% set layout = {"indexes": indexes, "post_hook": after_commit} %}
-    {# a table that is created again loses its grants, so a model that is built whole keeps its table and gets new rows #}
+    {# a table that is recreated loses its grants, so a model that is built as a whole keeps its table and gets new rows #}
     {% if not (day or lookups or replaced_by) %}
         {% do layout.update(materialized="incremental", incremental_strategy="replace_rows") %}
     {% endif %}

@@ -1,6 +1,6 @@
 {#
-TimescaleDB is an extension of PostgreSQL; without it, none of this has an effect. With the license 'apache' it has only
-hypertables, with 'timescale' also the columnstore, policies and continuous aggregates.
+TimescaleDB is an extension of PostgreSQL; without the extension, these macros have no effect. With the license 'apache',
+TimescaleDB has only hypertables. With the license 'timescale', it also has the columnstore, policies and continuous aggregates.
 #}
 {% macro postgres__timescale_license() %}
     {% set query %}
@@ -9,7 +9,7 @@ hypertables, with 'timescale' also the columnstore, policies and continuous aggr
     {% do return(query_column(query) | first | default("", true)) %}
 {% endmacro %}
 
-{# The schema of its functions, which need not be on the search path. #}
+{# The schema of the extension's functions, which may not be on the search path. #}
 {% macro postgres__timescale_schema() %}
     {% set query %}
         select quote_ident(nspname)
@@ -21,9 +21,9 @@ hypertables, with 'timescale' also the columnstore, policies and continuous aggr
 {% endmacro %}
 
 {#
-Late events may fall on compressed days, of which TimescaleDB by default decompresses at most 100,000 rows. A full refresh
-replaces the table that live_usage reads, so live_usage is dropped, and created again by apply_storage_policies. It is dropped
-first because its readers lock it before the table: in the other order the run and a reader would wait for each other.
+Late events may change rows in compressed chunks, of which TimescaleDB by default decompresses at most 100,000 rows. A full
+refresh replaces the table that live_usage reads, so live_usage is dropped, and apply_storage_policies creates it again. It is
+dropped first because its readers lock it before the table. In the other order, the run and a reader would wait for each other.
 #}
 {% macro postgres__timescale_prepare_write() -%}
     {%- if postgres__timescale_license() == "timescale" -%}
@@ -57,7 +57,7 @@ first because its readers lock it before the table: in the other order the run a
     {%- endif -%}
     {%- if license == "timescale" -%}
         {{ postgres__timescale_columnstore(schema, time) }} {{ postgres__timescale_live_usage(schema, time) }}
-        {# version 0.1 used a policy, whose job may deadlock with the run #}
+        {# version 0.1 used a retention policy, whose job may deadlock with the run #}
         {%- if postgres__timescale_policy_days("drop_after") -%}
             select {{ schema }}.remove_retention_policy('{{ this }}')
             ;
@@ -65,7 +65,7 @@ first because its readers lock it before the table: in the other order the run a
     {%- endif -%}
 {%- endmacro %}
 
-{# The number of days that the table's policy has for this parameter; 0 if there is no such policy. #}
+{# The number of days in this parameter of the table's policy; 0 if the table has no such policy. #}
 {% macro postgres__timescale_policy_days(parameter) %}
     {% set query %}
         select extract(day from cast(config ->> '{{ parameter }}' as interval)) from timescaledb_information.jobs
@@ -88,7 +88,7 @@ first because its readers lock it before the table: in the other order the run a
             select 1 from timescaledb_information.hypertables
             where hypertable_schema = '{{ this.schema }}' and hypertable_name = '{{ this.identifier }}' and compression_enabled
         {%- endset -%}
-        {# TimescaleDB may refuse to set it again once rows are compressed #}
+        {# TimescaleDB may refuse to set it again after rows are compressed #}
         {%- if not query_column(is_on) -%}
             alter table {{ this }} set (
                 timescaledb.enable_columnstore = true, timescaledb.segmentby = 'model', timescaledb.orderby = '{{ time }}'
@@ -105,10 +105,10 @@ first because its readers lock it before the table: in the other order the run a
 {% endmacro %}
 
 {#
-Post-hook after the commit: drops expired chunks, two days after the run deletes their rows. Readers
-lock the table first and then its chunks, drop_chunks the other way round: with the table locked neither waits for the
-other. New readers wait behind that lock, so the run gives up after two seconds if a long query holds the table, and the
-next run drops the chunks; their rows are already deleted. It needs a separate transaction because the run's transaction
+Post-hook after the commit: drops expired chunks, two days after the run deletes their rows. Readers lock the table first and
+then its chunks, but drop_chunks locks them in the reverse order. With the table locked first, neither waits for the other.
+New readers have to wait for that lock. If a long query holds the table, the run therefore gives up after two seconds, and the
+next run drops the chunks; their rows are already deleted. The hook needs a separate transaction because the run's transaction
 holds other locks on the table.
 #}
 {% macro postgres__timescale_drop_expired_chunks() -%}
@@ -133,9 +133,10 @@ holds other locks on the table.
 {%- endmacro %}
 
 {#
-Post-hook after the commit, because a refresh opens its own transactions: updates live_usage with what the run changed,
-deleted or dropped, up to yesterday. Later requests are read from the table, as are all until the first refresh is
-complete. Newer versions refresh in batches by default, and hide the data of later batches until then.
+Post-hook after the commit, because a refresh opens its own transactions: updates live_usage for the data that the run changed,
+deleted or dropped, up to yesterday. Later requests are read from the table. Until the first refresh is complete, all requests
+are read from the table. Newer versions of TimescaleDB refresh in batches by default, and hide the data of later batches until
+the refresh is complete; buckets_per_batch = 0 prevents this.
 #}
 {% macro postgres__timescale_refresh_live_usage() -%}
     {%- if execute and var("live_usage") and postgres__timescale_license() == "timescale" -%}
@@ -177,7 +178,7 @@ complete. Newer versions refresh in batches by default, and hide the data of lat
         model
         with no data
         ;
-        {# version 0.1 used a refresh policy, which fills the newest days first and hides the others until then #}
+        {# version 0.1 used a refresh policy, which fills the newest dates first and hides the others until it has finished #}
         select {{ schema }}.remove_continuous_aggregate_policy('{{ live_usage }}', if_exists => true)
         ;
     {%- endif -%}
