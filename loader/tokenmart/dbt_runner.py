@@ -2,14 +2,20 @@
 
 import contextlib
 import io
-from collections.abc import Callable, Sequence
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from tokenmart.errors import TokenmartError
 from tokenmart.locks import Check
 from tokenmart.profile import Target, reason_of
 
+QUIET = ["--log-level", "none"]
 OnNode = Callable[[str, int, int], None]
 """Called when a node starts, with its description, its number and the number of nodes."""
 
@@ -48,7 +54,7 @@ def run_dbt(target: Target, arguments: Sequence[str], *, on_node: OnNode, check:
         elif event.info.level == "error" and event.info.msg:
             problems.append(event.info.msg)
 
-    options = ["--log-level", "none", *target.dbt_options]
+    options = [*QUIET, *target.dbt_options]
     with contextlib.chdir(target.data_folder), contextlib.redirect_stdout(io.StringIO()):
         outcome = dbtRunner(callbacks=[observe]).invoke([*arguments, *options])
         results = outcome.result.results if isinstance(outcome.result, RunExecutionResult) else []
@@ -61,6 +67,27 @@ def run_dbt(target: Target, arguments: Sequence[str], *, on_node: OnNode, check:
         hint = None if "Compilation Error" in reason else "Run dbt debug in the project's folder."
         raise DbtStartError(f"dbt could not start: {reason}", hint)
     return DbtRun(outcome.result.elapsed_time, results, rows)
+
+
+@contextmanager
+def background_parsing(target: Target) -> Iterator[Callable[[], object]]:
+    """Parses the project in another process if dbt has not parsed it before; yields a function that waits for it.
+
+    Parsing a project for the first time takes longer than most builds. It only fills dbt's cache in the folder of the
+    target, so any error is left for the build to report. Leaving the context ends the process.
+    """
+    cache = Path(os.environ.get("DBT_TARGET_PATH", target.data_folder / "target")) / "partial_parse.msgpack"
+    if target.is_package or (target.data_folder / cache).exists():
+        yield lambda: None
+        return
+    command = [sys.executable, "-c", "from dbt.cli.main import cli; cli()", "parse", *QUIET, *target.dbt_options]
+    silent: Any = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+    process = subprocess.Popen(command, cwd=target.data_folder, **silent)
+    try:
+        yield process.wait
+    finally:
+        process.kill()
+        process.wait()
 
 
 def disconnect() -> None:

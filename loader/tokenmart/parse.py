@@ -94,9 +94,14 @@ def parse(lines: pa.ChunkedArray, is_overlong: pa.ChunkedArray, format_: Format,
     half = len(lines) // 2
     first = parse(lines[:half], is_overlong[:half], format_, parser)
     second = parse(lines[half:], is_overlong[half:], format_, parser)
+    return joined(first, second, half)
+
+
+def joined(first: Parsed, second: Parsed, lines: int) -> Parsed:
+    """The result for the lines of both; `lines` is the number of lines of the first."""
     return Parsed(
         *(
-            pa.concat_tables([one, other.set_column(0, "line_id", pc.add(other["line_id"], half))])
+            pa.concat_tables([one, other.set_column(0, "line_id", pc.add(other["line_id"], lines))])
             for one, other in (
                 (first.events, second.events),
                 (first.rejected, second.rejected),

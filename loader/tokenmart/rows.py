@@ -2,6 +2,8 @@
 
 import datetime as dt
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from functools import cached_property
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -11,13 +13,15 @@ from tokenmart.event_ids import EventIds
 from tokenmart.files import InputFile
 from tokenmart.formats import Parser
 from tokenmart.lines import Block
-from tokenmart.parse import Parsed, parse
+from tokenmart.parse import Parsed, joined, parse
 from tokenmart.recognition import UnknownFormatError, recognized, refused
 from tokenmart.results import LoadResult
 from tokenmart.sources import Source, earlier_blocks
 
 SAMPLED_LINES = 200
 COUNTED_KEYS = 100
+PARALLEL_BYTES = 1 << 20
+"""From this size, the halves of a batch are parsed at the same time."""
 _COUNTED = f"""
     with
         counted as (select file, key, reason, sum(lines) as lines from batch group by all),
@@ -99,6 +103,9 @@ class RowMaker:
         """Releases the memory that parsing takes."""
         self._parser.close()
         self._event_ids.close()
+        if "_second" in self.__dict__:
+            self._second.close()
+            self._threads.shutdown()
 
     def preview(self, source: Source, block: Block, rows: int) -> Parsed | None:
         """How the first lines of a file would land: at most `rows` events and `rows` rejected lines.
@@ -154,7 +161,7 @@ class RowMaker:
             }
         )
         format_ = self._parser.format(name)
-        parsed = parse(lines, is_overlong, format_, self._parser)
+        parsed = self._parse(lines, is_overlong, name)
         events = self._event_ids.identify(parsed.events, origins["file"], lines)
         if len(parsed.omitted):
             files = origins["file"].take(parsed.omitted["line_id"])
@@ -175,6 +182,30 @@ class RowMaker:
                 }
                 columns = [provenance[name] if name in provenance else rows[name] for name in contract.TABLES[table]]
                 yield table, pa.table(columns, names=list(contract.TABLES[table]))
+
+    @cached_property
+    def _second(self) -> Parser:
+        return self._parser.twin()
+
+    @cached_property
+    def _threads(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(max_workers=1)
+
+    def _parse(self, lines: pa.ChunkedArray, is_overlong: pa.ChunkedArray, name: str) -> Parsed:
+        """Parses lines by two parsers: DuckDB runs a prepared query that keeps the order of rows in one thread."""
+
+        def parsed(first: int, last: int, parser: Parser) -> Parsed:
+            return parse(lines[first:last], is_overlong[first:last], parser.format(name), parser)
+
+        if lines.nbytes < PARALLEL_BYTES:
+            return parsed(0, len(lines), self._parser)
+        half = len(lines) // 2
+        second = self._threads.submit(parsed, half, len(lines), self._second)
+        try:
+            first = parsed(0, half, self._parser)
+        finally:
+            wait([second])
+        return joined(first, second.result(), half)
 
     def _count(self, table: str, files: pa.ChunkedArray) -> None:
         for entry in pc.value_counts(files).to_pylist():

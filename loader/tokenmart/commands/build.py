@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import click
@@ -45,8 +46,18 @@ def build(target: Target, full_refresh: bool, force: bool, is_json: bool) -> int
     return FAILED if built.failures else DONE
 
 
-def build_marts(target: Target, *, full_refresh: bool = False, is_forced: bool = False, is_quiet: bool) -> Build:
-    """Builds the marts, if anything has changed, and prints what was built unless it is quiet."""
+def build_marts(
+    target: Target,
+    *,
+    full_refresh: bool = False,
+    is_forced: bool = False,
+    is_quiet: bool,
+    before_dbt: Callable[[], object] = lambda: None,
+) -> Build:
+    """Builds the marts, if anything has changed, and prints what was built unless it is quiet.
+
+    Calls `before_dbt` if dbt is to run.
+    """
     from tokenmart.destinations import is_new
     from tokenmart.report import nothing_loaded
 
@@ -54,6 +65,7 @@ def build_marts(target: Target, *, full_refresh: bool = False, is_forced: bool =
         raise nothing_loaded(target)
     built = None if full_refresh or is_forced else _unchanged(target)
     if not built:
+        before_dbt()
         built = _run_dbt(target, full_refresh, is_quiet=is_quiet)
     if not is_quiet:
         show_build(console, built, target)

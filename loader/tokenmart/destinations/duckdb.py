@@ -85,8 +85,11 @@ def _opened(target: Target, *, is_read_only: bool) -> Iterator[Warehouse]:
 
 def _destination(connection: Any) -> Any:
     import dlt
+    from dlt.common.destination.configuration import ParquetFormatConfiguration
 
-    return dlt.destinations.duckdb(connection, create_indexes=False)
+    # the file is read once, on the same machine
+    parquet = ParquetFormatConfiguration(compression="none")
+    return dlt.destinations.duckdb(connection, create_indexes=False, parquet_format=parquet)
 
 
 def _file(target: Target) -> Path:

@@ -33,6 +33,7 @@ SANDBOX: dict[str, Any] = {
     "autoload_known_extensions": "false",
     "autoinstall_known_extensions": "false",
     "temp_directory": "",
+    "threads": 1,
 }
 LONGEST_KEPT_IN_EXTRA = 8 << 20  # a merge patch takes many times the line's size in memory
 LINES = pa.schema([("line_id", pa.int64()), ("line", pa.large_string()), ("has_unmapped", pa.bool_())])
@@ -78,6 +79,7 @@ class Parser:
 
     def __init__(self, *, time_zone: str = "UTC", keep: Keep | None = None) -> None:
         """Raises UsageError if the time zone does not exist."""
+        self._options: dict[str, Any] = {"time_zone": time_zone, "keep": keep}
         self._keep_content = keep.content if keep else False
         self.unmapped = Unmapped(keep or Keep(), self.run)
         self._scripts: dict[str, Script] = {}
@@ -91,6 +93,10 @@ class Parser:
         self._connection.execute(MACROS.read_text())
         self._connection.execute("set python_enable_replacements = false")
         self._connection.execute("set lock_configuration = true")
+
+    def twin(self) -> "Parser":
+        """Another parser with the same options, for another thread."""
+        return Parser(**self._options)
 
     @cached_property
     def _shared_macros(self) -> frozenset[str]:
