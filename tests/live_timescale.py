@@ -44,14 +44,14 @@ def compress(on: Engine) -> None:
     on.query("select compress_chunk(chunk, true) from show_chunks('{marts}.llm_requests') as chunk")
 
 
-def test_requests_and_events_are_hypertables_also_after_a_full_refresh(on: Engine) -> None:
+def test_requests_and_events_are_hypertables_even_after_a_full_refresh(on: Engine) -> None:
     dbt(on, **ALL_ON)
     dbt(on, "build", "--full-refresh", "--exclude-resource-type", "unit_test", **ALL_ON)
     assert hypertables(on) == {"events", "llm_requests"}
     assert on.query("select count(*) from {marts}.llm_requests") == [(56,)]
 
 
-def test_requests_delivered_again_into_packed_chunks_replace_the_first(on: Engine) -> None:
+def test_requests_loaded_again_into_compressed_chunks_replace_the_first_ones(on: Engine) -> None:
     dbt(on, **ALL_ON)
     compress(on)
     load(on, request_on("e4", 5, output_tokens=999))
@@ -60,7 +60,7 @@ def test_requests_delivered_again_into_packed_chunks_replace_the_first(on: Engin
     assert on.query("select sum(output_tokens) from {marts}.daily_costs") == [(55 * 100 + 999,)]
 
 
-def test_live_usage_never_shows_too_little_and_has_late_requests_after_the_run(on: Engine) -> None:
+def test_live_usage_is_always_complete_and_includes_late_requests(on: Engine) -> None:
     with counting(on, "live_usage", "sum(requests)") as seen:
         dbt(on, live_usage=True)
         dbt(on, "build", "--full-refresh", "--exclude-resource-type", "unit_test", live_usage=True)
@@ -72,7 +72,7 @@ def test_live_usage_never_shows_too_little_and_has_late_requests_after_the_run(o
     assert policies(on) == set()
 
 
-def test_a_run_drops_the_chunks_that_expired_and_leaves_no_job_that_could_deadlock_with_the_marts(on: Engine) -> None:
+def test_a_run_drops_expired_chunks_and_leaves_no_retention_job(on: Engine) -> None:
     dbt(on, columnstore_after_days=1, live_usage=True)
     compress(on)
     [(days,)] = on.query("select current_date - date '2026-10-20'")
@@ -89,7 +89,7 @@ def test_a_run_drops_the_chunks_that_expired_and_leaves_no_job_that_could_deadlo
     assert policies(on) == {("policy_compression", "1 day")}
 
 
-def test_a_run_that_drops_chunks_does_not_deadlock_with_a_reader_nor_wait_for_a_long_one(on: Engine) -> None:
+def test_a_run_that_drops_chunks_neither_deadlocks_with_a_reader_nor_waits_for_a_long_one(on: Engine) -> None:
     dbt(on, columnstore_after_days=1)
     compress(on)
     chunks = "select count(*) from timescaledb_information.chunks where hypertable_schema = '{marts}'"
@@ -112,7 +112,7 @@ def test_a_run_that_drops_chunks_does_not_deadlock_with_a_reader_nor_wait_for_a_
     assert on.query("select sum(requests) from {marts}.daily_costs") == [(18,)]
 
 
-def test_variables_set_back_remove_what_they_made(on: Engine) -> None:
+def test_resetting_the_variables_removes_what_they_created(on: Engine) -> None:
     dbt(on, **ALL_ON)
     assert policies(on) == {("policy_compression", "30 days")}
     dbt(on, **{**ALL_ON, "columnstore_after_days": 60})
@@ -125,7 +125,7 @@ def test_variables_set_back_remove_what_they_made(on: Engine) -> None:
     assert on.query("select count(*) from {marts}.llm_requests") == [(56,)]
 
 
-def test_policies_of_version_0_1_go(on: Engine) -> None:
+def test_policies_of_version_0_1_are_removed(on: Engine) -> None:
     dbt(on, live_usage=True)
     on.query("select add_retention_policy('{marts}.llm_requests', interval '3652 days')")
     refresh = "start_offset => null, end_offset => interval '1 day', schedule_interval => interval '1 hour'"
@@ -135,7 +135,7 @@ def test_policies_of_version_0_1_go(on: Engine) -> None:
     assert policies(on) == set()
 
 
-def test_the_extension_may_come_after_the_first_load_in_a_schema_of_its_own(on: Engine) -> None:
+def test_the_extension_may_be_created_after_the_first_load_in_its_own_schema(on: Engine) -> None:
     [(version,)] = on.query("select extversion from pg_extension where extname = 'timescaledb'")
     with another_database(on) as other:
         load(other, request_on("e1", 1))

@@ -143,7 +143,7 @@ def test_marts_without_the_settings_they_were_built_with_are_refused(story: Stor
     story.build()
 
 
-def test_a_new_column_wants_the_mart_built_anew(empty: Story, project: Path) -> None:
+def test_a_new_column_requires_a_rebuild_of_the_mart(empty: Story, project: Path) -> None:
     mart, here = empty.mart, ("--project-dir", str(project))
     mart.run("load", mart.write("first.jsonl", event("a", "2026-01-11T12:00:00", output_tokens=9)), *here)
     mart.run("build", *here)
@@ -166,7 +166,7 @@ def test_a_new_column_wants_the_mart_built_anew(empty: Story, project: Path) -> 
     assert mart.query(longest) == [("2026-01-11", 9), ("2026-01-12", 77)]
 
 
-def test_a_load_that_is_listed_while_requests_are_written_is_left_to_the_next_run(
+def test_a_load_that_is_listed_while_requests_are_written_is_processed_by_the_next_run(
     empty: Story, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from dbt.adapters.duckdb.connections import DuckDBConnectionManager
@@ -191,7 +191,7 @@ def test_a_load_that_is_listed_while_requests_are_written_is_left_to_the_next_ru
     assert [is_processed for _, is_processed in found] == [True, True, False] and found[2][0] == "later"
 
 
-def test_days_that_are_not_kept_go_and_stay_away(empty: Story, project: Path) -> None:
+def test_days_beyond_the_retention_are_deleted_and_do_not_return(empty: Story, project: Path) -> None:
     mart, here = empty.mart, ("--project-dir", str(project))
     first, last = event("old", "2026-01-11T12:00:00"), event("young", "2026-01-12T00:00:00")
     mart.run("load", mart.write("first.jsonl", first, last), *here)

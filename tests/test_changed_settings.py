@@ -115,7 +115,7 @@ def test_the_days_of_every_time_zone_add_up_to_the_same(changed: Changed) -> Non
     assert sums == {(8, Decimal("0.00168"))}
 
 
-def test_a_later_price_leaves_closed_days_as_they_were(changed: Changed) -> None:
+def test_a_later_price_does_not_change_earlier_days(changed: Changed) -> None:
     changes = dt.date(2026, 10, 4)
     for table in (
         "daily_costs",

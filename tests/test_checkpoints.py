@@ -88,7 +88,7 @@ def loads(tmp_path: Path) -> Loads:
 # ---------------------------------------------------------------- a file that grows
 
 
-def test_only_what_was_appended_is_read(loads: Loads) -> None:
+def test_only_appended_lines_are_read(loads: Loads) -> None:
     loads.write("app.log", some(1, 3))
     assert loads.load() == {"app.log": [1, 2, 3]}
     assert loads.load() == {}
@@ -97,7 +97,7 @@ def test_only_what_was_appended_is_read(loads: Loads) -> None:
     assert loads.load() == {}
 
 
-def test_half_a_line_waits_for_its_other_half(loads: Loads) -> None:
+def test_an_incomplete_line_waits_until_it_is_complete(loads: Loads) -> None:
     content = some(1, 2)
     loads.write("app.log", content[:-10])
     assert loads.load() == {"app.log": [1]}
@@ -107,21 +107,21 @@ def test_half_a_line_waits_for_its_other_half(loads: Loads) -> None:
     assert loads.load() == {"app.log": [2, 3]}
 
 
-def test_a_final_half_line_is_read_once(loads: Loads) -> None:
+def test_an_incomplete_last_line_is_read_once_with_final(loads: Loads) -> None:
     loads.write("app.log", some(1, 2)[:-1])
     assert loads.load(final=True) == {"app.log": [1, 2]}
     assert loads.load(final=True) == {}
 
 
 @pytest.mark.parametrize("width", [0, 1000, 3 * HEAD_BYTES])
-def test_files_grow_from_smaller_to_larger_than_the_head_and_the_tail(width: int, loads: Loads) -> None:
+def test_a_file_that_outgrows_its_head_and_tail_is_still_recognized(width: int, loads: Loads) -> None:
     for number in range(1, 8):
         loads.append("app.log", some(number, number, width))
         assert loads.load() == {"app.log": [number]}
     assert loads.load() == {}
 
 
-def test_line_numbers_and_offsets_go_on(loads: Loads) -> None:
+def test_line_numbers_and_offsets_continue_in_the_next_load(loads: Loads) -> None:
     path = str(loads.folder / "app.log")
     content = b"\xef\xbb\xbf" + some(1, 2) + b"\n" + some(3, 3)
     loads.write("app.log", content)
@@ -144,7 +144,7 @@ def test_an_empty_file_has_no_checkpoint(loads: Loads) -> None:
     assert loads.load() == {"app.log": [1]}
 
 
-def test_files_of_other_content_do_not_get_in_each_others_way(loads: Loads) -> None:
+def test_files_with_different_content_have_separate_checkpoints(loads: Loads) -> None:
     for number in range(1, 6):
         loads.write(f"{number}.log", some(10 * number, 10 * number + 2))
     assert loads.load() == {f"{number}.log": [10 * number, 10 * number + 1, 10 * number + 2] for number in range(1, 6)}
@@ -155,7 +155,7 @@ def test_files_of_other_content_do_not_get_in_each_others_way(loads: Loads) -> N
 # ---------------------------------------------------------------- a file of another name
 
 
-def test_a_renamed_file_is_the_same(loads: Loads) -> None:
+def test_a_renamed_file_is_recognized(loads: Loads) -> None:
     loads.write("app.log", some(1, 3))
     loads.load()
     loads.rename("app.log", "old.log")
@@ -164,7 +164,7 @@ def test_a_renamed_file_is_the_same(loads: Loads) -> None:
     assert loads.load() == {"old.log": [4]}
 
 
-def test_a_rotated_file_is_the_same_and_the_new_one_is_new(loads: Loads) -> None:
+def test_a_rotated_file_is_recognized_and_its_successor_is_new(loads: Loads) -> None:
     loads.write("app.log", some(1, 3))
     loads.load()
     loads.append("app.log", some(4, 4))
@@ -174,7 +174,7 @@ def test_a_rotated_file_is_the_same_and_the_new_one_is_new(loads: Loads) -> None
     assert loads.load() == {}
 
 
-def test_a_rotated_file_without_news_stays_known(loads: Loads) -> None:
+def test_a_rotated_file_without_new_lines_is_recognized(loads: Loads) -> None:
     loads.write("app.log", some(1, 3))
     loads.load()
     loads.rename("app.log", "app.log.1")
@@ -183,7 +183,7 @@ def test_a_rotated_file_without_news_stays_known(loads: Loads) -> None:
     assert loads.load() == {}
 
 
-def test_files_that_rotate_every_day_are_each_read_once(loads: Loads) -> None:
+def test_files_that_are_rotated_daily_are_each_read_once(loads: Loads) -> None:
     for day in range(1, 5):
         for age in range(day - 2, 0, -1):
             loads.rename(f"app.log.{age}", f"app.log.{age + 1}")
@@ -194,7 +194,7 @@ def test_files_that_rotate_every_day_are_each_read_once(loads: Loads) -> None:
         assert loads.load() == {}
 
 
-def test_a_rotated_file_that_was_not_named_stays_known(loads: Loads) -> None:
+def test_a_rotated_file_is_recognized_even_if_a_load_did_not_include_it(loads: Loads) -> None:
     loads.write("app.log", some(1, 3))
     loads.load("app.log")
     loads.append("app.log", some(4, 4))
@@ -204,7 +204,7 @@ def test_a_rotated_file_that_was_not_named_stays_known(loads: Loads) -> None:
     assert loads.load("app.log*") == {"app.log.1": [4]}
 
 
-def test_a_copy_is_read_on_from_where_the_original_was(loads: Loads) -> None:
+def test_a_copy_continues_at_the_checkpoint_of_the_original(loads: Loads) -> None:
     loads.write("app.log", some(1, 3))
     loads.load()
     loads.append("app.log", some(4, 4))
@@ -216,7 +216,7 @@ def test_a_copy_is_read_on_from_where_the_original_was(loads: Loads) -> None:
 
 
 @pytest.mark.parametrize("grown", ["a.log", "b.log"])
-def test_of_two_equal_files_the_one_that_does_not_grow_stays_known(grown: str, loads: Loads) -> None:
+def test_if_one_of_two_equal_files_grows_the_other_is_still_recognized(grown: str, loads: Loads) -> None:
     loads.write("a.log", some(1, 3))
     loads.write("b.log", some(1, 3))
     assert loads.load() == {"a.log": [1, 2, 3], "b.log": [1, 2, 3]}
@@ -225,7 +225,7 @@ def test_of_two_equal_files_the_one_that_does_not_grow_stays_known(grown: str, l
     assert loads.load() == {}
 
 
-def test_the_longest_known_beginning_counts(loads: Loads) -> None:
+def test_the_longest_matching_checkpoint_is_used(loads: Loads) -> None:
     loads.write("short.log", some(1, 2))
     loads.write("long.log", some(1, 5))
     assert loads.load() == {"long.log": [1, 2, 3, 4, 5], "short.log": [1, 2]}
@@ -233,7 +233,7 @@ def test_the_longest_known_beginning_counts(loads: Loads) -> None:
     assert loads.load() == {"new.log": [6]}
 
 
-def test_another_machine_with_another_folder_goes_on(loads: Loads, tmp_path: Path) -> None:
+def test_another_machine_with_another_folder_continues(loads: Loads, tmp_path: Path) -> None:
     loads.write("app.log", some(1, 3))
     loads.load()
     (tmp_path / "elsewhere").mkdir()
@@ -246,7 +246,7 @@ def test_another_machine_with_another_folder_goes_on(loads: Loads, tmp_path: Pat
 # ---------------------------------------------------------------- a file that became another
 
 
-def test_a_truncated_file_begins_anew(loads: Loads) -> None:
+def test_a_truncated_and_rewritten_file_is_read_from_the_beginning(loads: Loads) -> None:
     loads.write("app.log", some(1, 5))
     loads.load()
     loads.write("app.log", some(6, 7))
@@ -255,14 +255,14 @@ def test_a_truncated_file_begins_anew(loads: Loads) -> None:
     assert loads.load() == {"app.log": [8, 9, 10, 11, 12]}
 
 
-def test_a_truncated_file_that_grew_past_the_old_end_begins_anew(loads: Loads) -> None:
+def test_a_rewritten_file_that_is_longer_than_before_is_read_from_the_beginning(loads: Loads) -> None:
     loads.write("app.log", some(1, 5))
     loads.load()
     loads.write("app.log", some(11, 40))
     assert loads.load() == {"app.log": list(range(11, 41))}
 
 
-def test_a_file_that_is_shorter_than_it_was_is_read_from_its_beginning(loads: Loads) -> None:
+def test_a_file_that_became_shorter_is_read_from_the_beginning(loads: Loads) -> None:
     loads.write("app.log", some(1, 5))
     loads.load()
     loads.write("app.log", some(1, 3))
@@ -270,7 +270,7 @@ def test_a_file_that_is_shorter_than_it_was_is_read_from_its_beginning(loads: Lo
 
 
 @pytest.mark.parametrize("width", [0, 1000])
-def test_a_file_that_begins_alike_and_goes_on_otherwise_is_another(width: int, loads: Loads) -> None:
+def test_a_file_that_differs_after_the_same_beginning_is_read_from_the_beginning(width: int, loads: Loads) -> None:
     loads.write("app.log", some(1, 20, width))
     loads.load()
     loads.write("app.log", some(1, 10, width) + some(31, 50, width))
@@ -289,7 +289,9 @@ def test_a_file_that_begins_alike_and_goes_on_otherwise_is_another(width: int, l
         (-1, True),
     ],
 )
-def test_a_change_is_seen_in_the_head_and_the_tail_and_not_between(place: int, is_seen: bool, loads: Loads) -> None:
+def test_a_change_is_detected_in_the_head_and_the_tail_but_not_in_between(
+    place: int, is_seen: bool, loads: Loads
+) -> None:
     content = bytearray(some(1, 20, 1000))
     loads.write("app.log", bytes(content))
     loads.load()
@@ -300,14 +302,14 @@ def test_a_change_is_seen_in_the_head_and_the_tail_and_not_between(place: int, i
     assert used.result.total("read") == (20 if is_seen else 0)
 
 
-def test_a_file_is_read_again_when_that_is_asked_for(loads: Loads) -> None:
+def test_a_file_is_read_again_on_request(loads: Loads) -> None:
     loads.write("app.log", some(1, 3))
     loads.load()
     assert loads.load(again=True) == {"app.log": [1, 2, 3]}
     assert loads.load() == {}
 
 
-def test_a_file_is_read_again_by_another_format(loads: Loads, tmp_path: Path) -> None:
+def test_a_file_is_read_again_with_another_format(loads: Loads, tmp_path: Path) -> None:
     loads.write("app.log", some(1, 3))
     assert loads.load(format=None) == {"app.log": [1, 2, 3]}
     assert loads.load(format="ctm") == {}
@@ -320,7 +322,7 @@ def test_a_file_is_read_again_by_another_format(loads: Loads, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("name", ["app.log", ""], ids=["a named file", "a folder"])
-def test_a_file_of_which_the_users_format_skips_every_line_is_read_again(name: str, loads: Loads) -> None:
+def test_a_file_is_read_again_if_a_custom_format_skipped_all_its_lines(name: str, loads: Loads) -> None:
     path = loads.folder / "own.sql"
     sql = "select line_id, epoch_milliseconds(line -> '$.ts') as occurred_at, 1 as output_tokens from lines"
     loads.write("app.log", some(1, 3))
@@ -337,7 +339,7 @@ def test_a_file_of_which_the_users_format_skips_every_line_is_read_again(name: s
     assert loads.load(name, format=str(path)) == {"app.log": [4, 5]}
 
 
-def test_a_file_without_requests_in_a_folder_of_others_is_read_once(loads: Loads) -> None:
+def test_a_file_without_requests_is_read_once_if_other_files_have_some(loads: Loads) -> None:
     path = loads.folder / "own.sql"
     path.write_text(
         "select line_id, epoch_milliseconds(line -> '$.ts') as occurred_at, 1 as output_tokens from lines"
@@ -369,7 +371,7 @@ def row_by_row(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("row_by_row")
-def test_a_file_that_is_replaced_while_others_are_read_is_read_again(loads: Loads) -> None:
+def test_a_file_that_is_replaced_during_a_load_is_read_by_the_next_load(loads: Loads) -> None:
     loads.write("a.log", some(1, 3))
     loads.write("b.log", some(11, 13))
     found = load_while(loads, lambda: loads.write("a.log", some(21, 40)))
@@ -378,7 +380,7 @@ def test_a_file_that_is_replaced_while_others_are_read_is_read_again(loads: Load
 
 
 @pytest.mark.usefixtures("row_by_row")
-def test_a_file_that_is_moved_away_while_others_are_read_spoils_nothing(loads: Loads) -> None:
+def test_a_file_that_is_renamed_during_a_load_does_not_affect_other_files(loads: Loads) -> None:
     loads.write("a.log", some(1, 3))
     loads.write("b.log", some(11, 13))
     found = load_while(loads, lambda: loads.rename("a.log", "a.log.1"))
@@ -398,7 +400,7 @@ COMPRESSED = {"gz": gzip.compress, "zst": zstd}
 
 
 @pytest.mark.parametrize("suffix", COMPRESSED)
-def test_a_file_that_was_compressed_is_the_same(suffix: str, loads: Loads) -> None:
+def test_a_file_is_recognized_after_it_is_compressed(suffix: str, loads: Loads) -> None:
     loads.write("app.log", some(1, 3))
     loads.load()
     loads.rename("app.log", "gone")
@@ -418,7 +420,7 @@ def test_a_part_appended_to_a_compressed_file_is_read(suffix: str, loads: Loads)
 
 
 @pytest.mark.parametrize("suffix", COMPRESSED)
-def test_parts_may_end_within_a_line(suffix: str, loads: Loads) -> None:
+def test_parts_of_a_compressed_file_may_end_within_a_line(suffix: str, loads: Loads) -> None:
     content = some(1, 3)
     parts = [content[:1], content[1:100], b"", content[100:]]
     loads.write("app", b"".join(map(COMPRESSED[suffix], parts)))
@@ -426,7 +428,7 @@ def test_parts_may_end_within_a_line(suffix: str, loads: Loads) -> None:
 
 
 @pytest.mark.parametrize("suffix", COMPRESSED)
-def test_a_compressed_file_that_breaks_off_is_read_as_far_as_it_goes(
+def test_a_truncated_compressed_file_is_read_as_far_as_possible(
     suffix: str, loads: Loads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lines, "READ_BYTES", 500)
@@ -443,7 +445,7 @@ def test_a_compressed_file_that_breaks_off_is_read_as_far_as_it_goes(
     assert loads.problems == []
 
 
-def test_a_short_compressed_file_that_breaks_off_lands_its_readable_lines(loads: Loads) -> None:
+def test_the_readable_lines_of_a_short_truncated_compressed_file_land(loads: Loads) -> None:
     content = b"".join(some(number, number, number % 7) for number in range(1, 61))
     compressed = gzip.compress(content)
     loads.write("app.log.gz", compressed[:-12])
@@ -455,7 +457,7 @@ def test_a_short_compressed_file_that_breaks_off_lands_its_readable_lines(loads:
     assert loads.load().get("app.log.gz", []) == list(range(len(first) + 1, 61)) and not loads.problems
 
 
-def test_a_file_is_compressed_by_its_first_bytes_and_not_by_its_name(loads: Loads) -> None:
+def test_compression_is_recognized_by_the_first_bytes_and_not_by_the_name(loads: Loads) -> None:
     loads.write("plain.log.gz", some(1, 1))
     loads.write("compressed.log", gzip.compress(some(2, 2)))
     assert loads.load() == {"compressed.log": [2], "plain.log.gz": [1]}
@@ -472,7 +474,7 @@ def test_an_unreadable_file_is_left_out_and_the_others_are_read(loads: Loads) ->
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress, zstd], ids=["plain", "gzip", "zstd"])
-def test_standard_input_is_read_to_its_last_half_line_and_forgotten(
+def test_standard_input_is_read_to_the_end_and_has_no_checkpoint(
     pack: Callable[[bytes], bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known: dict[str, Any] = {}
@@ -534,11 +536,11 @@ def names_of(*paths: str | Path) -> list[str]:
         (["c.log", "-", "-"], ["c.log", "standard input"]),
     ],
 )
-def test_paths_name_files(paths: list[str], names: list[str]) -> None:
+def test_paths_resolve_to_files(paths: list[str], names: list[str]) -> None:
     assert names_of(*paths) == names
 
 
-def test_a_folder_stands_for_the_logs_in_and_below_it(folder: Path) -> None:
+def test_a_folder_includes_the_logs_in_its_subfolders(folder: Path) -> None:
     names = [str(Path(name).relative_to(folder)) for name in names_of(folder)]
     compressed = ["d.jsonl.gz", "e.log.zst", "f.ndjson.zstd"]
     assert names == sorted(
@@ -546,17 +548,17 @@ def test_a_folder_stands_for_the_logs_in_and_below_it(folder: Path) -> None:
     )
 
 
-def test_the_same_file_is_found_once_by_its_relative_and_its_absolute_path(folder: Path) -> None:
+def test_a_file_given_by_relative_and_absolute_path_is_listed_once(folder: Path) -> None:
     assert names_of("c.log", folder / "c.log") == ["c.log"]
     assert names_of(folder / "c.log", "c.log") == [str(folder / "c.log")]
 
 
-def test_a_link_to_a_file_is_that_file(folder: Path) -> None:
+def test_a_link_and_its_target_are_one_file(folder: Path) -> None:
     (folder / "deep/today.jsonl").symlink_to(folder / "deep/er/i.jsonl")
     assert len(names_of("deep")) == 1
 
 
-def test_a_path_may_begin_at_home(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tilde_is_the_home_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(folder))
     assert names_of("~/c.log") == [str(folder / "c.log")]
 
@@ -578,7 +580,7 @@ def test_a_file_has_its_size_on_disk(folder: Path) -> None:
         ("nothing://bucket/a.jsonl", "nothing://bucket/a.jsonl: "),
     ],
 )
-def test_a_path_that_leads_nowhere_is_said_so(path: str, said: str) -> None:
+def test_a_path_without_files_is_refused(path: str, said: str) -> None:
     with pytest.raises(UsageError) as raised:
         find(["c.log", path])
     assert str(raised.value).startswith(said)
@@ -603,12 +605,12 @@ def bucket() -> None:
         ("memory://logs/*", ["memory:///logs/a.jsonl", "memory:///logs/notes.txt"]),
     ],
 )
-def test_urls_name_files_in_buckets(path: str, names: list[str]) -> None:
+def test_urls_resolve_to_files_in_buckets(path: str, names: list[str]) -> None:
     assert names_of(path, path) == names
 
 
 @pytest.mark.usefixtures("bucket")
-def test_files_in_buckets_are_read_on_too() -> None:
+def test_files_in_buckets_have_checkpoints_too() -> None:
     known: dict[str, Any] = {}
     for expected in ([2, 2], [0, 0], [1, 0]):
         used = Reader(Options(format="ctm"), lambda _bytes, _lines: None)
@@ -622,7 +624,7 @@ def test_files_in_buckets_are_read_on_too() -> None:
 # ---------------------------------------------------------------- names, links and streams
 
 
-def test_a_name_that_is_not_utf_8_is_read_under_one_that_shows_its_bytes(loads: Loads) -> None:
+def test_a_file_name_that_is_not_utf_8_is_shown_with_escaped_bytes(loads: Loads) -> None:
     with open(os.fsencode(loads.folder) + b"/caf\xe9.jsonl", "wb") as file:  # noqa: PTH123 - a name of bytes
         file.write(some(1, 2))
     assert loads.load("") == {r"caf\xe9.jsonl": [1, 2]}
@@ -632,7 +634,7 @@ def test_a_name_that_is_not_utf_8_is_read_under_one_that_shows_its_bytes(loads: 
 
 @pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize("name", ["~tilde.jsonl", "~root.jsonl", "a::b.jsonl", "memory::x.jsonl", "c:d?.log"])
-def test_a_file_of_a_name_that_means_something_elsewhere_is_that_file(name: str) -> None:
+def test_an_existing_file_with_special_characters_in_its_name_is_found(name: str) -> None:
     Path(name).write_bytes(some(1, 1))
     (file,) = find([name])
     assert file.name == name
@@ -640,7 +642,7 @@ def test_a_file_of_a_name_that_means_something_elsewhere_is_that_file(name: str)
         assert stream.read(99) == some(1, 1)
 
 
-def test_a_tilde_of_no_user_is_no_such_file() -> None:
+def test_a_tilde_with_an_unknown_user_is_no_such_file() -> None:
     with pytest.raises(UsageError, match="no such file"):
         find(["~nobody-of-this-name/a.jsonl"])
 
@@ -648,7 +650,7 @@ def test_a_tilde_of_no_user_is_no_such_file() -> None:
 @pytest.mark.parametrize(
     "path", ["http://host:abc/a.jsonl?q=1", "http://user:secret@host:80x/a", "sftp://host:99999/a"]
 )
-def test_a_port_that_is_no_number_is_refused(path: str) -> None:
+def test_a_port_that_is_not_a_number_is_refused(path: str) -> None:
     with pytest.raises(UsageError, match="the port is not a number") as refused:
         find([path])
     assert "secret" not in str(refused.value) and "q=1" not in str(refused.value)
@@ -698,7 +700,7 @@ def test_a_url_that_fails_to_open_is_shown_without_its_secrets(monkeypatch: pyte
 
 
 @pytest.mark.parametrize("has_length", [False, True], ids=["without a length", "without ranges"])
-def test_a_url_of_which_the_server_sends_no_parts_is_a_problem_of_its_own(has_length: bool, loads: Loads) -> None:
+def test_a_server_without_range_requests_is_a_problem_of_that_file_only(has_length: bool, loads: Loads) -> None:
     content = some(1, 6, MEBIBYTE)
 
     class Server(BaseHTTPRequestHandler):
@@ -740,7 +742,7 @@ def test_a_pipe_is_read_as_a_stream(loads: Loads) -> None:
     assert find(["/dev/stdin", "-"]) == find(["-"])
 
 
-def test_a_pipe_is_closed_without_waiting_for_a_thread_that_reads_it(tmp_path: Path) -> None:
+def test_closing_a_pipe_does_not_wait_for_a_thread_that_reads_it(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     writing = os.open(tmp_path / "fifo", os.O_RDWR)
     with find([str(tmp_path / "fifo")])[0].open_compressed() as stream:
@@ -782,7 +784,7 @@ def linked(tmp_path: Path) -> Path:
     ("path", "left_out"),
     [("", ["deep", "file.jsonl"]), ("**/*.jsonl", ["file.jsonl"]), ("*/*", ["deep/er.jsonl", "round/file.jsonl"])],
 )
-def test_a_link_that_leads_out_of_the_folder_is_left_out(path: str, left_out: list[str], linked: Path) -> None:
+def test_a_link_that_points_outside_the_folder_is_left_out(path: str, left_out: list[str], linked: Path) -> None:
     files = find([str(linked / path)])
     assert [Path(file.name).relative_to(linked).as_posix() for file in files if file.problem] == left_out
     assert {Path(file.url).name for file in files if not file.problem} == {"own.jsonl"}
@@ -793,7 +795,7 @@ def test_a_link_that_leads_out_of_the_folder_is_left_out(path: str, left_out: li
     )
 
 
-def test_links_are_followed_if_that_is_asked_for_or_if_they_are_named(linked: Path) -> None:
+def test_links_are_followed_if_requested_or_named_explicitly(linked: Path) -> None:
     followed = find([str(linked)], follow_links=True)
     assert sorted(Path(file.url).name for file in followed) == ["er.jsonl", "own.jsonl", "secret.jsonl"]
     assert not any(file.problem for file in followed)
@@ -804,7 +806,7 @@ def test_links_are_followed_if_that_is_asked_for_or_if_they_are_named(linked: Pa
 @pytest.mark.parametrize(
     ("path", "check"), [("", "os.scandir"), ("*.jsonl", "Path.is_file"), ("**/*.jsonl", "Path.is_file")]
 )
-def test_a_file_that_is_gone_after_it_was_listed_is_left_out(
+def test_a_file_that_disappears_after_it_was_listed_is_left_out(
     path: str, check: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("a.jsonl", "b.jsonl"):
@@ -813,9 +815,7 @@ def test_a_file_that_is_gone_after_it_was_listed_is_left_out(
     assert [(Path(file.name).name, file.problem) for file in find([str(tmp_path / path)])] == [("a.jsonl", None)]
 
 
-def test_a_named_file_that_is_gone_after_it_was_found_does_not_exist(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_named_file_that_disappears_is_no_such_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.jsonl").write_bytes(some(1, 1))
     remove_after("Path.exists", tmp_path / "a.jsonl", monkeypatch)
     with pytest.raises(UsageError, match=r"a\.jsonl: no such file\."):
@@ -840,7 +840,7 @@ def remove_after(check: str, gone: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.parametrize("suffix", COMPRESSED)
-def test_a_compressed_file_without_news_is_not_decompressed(
+def test_a_compressed_file_without_new_lines_is_not_decompressed(
     suffix: str, loads: Loads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened = []
@@ -902,7 +902,7 @@ def test_a_compressed_file_with_the_size_time_and_beginning_of_another_is_read(l
     assert loads.load("b.gz") == {"b.gz": [*range(1, 101), 201, 202]}
 
 
-def test_a_compressed_file_that_was_read_in_two_formats_is_recognized_in_the_last(loads: Loads) -> None:
+def test_a_compressed_file_that_was_read_in_two_formats_is_recognized_in_the_last_one(loads: Loads) -> None:
     loads.write("own.sql", (Path(reader.__file__).parent / "formats/ctm.sql").read_bytes())
     loads.write("a.gz", gzip.compress(some(1, 2)))
     own = str(loads.folder / "own.sql")
@@ -911,9 +911,7 @@ def test_a_compressed_file_that_was_read_in_two_formats_is_recognized_in_the_las
     assert loads.load("a.gz", format=own) == {}
 
 
-def test_the_checkpoints_that_no_load_has_seen_for_longest_are_forgotten(
-    loads: Loads, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_least_recently_used_checkpoints_are_deleted(loads: Loads, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoints, "MOST_CHECKPOINTS", 2)
     for name, content in (("1.log", some(1, 1)), ("2.log", some(2, 2)), ("1.log", some(3, 3)), ("3.log", some(4, 4))):
         loads.append(name, content)
@@ -921,7 +919,7 @@ def test_the_checkpoints_that_no_load_has_seen_for_longest_are_forgotten(
     assert sorted(Path(known["name"]).name for known in loads.known.values()) == ["1.log", "3.log"]
 
 
-def test_no_checkpoint_of_this_load_is_forgotten(loads: Loads, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_checkpoint_of_the_current_load_is_deleted(loads: Loads, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoints, "MOST_CHECKPOINTS", 2)
     for number in range(1, 6):
         loads.write(f"{number}.log", some(number, number))
@@ -935,7 +933,7 @@ def test_no_checkpoint_of_this_load_is_forgotten(loads: Loads, monkeypatch: pyte
 # ---------------------------------------------------------------- samples
 
 
-def test_files_below_a_marked_folder_are_samples(tmp_path: Path) -> None:
+def test_files_in_a_marked_folder_are_samples(tmp_path: Path) -> None:
     for name in ("examples/ctm/a.jsonl", "own/a.jsonl"):
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).write_bytes(some(1, 1))

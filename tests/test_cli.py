@@ -58,7 +58,7 @@ def failure(mart: Mart, *arguments: str | Path, code: int = 1) -> str:
 # ---------------------------------------------------------------- help
 
 
-def test_the_commands_are_these() -> None:
+def test_all_commands_are_registered() -> None:
     assert COMMANDS == [
         "audit",
         "build",
@@ -77,7 +77,7 @@ def test_the_commands_are_these() -> None:
 
 @pytest.mark.parametrize("name", ["", *COMMANDS])
 @pytest.mark.parametrize("option", ["--help", "-h"])
-def test_help_has_an_example(name: str, option: str, mart: Mart) -> None:
+def test_help_has_an_example_and_fits_100_columns(name: str, option: str, mart: Mart) -> None:
     result = mart.run(*([name] if name else []), option)
     assert "Traceback" not in result.output
     _, _, example = result.output.partition("Example:\n")
@@ -88,7 +88,7 @@ def test_help_has_an_example(name: str, option: str, mart: Mart) -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_option_says_what_it_is_for(name: str) -> None:
+def test_every_option_has_a_help_text(name: str) -> None:
     for parameter in main.commands[name].params:
         if isinstance(parameter, click.Option):
             assert parameter.help and parameter.help.endswith(".") and len(parameter.help) > 10, parameter.name
@@ -114,7 +114,7 @@ def recount(paths: list[Path]) -> list[dict[str, Any]]:
     return requests_of(map(of_tokenledger, lines))
 
 
-def test_run_gives_the_figures_of_a_recount(mart: Mart, tmp_path: Path) -> None:
+def test_run_reports_the_same_figures_as_a_recount(mart: Mart, tmp_path: Path) -> None:
     paths = write_sample(tmp_path / "logs", events=1000, days=12, seed=5, end=dt.date(2026, 1, 31))
     result = mart.run("run", tmp_path / "logs", "--json")
     found = json.loads(result.stdout)
@@ -207,7 +207,7 @@ def test_run_stops_if_nothing_can_be_read(mart: Mart, project: Path) -> None:
     assert str(path) in result.output and "not JSON Lines" in result.output
 
 
-def test_an_empty_log_has_nothing_new_and_makes_no_marts(mart: Mart) -> None:
+def test_an_empty_log_has_nothing_new_and_creates_no_marts(mart: Mart) -> None:
     path = mart.write("empty.jsonl")
     assert "Nothing new in 1 file." in mart.run("load", path).output
     assert "tokenmart run PATH" in failure(mart, "status")
@@ -317,13 +317,13 @@ def test_an_unexpected_error_is_printed_as_json(mart: Mart, project: Path, monke
 
 
 @pytest.mark.parametrize("command", ["load", "run"])
-def test_the_json_has_a_reason_if_nothing_can_be_read(command: str, mart: Mart, project: Path) -> None:
+def test_the_json_has_an_error_if_no_file_can_be_read(command: str, mart: Mart, project: Path) -> None:
     answer = mart.json(command, mart.write("foreign.jsonl", {"a": 1}), code=1)
     (file,) = answer["load"]["files"] if command == "run" else answer["files"]
     assert "unknown format" in answer["error"] and file["problem"] == answer["error"] and answer["exit_code"] == 1
 
 
-def test_the_json_of_an_undo_has_what_was_deleted_if_the_build_fails_to_start(
+def test_the_json_of_undo_has_what_was_deleted_even_if_the_build_does_not_start(
     mart: Mart, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     load_id = mart.json("load", mart.write("a.jsonl", tokenledger("e1")))["load_id"]
@@ -366,7 +366,7 @@ def copied(mart: Mart, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_the_json_of_an_undo_has_the_reason_if_the_build_fails(mart: Mart, copied: Path) -> None:
+def test_the_json_of_undo_has_the_error_if_the_build_fails(mart: Mart, copied: Path) -> None:
     load_id = mart.json("load", mart.write("a.jsonl", tokenledger("e1"), tokenledger("e2")))["load_id"]
     mart.json("load", mart.write("b.jsonl", tokenledger("e3")))
     (copied / "tests/assert_nothing.sql").write_text("select event_id from {{ ref('llm_requests') }}")
@@ -375,7 +375,7 @@ def test_the_json_of_an_undo_has_the_reason_if_the_build_fails(mart: Mart, copie
     assert answer["error"].startswith("The build failed") and "1 failed" in answer["error"]
 
 
-def test_a_failed_data_test_shows_a_row_and_a_hint_and_the_summary(mart: Mart, copied: Path) -> None:
+def test_a_failed_data_test_is_reported_with_a_row_a_hint_and_the_summary(mart: Mart, copied: Path) -> None:
     path = mart.write("a.jsonl", tokenledger("e1"), tokenledger("e2", user_id="b\x1bad"))
     (copied / "tests/assert_nobody_is_bad.sql").write_text(
         "-- depends_on: {{ ref('usage_summary') }}, {{ ref('daily_latency') }}, {{ ref('daily_errors_by_model') }}\n"
@@ -416,7 +416,7 @@ def test_a_failed_data_test_shows_a_row_and_a_hint_and_the_summary(mart: Mart, c
     assert mart.json("run", path, "--again", code=1)["load"]["files"][0]["landed"] == 2
 
 
-def test_a_failed_model_says_what_was_built_and_what_was_skipped(mart: Mart, copied: Path) -> None:
+def test_a_build_with_a_failed_model_counts_what_was_built_and_skipped(mart: Mart, copied: Path) -> None:
     mart.run("run", mart.write("a.jsonl", tokenledger("e1")))
     (copied / "models/marts/broken.sql").write_text("select no_such_column as a from {{ ref('llm_requests') }}")
     (copied / "models/marts/after.sql").write_text("select a from {{ ref('broken') }}")
@@ -450,7 +450,7 @@ def a_lost_lock(*_: Any) -> Iterator[Check]:
     yield check
 
 
-def test_a_build_and_an_undo_end_when_they_lose_their_lock(mart: Mart) -> None:
+def test_build_and_undo_stop_when_they_lose_their_lock(mart: Mart) -> None:
     load_id = mart.json("load", mart.write("a.jsonl", tokenledger("e1")))["load_id"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tokenmart.destinations.lock", a_lost_lock)
@@ -463,7 +463,7 @@ def test_a_build_and_an_undo_end_when_they_lose_their_lock(mart: Mart) -> None:
     assert mart.query("select count(*) from raw_usage.events") == [(1,)]
 
 
-def test_status_says_that_the_marts_are_older_than_the_last_load(mart: Mart) -> None:
+def test_status_reports_loads_that_are_not_in_the_marts(mart: Mart) -> None:
     path = mart.write("a.jsonl", tokenledger("e1"))
     mart.run("run", path)
     assert "Every load is in the marts." in mart.run("status").output
@@ -520,7 +520,7 @@ def test_a_build_after_an_undo_rebuilds_everything(mart: Mart) -> None:
     mart.run("doctor")
 
 
-def test_an_undo_takes_effect_if_another_clock_is_ahead(mart: Mart) -> None:
+def test_an_undo_takes_effect_even_if_the_clock_of_another_machine_is_fast(mart: Mart) -> None:
     first = mart.json("load", mart.write("a.jsonl", tokenledger("e1", cost_usd=1)))["load_id"]
     mart.run("run", mart.write("b.jsonl", tokenledger("e2", cost_usd=2)))
     # as if a machine whose clock is an hour ahead had built them
@@ -591,7 +591,7 @@ def test_formats_prints_the_format_of_a_file_and_why(mart: Mart, tmp_path: Path)
     assert not mart.path.exists(), "no target is touched"
 
 
-def test_a_sample_is_the_same_for_the_same_seed_and_loads(mart: Mart, tmp_path: Path) -> None:
+def test_samples_with_the_same_seed_are_equal_and_can_be_loaded(mart: Mart, tmp_path: Path) -> None:
     options = ["--events", "50", "--days", "3", "--format", "tokenmeter", "--format", "ctm"]
     written = []
     for folder, seed in (("first", 7), ("again", 7), ("other", 8)):
@@ -677,24 +677,24 @@ def test_wrong_usage_exits_with_2(arguments: list[str], mart: Mart, project: Pat
     assert not mart.path.exists() and not (mart.folder / "sample").exists()
 
 
-def test_an_unknown_target_lists_the_known_ones(mart: Mart, project: Path) -> None:
+def test_the_error_for_an_unknown_target_lists_the_known_ones(mart: Mart, project: Path) -> None:
     message = failure(mart, "status", "--target", "production", code=2)
     assert "has no target production" in message and "duckdb" in message
 
 
 @pytest.mark.parametrize("arguments", [["build"], ["status"], ["rejects"]], ids=" ".join)
-def test_a_target_without_loads_says_how_to_start(arguments: list[str], mart: Mart, project: Path) -> None:
+def test_a_command_on_a_target_without_loads_says_how_to_start(arguments: list[str], mart: Mart, project: Path) -> None:
     assert "tokenmart run PATH" in failure(mart, *arguments)
     assert not mart.path.exists()
 
 
 @pytest.mark.parametrize("arguments", [["build"], ["rejects"]], ids=" ".join)
-def test_an_unrelated_duckdb_file_says_how_to_start(arguments: list[str], mart: Mart) -> None:
+def test_a_command_on_an_unrelated_duckdb_file_says_how_to_start(arguments: list[str], mart: Mart) -> None:
     mart.query("create table other (a int)")
     assert "tokenmart run PATH" in failure(mart, *arguments)
 
 
-def test_impossible_connections_are_explained(mart: Mart, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unusable_profiles_are_explained(mart: Mart, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = mart.write("a.jsonl", tokenledger("e1"))
     profiles = mart.folder / "profiles"
     profiles.mkdir()
@@ -751,7 +751,7 @@ def test_only_debug_shows_tracebacks(mart: Mart, project: Path, monkeypatch: pyt
     assert isinstance(error, RuntimeError) and str(error) == "boom [/bold]"
 
 
-def test_a_file_that_cannot_be_written_is_an_expected_failure(mart: Mart, project: Path) -> None:
+def test_an_export_that_cannot_be_written_fails_with_a_message(mart: Mart, project: Path) -> None:
     mart.run("load", mart.write("a.jsonl", "broken", tokenledger("e")), code=3)
     path = mart.folder / "missing" / "rejects.jsonl"
     assert mart.run("rejects", "--export", path, code=1).stderr == f"Failed: {path}: No such file or directory\n"
@@ -804,7 +804,7 @@ def test_the_installed_program_runs(mart: Mart, project: Path) -> None:
     assert done.returncode != 0 and "Traceback" in done.stderr
 
 
-def test_a_failure_prints_two_lines_only(mart: Mart, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_prints_only_two_lines(mart: Mart, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOKENMART_DUCKDB_PATH", str(mart.folder / "missing" / "mart.duckdb"))
     command = [sys.executable, "-c", "from tokenmart.cli import main; main()", "load"]
     command.append(str(mart.write("a.jsonl", *(tokenledger(f"e{i}") for i in range(100)))))

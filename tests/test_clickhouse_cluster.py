@@ -53,7 +53,7 @@ def build(on: Engine, *more: str, **variables: object) -> str:
     return " ".join(str(result.message) for result in outcome.result.results if result.status in ("error", "fail"))
 
 
-def test_distributed_tables_hold_the_same_marts(cluster: Engine, tmp_path: Path) -> None:
+def test_distributed_tables_have_the_same_rows(cluster: Engine, tmp_path: Path) -> None:
     logs = tmp_path / "logs"
     shutil.copytree(PROJECT / "examples", logs)
     files = sorted(path for path in logs.rglob("*.jsonl") if path.is_file())
@@ -73,7 +73,7 @@ def test_distributed_tables_hold_the_same_marts(cluster: Engine, tmp_path: Path)
         assert cluster.query(f"select min(usage_date) from {{marts}}.{table}") == [(dt.date(2026, 10, 15),)], table
 
 
-def test_figures_are_not_left_to_settings_that_would_lose_some(cluster: Engine) -> None:
+def test_settings_that_would_lose_rows_are_refused(cluster: Engine) -> None:
     cluster.run("load", PROJECT / "examples")
     profile(cluster, custom_settings={"insert_distributed_sync": 1})
     assert "needs prefer_global_in_and_join: 1" in build(cluster)

@@ -130,7 +130,7 @@ def expected(tmp_path_factory: pytest.TempPathFactory, corpus: tuple[Path, Path]
         return {**read(on), "summary": glance(on)}
 
 
-def test_the_reference_is_what_one_build_of_everything_gives(
+def test_one_build_of_everything_gives_the_same_marts_as_two_halves(
     tmp_path: Path, corpus: tuple[Path, Path], expected: Marts
 ) -> None:
     with engine("duckdb", tmp_path) as on:
@@ -188,15 +188,15 @@ def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         return Built(name, grown, summary, before, read(on), landed(on), builds, sent, tables, project)
 
 
-def test_the_marts_are_those_of_duckdb(built: Built, expected: Marts) -> None:
+def test_the_marts_equal_those_of_duckdb(built: Built, expected: Marts) -> None:
     assert list(differences(built.grown, expected)) == []
 
 
-def test_the_summary_is_that_of_duckdb(built: Built, expected: Marts) -> None:
+def test_the_summary_equals_that_of_duckdb(built: Built, expected: Marts) -> None:
     assert built.summary == expected["summary"]
 
 
-def test_undo_and_a_full_refresh_leave_what_was_there_without_the_samples(
+def test_undoing_the_samples_leaves_the_marts_of_the_other_events(
     built: Built, left: tuple[Marts, dict[str, int]]
 ) -> None:
     assert all(built.landed[table] > lines for table, lines in built.landed_after.items())
@@ -225,18 +225,18 @@ def test_every_statement_passes_googles_analyzer(built: Built) -> None:
 
 
 @pytest.mark.parametrize("built", ["bigquery"], indirect=True)
-def test_bigquery_finds_landed_rows_by_their_load(built: Built) -> None:
+def test_bigquery_clusters_events_by_load(built: Built) -> None:
     assert any("PARTITION BY DATE(`loaded_at`)\nCLUSTER BY `_dlt_load_id`" in sql for sql in built.sent)
 
 
 @pytest.mark.parametrize("built", ["snowflake"], indirect=True)
-def test_every_statement_has_only_functions_that_snowflake_has(built: Built) -> None:
+def test_every_statement_uses_only_functions_that_snowflake_has(built: Built) -> None:
     assert len(built.sent) > 300
     assert {sql: reasons for sql in built.sent if (reasons := refused(sql))} == {}
 
 
 @pytest.mark.parametrize("built", EMULATED, indirect=True)
-def test_what_an_incremental_run_deletes_or_merges_is_bounded_by_literal_days(built: Built) -> None:
+def test_deletes_and_merges_of_incremental_runs_are_bounded_by_literal_days(built: Built) -> None:
     literal = re.compile(r"(usage_date\)?|dbt_internal_dest\.usage_date) in \(\s*date '\d{4}-\d\d-\d\d'", re.IGNORECASE)
     writes = re.compile(
         rf"^\s*(merge into|delete from)\s+\S*{MARTS}\S*?(llm_requests|daily_\w+|hourly_costs)", re.IGNORECASE

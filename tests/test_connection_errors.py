@@ -299,7 +299,7 @@ SAID: list[tuple[str, str, str]] = [
 @pytest.mark.parametrize(
     ("kind", "said", "advised"), SAID, ids=[f"{kind}, {number}" for number, (kind, *_) in enumerate(SAID)]
 )
-def test_there_is_advice_for_errors_of_drivers(kind: str, said: str, advised: str, folder: Path) -> None:
+def test_errors_of_drivers_get_advice(kind: str, said: str, advised: str, folder: Path) -> None:
     target = Target("own", kind, {}, folder, folder)
     assert advised in (advice(target, said) or "")
     # as it is after line breaks are gone

@@ -104,7 +104,7 @@ def from_clickhouse(dsn: str, arguments: tuple[()]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("case", CLICKHOUSE_PORTS)
-def test_clickhouse_is_connected_at_the_ports_that_dbt_uses(case: str, connections: Connections) -> None:
+def test_connections_to_clickhouse_use_the_ports_that_dbt_uses(case: str, connections: Connections) -> None:
     settings, (http, native) = CLICKHOUSE_PORTS[case]
     own, dlts, files = connections.of("clickhouse", host="db.example", user="loader", schema="marts", **settings)
     dlts = from_clickhouse(**dlts)
@@ -132,7 +132,9 @@ def test_the_default_user_of_clickhouse_has_no_password(connections: Connections
 
 
 @pytest.mark.parametrize("does_verify", [True, False])
-def test_all_connections_to_clickhouse_verify_or_none(does_verify: bool, connections: Connections) -> None:
+def test_either_all_connections_to_clickhouse_verify_certificates_or_none(
+    does_verify: bool, connections: Connections
+) -> None:
     own, dlts, files = connections.of("clickhouse", host="db.example", secure=True, verify=does_verify, schema="marts")
     assert (own["verify"], from_clickhouse(**dlts).get("verify", True)) == (does_verify,) * 2
     assert files.get("verify", True) == does_verify

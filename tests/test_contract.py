@@ -144,7 +144,7 @@ REJECTED: dict[str, tuple[Line, str]] = {
 
 
 @pytest.mark.parametrize("case", REJECTED)
-def test_a_bad_line_is_rejected_to_the_byte_and_those_behind_it_land(case: str) -> None:
+def test_a_bad_line_is_rejected_unchanged_and_later_lines_land(case: str) -> None:
     line, reason = as_line(REJECTED[case][0]), REJECTED[case][1]
     # the first line's keys are what the others are compared with
     found = parsed(line, tokenledger("behind"), tokenledger("last"))
@@ -157,7 +157,7 @@ def test_a_bad_line_is_rejected_to_the_byte_and_those_behind_it_land(case: str) 
         assert (row["line"].encode(), row["line_base64"]) == (line, None)
 
 
-def test_all_bad_lines_together_are_each_rejected_for_their_reason() -> None:
+def test_each_of_many_bad_lines_is_rejected_for_its_own_reason() -> None:
     lines = [line for line, _ in REJECTED.values()]
     found = parsed(*lines)
     assert [(row["line_id"], row["reason"]) for row in found.rejected] == [
@@ -166,7 +166,7 @@ def test_all_bad_lines_together_are_each_rejected_for_their_reason() -> None:
     assert found.events == []
 
 
-def test_landed_skipped_and_rejected_lines_of_a_file_add_up_to_those_read(tmp_path: Path) -> None:
+def test_landed_skipped_and_rejected_lines_of_a_file_add_up_to_the_lines_read(tmp_path: Path) -> None:
     blank = [b"", b"   ", b"\t", b"\r", b" \t\r"]
     bad = [as_line(line) for line, _ in REJECTED.values()]
     lines = [line for trio in zip([GOOD] * len(bad), bad, blank * len(bad), strict=False) for line in trio]
@@ -203,7 +203,7 @@ def test_an_overlong_line_is_rejected_with_its_head() -> None:
     assert found.events["line_id"].to_pylist() == [0]
 
 
-def test_an_overlong_line_whose_head_is_an_event_is_no_event() -> None:
+def test_an_overlong_line_is_rejected_even_if_its_head_is_an_event() -> None:
     used = parser()
     lines = pa.chunked_array([pa.array([GOOD, GOOD + b" "], pa.large_binary())])
     found = parse(lines, pa.chunked_array([pa.array([False, True])]), used.format("tokenledger"), used)
@@ -245,7 +245,7 @@ def test_whole_numbers_up_to_10_billion_land(json_: str, tokens: int) -> None:
     assert (event["input_tokens"], event["output_tokens"]) == (tokens, tokens)
 
 
-def test_what_a_line_leaves_out_is_unknown_and_not_zero() -> None:
+def test_missing_fields_are_unknown_and_not_zero() -> None:
     names = (
         "input_tokens",
         "output_tokens",
@@ -263,7 +263,7 @@ def test_what_a_line_leaves_out_is_unknown_and_not_zero() -> None:
         assert [event[name] for name in names] == [None] * len(names)
 
 
-def test_an_empty_text_is_unknown() -> None:
+def test_empty_text_is_unknown() -> None:
     (event,) = landed(tokenledger("", user_id="", model=""))
     assert (event["event_id"], event["user_id"], event["model"]) == (None, None, None)
 
@@ -316,13 +316,13 @@ def test_a_nul_escape_is_replaced_in_keys_tags_and_extra() -> None:
         (r"\u0000\ud83d", "\ufffd"),
     ],
 )
-def test_half_a_surrogate_pair_is_left_out_and_its_line_lands(escaped: str, text: str | None) -> None:
+def test_an_unpaired_surrogate_is_removed_and_its_line_lands(escaped: str, text: str | None) -> None:
     before, event, behind = landed(GOOD, with_raw(error_message=f'"{escaped}"'), GOOD)
     assert event["error_message"] == text
     assert before["event_id"] == behind["event_id"] == "good"
 
 
-def test_half_a_pair_leaves_metadata_in_a_json_text_alone() -> None:
+def test_an_unpaired_surrogate_does_not_affect_metadata_in_json_text() -> None:
     metadata = json.dumps({"mood": "\U0001f600"})
     (event,) = landed(tokenledger("e", error_message="cut \ud83d", metadata=metadata))
     assert json.loads(event["tags"]) == {"mood": "\U0001f600"}
@@ -330,7 +330,7 @@ def test_half_a_pair_leaves_metadata_in_a_json_text_alone() -> None:
 
 @pytest.mark.parametrize(("head", "tail"), [(b"[", b"]"), (b'{"a":', b"}")], ids=["arrays", "objects"])
 @pytest.mark.parametrize("key", ["unknown", "metadata"])
-def test_a_line_nested_a_hundred_thousand_deep_lands(key: str, head: bytes, tail: bytes) -> None:
+def test_a_line_with_100_000_levels_of_nesting_lands(key: str, head: bytes, tail: bytes) -> None:
     deep = head * DEPTH + b"1" + tail * DEPTH
     (event,) = landed(GOOD[:-1] + b', "n": 1, "' + key.encode() + b'": ' + deep + b"}")
     assert (event["extra"], event["tags"]) == ('{"n":1}', None)
@@ -359,13 +359,13 @@ def test_a_line_nested_a_hundred_thousand_deep_lands(key: str, head: bytes, tail
         ("12345678.123456789012", "12345678.12345679"),
     ],
 )
-def test_a_cost_is_read_from_its_digits(json_: str, usd: str) -> None:
+def test_a_cost_is_rounded_to_twelve_decimal_places(json_: str, usd: str) -> None:
     (event,) = landed(with_raw(cost_usd=json_))
     assert event["reported_cost_usd"] == Decimal(usd)
 
 
 @pytest.mark.parametrize("json_", ["-0.000001", "-1", "-1e10"])
-def test_a_negative_cost_is_no_cost(json_: str) -> None:
+def test_a_negative_cost_is_ignored(json_: str) -> None:
     found = parsed(GOOD, with_raw(cost_usd=json_))
     assert [event["reported_cost_usd"] for event in found.events] == [None, None]
     assert found.omitted == [(1, "reported_cost_usd", "negative cost")]
@@ -373,7 +373,7 @@ def test_a_negative_cost_is_no_cost(json_: str) -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.decimals(0, 10**11, places=20) | st.decimals(0, 1, places=15), min_size=1, max_size=40))
-def test_a_cost_in_a_text_is_exact_to_the_twelfth_place(amounts: list[Decimal]) -> None:
+def test_a_cost_in_text_is_exact_to_twelve_decimal_places(amounts: list[Decimal]) -> None:
     lines = [{"id": "e", "timestamp": "2026-10-01T12:00:00", "total_cost": f"{amount:f}"} for amount in amounts]
     events = landed(*lines, format_="tokenmeter")
     with_twelve_places = [amount.quantize(Decimal("1e-12"), ROUND_HALF_UP, Context(60)) for amount in amounts]
@@ -387,7 +387,7 @@ def test_a_cost_in_a_text_is_exact_to_the_twelfth_place(amounts: list[Decimal]) 
         *[("1e10", 1e10), ("10000000000.1", None), ("1e300", None), ("Infinity", None)],
     ],
 )
-def test_a_duration_that_cannot_be_is_unknown(json_: str, duration: float | None) -> None:
+def test_an_impossible_duration_is_unknown(json_: str, duration: float | None) -> None:
     (event,) = landed(with_raw(duration_ms=json_))
     assert event["duration_ms"] == duration
 
@@ -425,7 +425,9 @@ KOLKATA, BERLIN = "Asia/Kolkata", "Europe/Berlin"
         (BERLIN, "2026-12-01T12:00:00", "2026-12-01 11:00:00"),
     ],
 )
-def test_a_time_without_a_zone_is_one_of_the_loads_zone(time_zone: str, timestamp: str, utc: str) -> None:
+def test_a_timestamp_without_an_offset_is_in_the_time_zone_of_the_load(
+    time_zone: str, timestamp: str, utc: str
+) -> None:
     (event,) = landed(tokenledger("e", timestamp), time_zone=time_zone)
     assert event["occurred_at"].astimezone(dt.UTC).replace(tzinfo=None) == dt.datetime.fromisoformat(utc)
 
@@ -439,12 +441,12 @@ def test_a_time_without_a_zone_is_one_of_the_loads_zone(time_zone: str, timestam
         ("2026-03-29T02:30:00", {"2026-03-29 01:30:00", "2026-03-29 00:30:00"}),
     ],
 )
-def test_a_time_that_is_there_twice_or_never_lands_within_the_hour(timestamp: str, either: set[str]) -> None:
+def test_an_ambiguous_or_skipped_local_time_lands_within_the_hour(timestamp: str, either: set[str]) -> None:
     (event,) = landed(tokenledger("e", timestamp), time_zone=BERLIN)
     assert event["occurred_at"].astimezone(dt.UTC).strftime("%Y-%m-%d %H:%M:%S") in either
 
 
-def test_a_time_zone_that_is_none_is_said_so() -> None:
+def test_an_unknown_time_zone_is_refused() -> None:
     with pytest.raises(UsageError, match="There is no time zone Mars/Olympus"):
         Parser(time_zone="Mars/Olympus")
 
@@ -499,7 +501,7 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> str:
         ({"i": 10**10, "r": 10**10, "w": 10**10}, EX, 3 * 10**10, EX),
     ],
 )
-def test_input_comes_out_inclusive_of_its_cached_parts(
+def test_landed_input_includes_its_cached_parts(
     counts: dict[str, Any], convention: str | None, input_tokens: int | None, meant: str, bare: str
 ) -> None:
     (event,) = landed({**counts, "convention": convention}, format_=bare)
@@ -522,7 +524,7 @@ def test_input_comes_out_inclusive_of_its_cached_parts(
         (None, 0, None, 100),
     ],
 )
-def test_cache_writes_come_out_inclusive_of_the_one_hour_ones(
+def test_landed_cache_writes_include_one_hour_writes(
     written: int | None, of_these_1h: int | None, cache_write_tokens: int | None, input_tokens: int, bare: str
 ) -> None:
     (event,) = landed({"i": 100, "w": written, "w1": of_these_1h, "convention": EX}, format_=bare)
@@ -543,7 +545,7 @@ def test_cache_writes_come_out_inclusive_of_the_one_hour_ones(
         (None, 7, None),
     ],
 )
-def test_output_comes_out_inclusive_of_reasoning(
+def test_landed_output_includes_reasoning(
     output: int | None, reasoning: int | None, output_tokens: int | None, bare: str
 ) -> None:
     (event,) = landed({"o": output, "t": reasoning}, format_=bare)
@@ -551,7 +553,7 @@ def test_output_comes_out_inclusive_of_reasoning(
 
 
 @pytest.mark.parametrize(("part", "name"), [("w1", "cache_write_1h_tokens"), ("t", "reasoning_tokens")])
-def test_a_bad_part_is_named_in_the_reason(part: str, name: str, bare: str) -> None:
+def test_the_reason_names_the_invalid_part(part: str, name: str, bare: str) -> None:
     (row,) = parsed({"i": 1, part: -1}, format_=bare).rejected
     assert row["reason"] == f"{name} is negative"
 
@@ -697,7 +699,7 @@ def test_keys_that_name_credentials_or_content_are_left_out(deep: bool) -> None:
         assert [reason for _, _, reason in found.omitted] == list(lost.values())
 
 
-def test_credentials_never_land_also_with_content() -> None:
+def test_credentials_never_land_even_if_content_is_kept() -> None:
     named = [{key: PASSWORD} for key in LEFT_OUT_KEYS["credential"]]
     values = [*named, *({"list": [value]} for value in named), *({"k": text} for text in CREDENTIAL_TEXTS)]
     lines = [tokenledger("e", metadata=value) for value in values]
@@ -747,14 +749,14 @@ def test_names_that_only_begin_like_credentials_are_kept() -> None:
     ],
     ids=str,
 )
-def test_a_value_is_kept_or_left_out_however_it_is_read(value: dict[str, Any], kept: bool) -> None:
+def test_a_value_is_kept_or_left_out_in_plain_and_other_objects(value: dict[str, Any], kept: bool) -> None:
     other = {"\u00fc": "\u00fc"}
     plain, not_plain = landed(tokenledger("e", metadata=value), tokenledger("e", metadata=value | other))
     assert json.loads(plain["tags"] or "{}") == (value if kept else {})
     assert json.loads(not_plain["tags"]) == (value | other if kept else other)
 
 
-def test_more_shapes_and_keys_than_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_shapes_and_keys_than_the_cache_holds_are_read_correctly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tokenmart.unmapped.REMEMBERED", 2)
     tags = [{"a": "x"}, {"b": 1}, {"c": True, "d": {"e": "y"}}, {"prompt": "p"}]
     for shown in (tags[:3], tags, tags[::-1]):
@@ -781,7 +783,7 @@ def test_numbers_of_token_details_are_kept() -> None:
     ],
     ids=["2,000 keys", "100 kB with an object of messages", "brackets", "braces"],
 )
-def test_no_line_keeps_others_from_landing(line: bytes) -> None:
+def test_a_large_line_does_not_keep_others_from_landing(line: bytes) -> None:
     found = parsed(GOOD, *[line] * 200 if len(line) < 200_000 else [line], GOOD)
     assert [event["event_id"] for event in found.events][:: len(found.events) - 1] == ["good", "good"]
     if len(line) > 200_000:
@@ -790,7 +792,7 @@ def test_no_line_keeps_others_from_landing(line: bytes) -> None:
         assert len(found.events) == 202 and found.rejected == []
 
 
-def test_lines_that_take_too_much_memory_are_rejected_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_lines_that_take_too_much_memory_are_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     used, query = Parser(), Parser.run
     heavy = GOOD.replace(b"good", b"heavy")
 
@@ -813,7 +815,7 @@ def test_lines_that_take_too_much_memory_are_rejected_alone(monkeypatch: pytest.
     assert best(counts(used, [heavy.decode(), GOOD.decode()])) == "tokenledger"
 
 
-def test_a_key_of_another_case_is_unknown() -> None:
+def test_keys_are_case_sensitive() -> None:
     (event,) = landed({**tokenledger("e"), "Model": "other", "MODEL": "another"})
     assert event["model"] == "gpt-4o-mini-2024-07-18"
     assert json.loads(event["extra"]) == {"Model": "other", "MODEL": "another"}
@@ -837,7 +839,7 @@ def test_a_line_of_nine_megabytes_lands() -> None:
 
 
 @pytest.mark.parametrize("column", ["event_id", "user_id"])
-def test_what_requests_are_found_by_is_not_longer_than_an_index_holds(column: str) -> None:
+def test_ids_that_are_too_long_for_an_index_are_rejected(column: str) -> None:
     (event,) = landed(tokenledger(**{"event_id": "e", column: "é" * 1_000}))
     assert event[column] == "é" * 1_000
     found = parsed(tokenledger(**{"event_id": "e", column: "é" * 1_000 + "x"}))

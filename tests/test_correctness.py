@@ -178,7 +178,7 @@ def test_running_totals_are_not_summed(first: Tables) -> None:
     assert one(first["daily_costs_by_model"], provider="unattributed", usage_date=DAYS[7])["cost_usd"] == 400
 
 
-def test_running_totals_may_come_late_and_out_of_order(first: Tables, later: Tables, rebuilt: Tables) -> None:
+def test_running_totals_may_arrive_late_and_out_of_order(first: Tables, later: Tables, rebuilt: Tables) -> None:
     assert costs_of(TOTALS, first) == [100, None, 300]
     # of the 250 of the day between, 150 are its own; the last day has added as many
     assert costs_of(TOTALS, later) == costs_of(TOTALS, rebuilt) == [100, 150, 150]
@@ -187,7 +187,7 @@ def test_running_totals_may_come_late_and_out_of_order(first: Tables, later: Tab
         assert (session["output_tokens"], session["cost_usd"]) == (400, 400)
 
 
-def test_running_totals_without_a_session_are_those_of_one(first: Tables, later: Tables, rebuilt: Tables) -> None:
+def test_running_totals_without_a_session_count_as_one_session(first: Tables, later: Tables, rebuilt: Tables) -> None:
     assert costs_of(TOTALS_WITHOUT_SESSION, first) == [100, None, 300]
     assert costs_of(TOTALS_WITHOUT_SESSION, rebuilt) == [100, 150, 150]
     assert costs_of(TOTALS_WITHOUT_SESSION, later) == [100, 150, 150]
@@ -210,13 +210,13 @@ def test_an_unknown_model_is_unpriced_and_a_free_one_costs_nothing(first: Tables
     assert (model["requests"], model["priced_requests"], model["unpriced_requests"], model["cost_usd"]) == (2, 1, 1, 0)
 
 
-def test_a_negative_cost_is_no_cost(first: Tables) -> None:
+def test_a_negative_cost_is_ignored(first: Tables) -> None:
     request = one(first["llm_requests"], event_id="less than nothing")
     assert request["reported_cost_usd"] is None
     assert request["cost_usd"] == Decimal("0.00021")  # 1,000 x 0.15 + 100 x 0.60 per million
 
 
-def test_missing_and_zero_are_told_apart(first: Tables) -> None:
+def test_missing_and_zero_counts_are_distinguished(first: Tables) -> None:
     missing = one(first["llm_requests"], event_id="unmetered")
     assert {missing[name] for name in ("input_tokens", "output_tokens", "cache_read_tokens", "cost_usd")} == {None}
     zero = one(first["llm_requests"], event_id="nothing used")
@@ -241,7 +241,7 @@ def test_every_mart_adds_up_to_the_requests(stage: str, request: pytest.FixtureR
     assert set(sums.values()) == {(len(requests), total(requests, "output_tokens"), total(requests, "cost_usd"))}
 
 
-def test_a_late_event_changes_its_day_alone(first: Tables, later: Tables) -> None:
+def test_a_late_event_changes_only_its_day(first: Tables, later: Tables) -> None:
     for table, rows in first.items():
         if not {"batch_id", "usage_date"} <= rows[0].keys():
             continue
@@ -257,7 +257,7 @@ def test_a_late_event_changes_its_day_alone(first: Tables, later: Tables) -> Non
     assert one(later["daily_errors_by_model"], usage_date=LATE_DAY)["timeout_rate"] == 0.5
 
 
-def test_delivering_everything_again_changes_nothing(later: Tables, again: Tables) -> None:
+def test_loading_everything_again_changes_nothing(later: Tables, again: Tables) -> None:
     before, after = values(later, without_day=TIED_DAY), values(again, without_day=TIED_DAY)
     assert [table for table in TABLES if before[table] != after[table]] == []
     last = max(row["batch_id"] for row in later["daily_costs"])
@@ -266,7 +266,7 @@ def test_delivering_everything_again_changes_nothing(later: Tables, again: Table
     assert written <= {DAYS[7], TIED_DAY, *TOTALS, *TOTALS_WITHOUT_SESSION}
 
 
-def test_which_of_equal_snapshots_counts_does_not_depend_on_their_order(again: Tables, rebuilt: Tables) -> None:
+def test_the_choice_between_equal_snapshots_does_not_depend_on_their_order(again: Tables, rebuilt: Tables) -> None:
     teams = {
         one(found["llm_requests"], event_id=event_id)["team"]
         for found in (again, rebuilt)
@@ -275,7 +275,7 @@ def test_which_of_equal_snapshots_counts_does_not_depend_on_their_order(again: T
     assert len(teams) == 1, teams
 
 
-def test_a_full_rebuild_gives_what_the_incremental_runs_gave(again: Tables, rebuilt: Tables) -> None:
+def test_a_full_refresh_gives_the_same_marts_as_the_incremental_runs(again: Tables, rebuilt: Tables) -> None:
     before, after = values(again), values(rebuilt)
     assert [table for table in TABLES if before[table] != after[table]] == []
 

@@ -41,7 +41,7 @@ def dbt(on: Engine, target: Path, *arguments: str) -> Any:
     return outcome.result
 
 
-def test_parts_are_built_empty_and_without_the_others(on: Engine, tmp_path: Path) -> None:
+def test_selected_models_can_be_built_alone_and_empty(on: Engine, tmp_path: Path) -> None:
     counts = "select count(*) from {marts}.llm_requests union all select count(*) from {marts}.daily_costs"
     before = sorted(int(row[0]) for row in on.query(counts))
     part = ["--exclude-resource-type", "unit_test", "--select", "+daily_costs"]
@@ -64,7 +64,7 @@ def test_parts_are_built_empty_and_without_the_others(on: Engine, tmp_path: Path
 
 # the emulators do not know `create table ... clone`
 @pytest.mark.parametrize("on", [name for name in OTHERS if name not in EMULATED], indirect=True)
-def test_a_clone_has_what_it_was_cloned_from(on: Engine, tmp_path: Path) -> None:
+def test_a_clone_has_the_rows_of_its_original(on: Engine, tmp_path: Path) -> None:
     dbt(on, tmp_path / "state", "parse")
     output = {**on.target.settings, schema_key(on.target.settings): "tokenmart_test_clone"}
     profiles = tmp_path / "profiles"
@@ -115,7 +115,7 @@ def bi_tool(on: Engine) -> Iterator[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("on", ["postgres"], indirect=True)
-def test_a_role_that_was_granted_the_marts_once_reads_them_after_later_runs(
+def test_a_role_that_was_granted_access_once_can_read_the_marts_after_later_runs(
     on: Engine, bi_tool: dict[str, Any]
 ) -> None:
     for number in range(3):
@@ -132,7 +132,7 @@ def test_a_role_that_was_granted_the_marts_once_reads_them_after_later_runs(
 
 
 @pytest.mark.parametrize("on", ["postgres"], indirect=True)
-def test_builds_of_plain_dbt_at_the_same_time_are_put_right_by_the_next_build(on: Engine, tmp_path: Path) -> None:
+def test_concurrent_builds_with_plain_dbt_are_repaired_by_the_next_build(on: Engine, tmp_path: Path) -> None:
     """As two machines do whose dbt takes no lock: what a build does to the other fails at most these two."""
     places = ["--project-dir", str(PROJECT), "--profiles-dir", str(on.folder), "--log-level", "none"]
     without_tests = [
@@ -165,12 +165,12 @@ def test_builds_of_plain_dbt_at_the_same_time_are_put_right_by_the_next_build(on
     ) == [(99, 99, 1, 1)]
 
 
-def test_freshness_is_that_of_the_load(on: Engine, tmp_path: Path) -> None:
+def test_source_freshness_is_the_age_of_the_last_load(on: Engine, tmp_path: Path) -> None:
     results = dbt(on, tmp_path, "source", "freshness").results
     assert [(result.node.name, result.status, result.age < 600) for result in results] == [("events", "pass", True)]
 
 
-def test_docs_know_every_column(on: Engine, tmp_path: Path) -> None:
+def test_docs_list_every_column(on: Engine, tmp_path: Path) -> None:
     # the emulator has no statistics of tables, which the catalog asks for
     dbt(on, tmp_path, "docs", "generate", *(["--empty-catalog"] if on.target.type == "bigquery" else []))
     manifest = json.loads((tmp_path / "manifest.json").read_text())
@@ -209,7 +209,7 @@ def test_percentiles_may_be_approximate(on: Engine, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("on", ["postgres"], indirect=True)
-def test_texts_are_sorted_by_their_bytes_whatever_the_language(on: Engine, tmp_path: Path) -> None:
+def test_text_is_sorted_by_its_bytes_whatever_the_locale(on: Engine, tmp_path: Path) -> None:
     # the server that is started here sorts so by itself, and its values would prove nothing
     (found,) = dbt(on, tmp_path, "compile", "--inline", "{{ binary_collation('name') }}").results
     assert found.node.compiled_code.strip() == '(name) collate "C"'

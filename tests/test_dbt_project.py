@@ -90,7 +90,7 @@ def test_every_column_is_described(manifest: Node) -> None:
     assert undescribed == []
 
 
-def test_a_column_of_the_models_means_the_same_everywhere(manifest: Node) -> None:
+def test_a_column_has_the_same_description_in_every_model(manifest: Node) -> None:
     """Its description is the doc block of its name, and nothing else."""
     others = [
         f"{model['name']}.{column['name']}"
@@ -102,7 +102,7 @@ def test_a_column_of_the_models_means_the_same_everywhere(manifest: Node) -> Non
     assert others == []
 
 
-def test_no_doc_block_is_left_over(manifest: Node) -> None:
+def test_every_doc_block_is_used(manifest: Node) -> None:
     used = {
         block
         for model in nodes(manifest, "model")
@@ -129,7 +129,7 @@ def test_every_macro_is_described_with_its_arguments(manifest: Node) -> None:
     assert problems == []
 
 
-def test_macros_are_described_only_where_there_are_any(manifest: Node) -> None:
+def test_only_existing_macros_are_described(manifest: Node) -> None:
     described = yaml.safe_load((PROJECT / "macros" / "macros.yml").read_text())["macros"]
     names = [macro["name"] for macro in described]
     assert sorted(names) == sorted(macro["name"] for macro in macros(manifest))
@@ -150,7 +150,7 @@ def test_every_model_has_unit_tests_named_after_it(manifest: Node) -> None:
     assert misplaced == []
 
 
-def test_every_model_has_its_properties_beside_it_and_nothing_else_has() -> None:
+def test_every_model_has_one_properties_file_with_its_name() -> None:
     models = {path.with_suffix("") for path in files("models/**/*.sql")}
     described = {
         path.with_suffix(""): [model["name"] for model in yaml.safe_load(path.read_text()).get("models", [])]
@@ -163,13 +163,13 @@ def test_models_and_tests_are_portable() -> None:
     assert list(places(NOT_PORTABLE, files("models/**/*.sql", "tests/**/*.sql"))) == []
 
 
-def test_engines_are_named_in_their_homes_alone() -> None:
+def test_engines_are_named_only_in_dialect_macros() -> None:
     paths = files("models/**/*", "macros/**/*", "seeds/*.yml", "tests/**/*.sql")
     elsewhere = [path for path in paths if path.is_file() and DIALECT not in path.parents]
     assert list(places(ENGINES, elsewhere)) == []
 
 
-def test_the_project_file_names_engines_for_types_alone() -> None:
+def test_the_project_file_names_engines_only_for_types() -> None:
     project = yaml.safe_load((PROJECT / "dbt_project.yml").read_text())
     types = project["vars"]["tokenmart"].pop("types")
     assert not ENGINES.search(json.dumps(project))
@@ -177,7 +177,7 @@ def test_the_project_file_names_engines_for_types_alone() -> None:
     assert len(set(map(tuple, engines.values()))) == 1, f"a type is missing for an engine: {engines}"
 
 
-def test_singular_tests_begin_with_what_they_assert() -> None:
+def test_singular_tests_begin_with_a_comment_that_states_their_rule() -> None:
     for path in files("tests/*.sql"):
         assert path.name.startswith("assert_"), path.name
         comment = re.match(r"(?:-- .+\n)+", path.read_text())

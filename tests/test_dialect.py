@@ -331,7 +331,7 @@ def differences(found: list[Row], expected: list[Row]) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_values(name: str, ask: Ask) -> None:
+def test_a_macro_returns_the_expected_values(name: str, ask: Ask) -> None:
     assert list(differences(ask(CASES[name].sql), CASES[name].rows)) == []
 
 

@@ -62,12 +62,12 @@ def load(path: Path, known: dict[str, Any] | None = None, **options: Any) -> lis
 # ---------------------------------------------------------------- within a file
 
 
-def test_the_same_content_twice_is_the_first_and_the_second_of_its_kind(tmp_path: Path) -> None:
+def test_equal_lines_are_numbered_by_occurrence(tmp_path: Path) -> None:
     write(tmp_path / "a.log", point(0), point(1), point(0), point(0))
     assert load(tmp_path / "a.log") == [nth(point(0), 1), nth(point(1), 1), nth(point(0), 2), nth(point(0), 3)]
 
 
-def test_kinds_are_counted_across_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_occurrences_are_counted_across_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     contents = [point(0), point(1), point(0), point(2), point(0), point(1)]
     write(tmp_path / "a.log", *contents)
     monkeypatch.setattr(lines, "READ_BYTES", 10)
@@ -76,14 +76,14 @@ def test_kinds_are_counted_across_batches(tmp_path: Path, monkeypatch: pytest.Mo
     assert load(tmp_path / "a.log") == expected(*contents)
 
 
-def test_lines_that_bring_an_id_keep_it_and_their_place(tmp_path: Path) -> None:
+def test_lines_with_an_id_keep_it_and_all_lines_stay_in_order(tmp_path: Path) -> None:
     without = as_line(tokenledger(None))
     write(tmp_path / "a.jsonl", without, as_line(tokenledger("own")), b"", b"bad", without, as_line(tokenledger("")))
     ids = [nth(without, 1), "own", nth(without, 2), nth(as_line(tokenledger("")), 1)]
     assert load(tmp_path / "a.jsonl", format="tokenledger") == ids
 
 
-def test_an_id_is_of_the_bytes_that_the_file_has(tmp_path: Path) -> None:
+def test_an_id_is_computed_from_the_original_bytes(tmp_path: Path) -> None:
     line = as_line(tokenledger(None, error_message="cut \ud83d \0"))
     write(tmp_path / "a.jsonl", line, line)
     assert load(tmp_path / "a.jsonl", format="tokenledger") == [nth(line, 1), nth(line, 2)]
@@ -99,7 +99,7 @@ def test_the_same_content_in_another_file_has_the_same_id(tmp_path: Path) -> Non
     assert load(tmp_path) == expected(*contents) * 2
 
 
-def test_each_file_counts_for_itself_also_across_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_file_is_counted_separately_even_across_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reader, "BATCH_BYTES", 10)
     for name in ("a.log", "b.log", "c.log"):
         write(tmp_path / name, point(0), point(0))
@@ -116,7 +116,7 @@ def test_a_compressed_file_has_the_ids_of_the_plain_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.log", "a.log.1"])
-def test_a_file_that_is_read_on_counts_on(name: str, tmp_path: Path) -> None:
+def test_counting_continues_when_a_file_grows(name: str, tmp_path: Path) -> None:
     known: dict[str, Any] = {}
     write(tmp_path / "a.log", point(0), point(1), point(0))
     assert load(tmp_path / "a.log", known) == expected(point(0), point(1), point(0))
@@ -127,7 +127,7 @@ def test_a_file_that_is_read_on_counts_on(name: str, tmp_path: Path) -> None:
     assert load(tmp_path / name, known) == [nth(point(2), 2), nth(point(0), 4)]
 
 
-def test_a_compressed_file_that_is_read_on_counts_on(tmp_path: Path) -> None:
+def test_counting_continues_when_a_compressed_file_grows(tmp_path: Path) -> None:
     known: dict[str, Any] = {}
     path = tmp_path / "a.log.gz"
     path.write_bytes(gzip.compress(point(0) + b"\n" + point(0) + b"\n"))
@@ -137,7 +137,7 @@ def test_a_compressed_file_that_is_read_on_counts_on(tmp_path: Path) -> None:
     assert load(path, known) == [nth(point(0), 3)]
 
 
-def test_a_file_with_a_byte_order_mark_that_is_read_on_counts_on(tmp_path: Path) -> None:
+def test_counting_continues_when_a_file_with_a_byte_order_mark_grows(tmp_path: Path) -> None:
     known: dict[str, Any] = {}
     write(tmp_path / "a.log", b"\xef\xbb\xbf" + point(0))
     assert load(tmp_path / "a.log", known) == [nth(point(0), 1)]
@@ -159,7 +159,9 @@ def test_reading_a_file_again_gives_the_same_ids(tmp_path: Path) -> None:
     st.lists(st.lists(st.tuples(st.integers(0, 3), st.sampled_from("ab")), max_size=6), min_size=1, max_size=3),
     st.sampled_from([10, 100, 10_000]),
 )
-def test_reading_in_several_goes_gives_the_ids_of_one(goes: Sequence[Sequence[tuple[int, str]]], size: int) -> None:
+def test_reading_in_several_loads_gives_the_same_ids_as_in_one(
+    goes: Sequence[Sequence[tuple[int, str]]], size: int
+) -> None:
     contents = [[point(second, session) for second, session in go] for go in goes]
     known: dict[str, Any] = {}
     found: list[str] = []
@@ -208,7 +210,7 @@ def time_of(second: int) -> dt.datetime:
     return dt.datetime(2026, 11, 1, 9, 30, tzinfo=dt.UTC) + dt.timedelta(seconds=second)
 
 
-def test_former_lines_are_not_read_while_lines_are_later() -> None:
+def test_earlier_lines_are_not_read_if_new_lines_have_later_times() -> None:
     former = Former({0: [b"x"]})
     event_ids = EventIds(former)
     event_ids.begin(0, time_of(10))
@@ -219,7 +221,7 @@ def test_former_lines_are_not_read_while_lines_are_later() -> None:
 
 
 @pytest.mark.parametrize("second", [10, 9, -1000])
-def test_former_lines_are_read_once_when_a_line_is_not_later(second: int) -> None:
+def test_earlier_lines_are_read_once_if_a_new_line_is_not_later(second: int) -> None:
     former = Former({0: [b"x", b"x", b"w"]})
     event_ids = EventIds(former)
     event_ids.begin(0, time_of(10))
@@ -229,7 +231,7 @@ def test_former_lines_are_read_once_when_a_line_is_not_later(second: int) -> Non
     assert event_ids.latest == {0: time_of(11)}
 
 
-def test_a_line_not_later_than_one_of_this_load_asks_for_the_former_too() -> None:
+def test_earlier_lines_are_read_if_a_line_is_not_later_than_others_of_its_load() -> None:
     former = Former({0: [b"x"]})
     event_ids = EventIds(former)
     event_ids.begin(0, time_of(10))
@@ -238,7 +240,7 @@ def test_a_line_not_later_than_one_of_this_load_asks_for_the_former_too() -> Non
     assert former.asked == [0]
 
 
-def test_former_lines_of_one_file_are_none_of_another() -> None:
+def test_lines_of_one_file_do_not_count_in_another() -> None:
     former = Former({0: [b"x"], 1: [b"x", b"x"]})
     event_ids = EventIds(former)
     event_ids.begin(0, time_of(10))
@@ -249,7 +251,7 @@ def test_former_lines_of_one_file_are_none_of_another() -> None:
     assert former.asked == [1]
 
 
-def test_a_new_file_has_no_former_lines() -> None:
+def test_a_new_file_has_no_earlier_lines() -> None:
     event_ids = EventIds(Former({}))
     event_ids.begin(0, None)
     assert identify(event_ids, (0, 5, b"x"), (0, 1, b"x")) == [nth(b"x", 1), nth(b"x", 2)]

@@ -120,16 +120,16 @@ NEW_IN_TOKENLEDGER = (
 )
 
 
-def test_a_tokenledger_event() -> None:
+def test_a_tokenledger_event_lands() -> None:
     assert row("tokenledger", TOKENLEDGER) == TOKENLEDGER_ROW
 
 
-def test_a_tokenledger_event_with_its_content() -> None:
+def test_a_tokenledger_event_lands_with_its_content_on_request() -> None:
     expected = {**TOKENLEDGER_ROW, "request_preview": "Hello", "response_preview": "Hi"}
     assert row("tokenledger", TOKENLEDGER, keep=Keep(content=True)) == expected
 
 
-def test_an_event_of_an_old_tokenledger_has_25_keys() -> None:
+def test_an_event_of_an_old_tokenledger_version_lands() -> None:
     old = {name: value for name, value in TOKENLEDGER.items() if name not in NEW_IN_TOKENLEDGER}
     assert len(old) == 25
     missing = {*NEW_IN_TOKENLEDGER, "cache_read_tokens"}
@@ -158,7 +158,7 @@ def test_cached_tokens_of_tokenledger_follow_the_provider(
 
 
 @pytest.mark.parametrize("cost", [-0.0001, -3])
-def test_a_negative_cost_of_tokenledger_is_no_cost(cost: float) -> None:
+def test_a_negative_cost_of_tokenledger_is_ignored(cost: float) -> None:
     assert "reported_cost_usd" not in row("tokenledger", {**TOKENLEDGER, "cost_usd": cost})
 
 
@@ -186,9 +186,7 @@ def test_a_negative_cost_of_tokenledger_is_no_cost(cost: float) -> None:
         (None, None, None),
     ],
 )
-def test_metadata_of_tokenledger_is_an_object_or_a_text_that_holds_one(
-    metadata: Any, metadata_extra: Any, tags: Any
-) -> None:
+def test_metadata_of_tokenledger_is_an_object_or_json_text(metadata: Any, metadata_extra: Any, tags: Any) -> None:
     line = {**TOKENLEDGER, "metadata": metadata, "metadata_extra": metadata_extra}
     assert row("tokenledger", line).get("tags") == tags
 
@@ -219,7 +217,7 @@ TOKENMETER: Line = {
 }
 
 
-def test_a_tokenmeter_record() -> None:
+def test_a_tokenmeter_record_lands() -> None:
     assert row("tokenmeter", TOKENMETER) == {
         "event_id": "a1",
         "occurred_at": at(2026, 11, 1, 9, 30, 0, 392658),
@@ -244,7 +242,7 @@ def test_a_tokenmeter_record() -> None:
     }
 
 
-def test_what_a_tokenmeter_record_leaves_out_has_its_default() -> None:
+def test_missing_fields_of_tokenmeter_have_their_defaults() -> None:
     assert row("tokenmeter", {"timestamp": "2026-11-01T09:30:00", "total_cost": "0.5"}) == {
         "occurred_at": at(2026, 11, 1, 9, 30),
         "input_tokens": 0,
@@ -283,13 +281,13 @@ def test_times_of_tokenmeter_are_local() -> None:
         (2e-07, "0.0000002"),
     ],
 )
-def test_costs_of_tokenmeter_are_texts_of_decimals(cost: Any, usd: str) -> None:
+def test_costs_of_tokenmeter_are_decimals_in_text(cost: Any, usd: str) -> None:
     assert row("tokenmeter", {**TOKENMETER, "total_cost": cost})["reported_cost_usd"] == Decimal(usd)
 
 
 @pytest.mark.parametrize("field", ["total_cost", "water_ml", "energy_wh"])
 @pytest.mark.parametrize("value", ["much", "NaN", "Infinity"])
-def test_a_text_that_is_no_decimal_is_rejected_with_its_column(field: str, value: str) -> None:
+def test_text_that_is_not_a_decimal_is_rejected_with_its_column(field: str, value: str) -> None:
     column = {"total_cost": "reported_cost_usd"}.get(field, field)
     assert reasons("tokenmeter", {**TOKENMETER, field: value}) == [f"{column} is not a finite number"]
 
@@ -298,7 +296,7 @@ def test_an_estimate_of_tokenmeter_is_flagged() -> None:
     assert row("tokenmeter", {**TOKENMETER, "is_estimate": True})["is_estimate"] is True
 
 
-def test_other_providers_of_tokenmeter_count_cached_tokens_in() -> None:
+def test_input_of_other_tokenmeter_providers_includes_cached_tokens() -> None:
     line = {**TOKENMETER, "provider": "openai", "input_tokens": 60000}
     event = row("tokenmeter", line)
     assert (event["input_tokens"], event["token_convention"]) == (60000, "inclusive")
@@ -338,7 +336,7 @@ def assistant(usage: Any = None, message: Line | None = None, **fields: Any) -> 
     return {name: value for name, value in line.items() if value is not None}
 
 
-def test_a_request_of_claude_code() -> None:
+def test_a_claude_code_request_lands() -> None:
     assert row("claude_code", ASSISTANT) == {
         "event_id": "msg_1/req_1",
         "occurred_at": at(2026, 11, 1, 9, 30, 0, 123000),
@@ -390,7 +388,7 @@ def test_an_old_line_of_claude_code_has_its_cost_and_duration() -> None:
     ],
     ids=["both", "no request id", "no message id", "neither", "not even a uuid"],
 )
-def test_the_identity_of_a_request_of_claude_code(line: Line, event_id: str | None) -> None:
+def test_a_claude_code_request_is_identified_by_its_message_and_request_id(line: Line, event_id: str | None) -> None:
     assert row("claude_code", line).get("event_id") == event_id
 
 
@@ -413,7 +411,7 @@ def test_the_identity_of_a_request_of_claude_code(line: Line, event_id: str | No
         ({}, None, None),
     ],
 )
-def test_cache_writes_of_claude_code(writes: Line, written: int | None, of_these_1h: int | None) -> None:
+def test_cache_writes_of_claude_code_land(writes: Line, written: int | None, of_these_1h: int | None) -> None:
     usage: Line = {"input_tokens": 10, "cache_read_input_tokens": 100, "output_tokens": 1, **writes}
     if split := usage.get("cache_creation"):
         usage["cache_creation"] = {
@@ -427,7 +425,7 @@ def test_cache_writes_of_claude_code(writes: Line, written: int | None, of_these
 
 
 @pytest.mark.parametrize("split", [(-1, 400), (600, -1), (0.5, 400)])
-def test_a_bad_part_of_a_split_is_no_sum(split: tuple[float, float]) -> None:
+def test_a_bad_part_of_split_cache_writes_is_rejected(split: tuple[float, float]) -> None:
     parts = dict(zip(("ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens"), split, strict=True))
     (reason,) = reasons("claude_code", assistant({"cache_creation": parts}))
     assert reason.startswith("cache_write_tokens is ")
@@ -454,7 +452,7 @@ def test_a_bad_part_of_a_split_is_no_sum(split: tuple[float, float]) -> None:
         {**assistant(message={"model": "<synthetic>"}), "timestamp": "never"},
     ],
 )
-def test_a_line_of_claude_code_that_is_no_request_is_skipped(line: Line) -> None:
+def test_a_claude_code_line_that_is_not_a_request_is_skipped(line: Line) -> None:
     found = parsed("claude_code", ASSISTANT, line, ASSISTANT)
     assert found.events["line_id"].to_pylist() == [0, 2]
     assert found.rejected["reason"].to_pylist() == []
@@ -472,7 +470,7 @@ def test_a_line_of_claude_code_that_is_no_request_is_skipped(line: Line) -> None
         (assistant(costUSD="free"), "reported_cost_usd is not a finite number"),
     ],
 )
-def test_a_bad_request_of_claude_code_is_rejected(line: Line, reason: str) -> None:
+def test_a_bad_claude_code_request_is_rejected(line: Line, reason: str) -> None:
     assert reasons("claude_code", ASSISTANT, line) == [reason]
 
 
@@ -481,7 +479,7 @@ def test_usage_without_counts_is_a_request_of_unknown_size() -> None:
     assert event.keys().isdisjoint({"input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens"})
 
 
-def test_snapshots_of_one_request_land_each_with_the_same_identity() -> None:
+def test_all_snapshots_of_a_request_land_with_the_same_id() -> None:
     snapshots = [assistant({"output_tokens": output}, uuid=str(output)) for output in (9, 9, 159)]
     found = parsed("claude_code", *snapshots).events
     assert found["event_id"].to_pylist() == ["msg_1/req_1"] * 3
@@ -496,7 +494,7 @@ CTM: Line = {
 }
 
 
-def test_a_cost_point_of_ctm() -> None:
+def test_a_ctm_cost_point_lands() -> None:
     assert row("ctm", CTM) == {
         # 20,758 days after 1970-01-01 is 2026-11-01; 34,200.123 s more
         "occurred_at": at(2026, 11, 1, 9, 30, 0, 123000),
@@ -541,7 +539,7 @@ def test_costs_of_ctm_are_millionths(micros: float | None, usd: str | None) -> N
         (1e300, "timestamp does not parse"),
     ],
 )
-def test_a_time_of_ctm_that_cannot_be_is_rejected(ts: Any, reason: str) -> None:
+def test_an_impossible_ctm_timestamp_is_rejected(ts: Any, reason: str) -> None:
     found = parsed("ctm", CTM, {**CTM, "ts": ts}, CTM)
     assert found.rejected["reason"].to_pylist() == [reason]
     assert found.events["line_id"].to_pylist() == [0, 2]
@@ -562,7 +560,7 @@ def loaded(folder: Path, *lines: str | bytes | Line, **options: Any) -> LoadResu
     return reader.result
 
 
-def test_every_format_that_comes_along_is_tested_here() -> None:
+def test_every_built_in_format_is_tested_here() -> None:
     assert formats.names() == sorted(EXAMPLES)
 
 
@@ -603,7 +601,7 @@ def test_lines_that_cannot_be_requests_are_counted_without_being_parsed(monkeypa
     assert found.rejected["reason"].to_pylist() == ["not JSON", "duplicate key"]
 
 
-def test_a_request_with_an_escaped_key_is_a_request() -> None:
+def test_a_request_with_an_escaped_key_lands() -> None:
     for key in (r"\u0075sage", r"u\u0073age", r"usa\u0067e"):
         found = parsed("claude_code", json.dumps(ASSISTANT).replace('"usage"', f'"{key}"'))
         assert found.events["output_tokens"].to_pylist() == [USAGE["output_tokens"]]
@@ -630,7 +628,7 @@ def test_a_transcript_with_only_a_summary_is_read_and_has_no_request(tmp_path: P
     assert (file.read, file.landed, file.skipped, file.rejected) == (1, 0, 1, 0)
 
 
-def test_the_format_that_knows_the_most_lines_is_meant(tmp_path: Path) -> None:
+def test_the_format_that_matches_the_most_lines_is_used(tmp_path: Path) -> None:
     (file,) = loaded(tmp_path, CTM, TOKENLEDGER, TOKENLEDGER).files
     assert (file.format, file.landed, file.rejected) == ("tokenledger", 2, 1)
     # also if the first lines are another's
@@ -641,7 +639,7 @@ def test_the_format_that_knows_the_most_lines_is_meant(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "lines", [[TOKENLEDGER, CTM], [{**TOKENLEDGER, "total_cost": "0"}]], ids=["mixed", "keys of both"]
 )
-def test_a_file_that_two_formats_know_alike_is_left_out(lines: list[Line], tmp_path: Path) -> None:
+def test_a_file_that_matches_two_formats_equally_is_left_out(lines: list[Line], tmp_path: Path) -> None:
     (file,) = loaded(tmp_path, *lines).files
     assert (file.read, file.format) == (0, None)
     assert file.problem is not None and "it may be " in file.problem and "--format" in file.problem
@@ -661,7 +659,7 @@ def test_a_file_that_two_formats_know_alike_is_left_out(lines: list[Line], tmp_p
         (["[" * 100_000], "not JSON Lines: line 1 begins with '[[[["),
     ],
 )
-def test_a_file_of_no_known_format_is_left_out_with_the_line_to_look_at(
+def test_a_file_of_unknown_format_is_left_out_and_the_message_names_a_line(
     lines: list[Any], said: str, tmp_path: Path
 ) -> None:
     (file,) = loaded(tmp_path, *lines).files
@@ -670,7 +668,7 @@ def test_a_file_of_no_known_format_is_left_out_with_the_line_to_look_at(
 
 
 @pytest.mark.parametrize("lines", [["12:00 server started"], [""], [OTHER]])
-def test_a_file_that_is_left_out_keeps_no_other_from_being_read(lines: list[Any], tmp_path: Path) -> None:
+def test_other_files_are_read_if_one_is_left_out(lines: list[Any], tmp_path: Path) -> None:
     (tmp_path / "a.log").write_bytes(b"".join(as_line(line) + b"\n" for line in lines))
     (tmp_path / "file.jsonl").write_bytes(as_line(TOKENLEDGER) + b"\n")
     reader = Reader(Options(), lambda _bytes, _lines: None)
@@ -681,7 +679,7 @@ def test_a_file_that_is_left_out_keeps_no_other_from_being_read(lines: list[Any]
     ]
 
 
-def test_the_first_200_lines_are_looked_at(tmp_path: Path) -> None:
+def test_a_format_is_recognized_in_the_first_200_lines(tmp_path: Path) -> None:
     (file,) = loaded(tmp_path, *[OTHER] * 199, TOKENLEDGER).files
     assert (file.format, file.landed, file.rejected) == ("tokenledger", 1, 199)
     (file,) = loaded(tmp_path, *[OTHER] * 200, TOKENLEDGER).files
@@ -697,7 +695,7 @@ def test_a_file_that_is_not_of_the_named_format_is_left_out(named: str, line: Li
     assert (file.read, file.problem) == (2, None)
 
 
-def test_a_file_of_which_a_format_skips_every_line_is_a_problem(tmp_path: Path) -> None:
+def test_a_file_whose_lines_are_all_skipped_by_the_format_is_a_problem(tmp_path: Path) -> None:
     sql = "select line_id, line ->> '$.when' as occurred_at, 'm' as model from lines where line ->> '$.who' = 'u1'"
     for who, problem in (("u1", None), ("u2", f"{tmp_path / 'file.jsonl'}: the format own skipped every line")):
         (file,) = loaded(tmp_path, {**OWN_LINE, "who": who}, format=own(tmp_path, sql)).files
@@ -737,16 +735,16 @@ def own(folder: Path, sql: str, name: str = "own.sql") -> str:
     return str(folder / name)
 
 
-def test_a_format_of_ones_own_with_a_type_has_extra(tmp_path: Path) -> None:
+def test_a_custom_format_with_a_type_has_extra(tmp_path: Path) -> None:
     event = row(own(tmp_path, OWN_WITH_TYPE), OWN_LINE, used=Parser())
     assert event == {**OWN_ROW, "extra": {"usage.new": 1, "more": 2}}
 
 
-def test_a_format_of_ones_own_without_a_type_reads_the_lines(tmp_path: Path) -> None:
+def test_a_custom_format_without_a_type_reads_the_lines(tmp_path: Path) -> None:
     assert row(own(tmp_path, OWN_WITHOUT_TYPE), OWN_LINE, used=Parser()) == OWN_ROW
 
 
-def test_a_file_is_loaded_by_a_format_of_ones_own(tmp_path: Path) -> None:
+def test_a_file_is_loaded_with_a_custom_format(tmp_path: Path) -> None:
     (file,) = loaded(tmp_path, OWN_LINE, format=own(tmp_path, OWN_WITH_TYPE)).files
     assert (file.format, file.landed, file.problem) == ("own", 1, None)
 
@@ -754,7 +752,7 @@ def test_a_file_is_loaded_by_a_format_of_ones_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["own.sql", "my-own format.sql", "2026.sql", "o'wn.sql", "select.sql", "tokenledger.sql"]
 )
-def test_a_format_of_ones_own_may_have_any_name(name: str, tmp_path: Path) -> None:
+def test_a_custom_format_may_have_any_name(name: str, tmp_path: Path) -> None:
     assert row(own(tmp_path, OWN_WITH_TYPE, name), OWN_LINE, used=Parser())["user_id"] == "u1"
 
 
@@ -765,7 +763,7 @@ def test_a_format_may_end_in_a_comment_or_a_semicolon(end: str, tmp_path: Path) 
     assert row(own(tmp_path, OWN_WITH_TYPE.rstrip() + end), OWN_LINE, used=Parser())["user_id"] == "u1"
 
 
-def test_typed_values_of_a_format_land_as_they_are(tmp_path: Path) -> None:
+def test_typed_values_of_a_format_land_unchanged(tmp_path: Path) -> None:
     sql = """
         select
             line_id, timestamp '2026-11-01 09:30:00' as occurred_at, 1.5 as duration_ms, 7 as input_tokens,
@@ -813,7 +811,7 @@ def test_lines_that_a_format_leaves_out_are_skipped(tmp_path: Path) -> None:
         ("-- still to be written\n", "it has no select"),
     ],
 )
-def test_a_format_that_does_not_work_is_said_so_with_its_name(sql: str, said: str, tmp_path: Path) -> None:
+def test_the_error_for_a_broken_format_has_its_name(sql: str, said: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError) as raised:
         loaded(tmp_path, OWN_LINE, format=own(tmp_path, sql))
     assert str(raised.value).startswith("own.sql is not a usable format: ")
@@ -838,7 +836,7 @@ def test_a_format_that_does_not_work_is_said_so_with_its_name(sql: str, said: st
     ],
 )
 @pytest.mark.parametrize("command", ["load", "preview"])
-def test_a_format_reaches_no_file(command: str, statement: str, said: str, tmp_path: Path) -> None:
+def test_a_format_cannot_access_files(command: str, statement: str, said: str, tmp_path: Path) -> None:
     path = tmp_path / "reached"
     sql = own(tmp_path, statement.format(path=path) + ";" + OWN_WITHOUT_TYPE)
     with pytest.raises(UsageError) as raised:
@@ -850,7 +848,7 @@ def test_a_format_reaches_no_file(command: str, statement: str, said: str, tmp_p
     assert not path.exists()
 
 
-def test_the_select_of_a_format_reaches_no_file_and_no_variable_of_this_program(tmp_path: Path) -> None:
+def test_the_select_of_a_format_cannot_access_files_or_python_variables(tmp_path: Path) -> None:
     (tmp_path / "secret.csv").write_text("a")
     line = f"(select max(content) from read_text('{tmp_path / 'secret.csv'}'))"
     for value in (line, "(select max(event_id) from secret_table)"):
@@ -861,24 +859,24 @@ def test_the_select_of_a_format_reaches_no_file_and_no_variable_of_this_program(
 
 
 @pytest.mark.parametrize("name", ["nothing", "nothing.sql", "formats/nothing.sql", "."])
-def test_a_format_that_is_not_there_is_said_so_with_those_that_are(name: str, tmp_path: Path) -> None:
+def test_the_error_for_a_missing_format_lists_the_known_ones(name: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="There is no format") as raised:
         loaded(tmp_path, OWN_LINE, format=name)
     assert raised.value.hint is not None and "claude_code, ctm, tokenledger, tokenmeter" in raised.value.hint
 
 
-def test_a_format_that_gives_two_rows_for_a_line_is_said_so(tmp_path: Path) -> None:
+def test_a_format_that_returns_two_rows_for_a_line_is_refused(tmp_path: Path) -> None:
     sql = "select line_id, line ->> '$.when' as occurred_at from lines, (values (1), (2)) as twice"
     with pytest.raises(UsageError, match=r"The format own returns more than one row for a line\."):
         loaded(tmp_path, OWN_LINE, format=own(tmp_path, sql))
 
 
-def test_a_format_that_fails_on_a_line_is_said_so(tmp_path: Path) -> None:
+def test_a_format_that_fails_on_a_line_is_refused(tmp_path: Path) -> None:
     sql = "select line_id, cast(line ->> '$.who' as integer) as input_tokens from lines"
     with pytest.raises(UsageError, match=r"own.*Could not convert string 'u1' to INT32"):
         loaded(tmp_path, OWN_LINE, format=own(tmp_path, sql))
 
 
-def test_each_format_says_what_it_is_in_one_sentence() -> None:
+def test_each_format_has_a_description() -> None:
     for name in formats.names():
         assert formats.description(name).endswith(".") and len(formats.description(name)) > 20

@@ -16,7 +16,7 @@ from story import (
 )
 
 
-def test_a_first_build_counts_everything_and_a_second_finds_nothing_new(story: Story) -> None:
+def test_the_first_build_counts_everything_and_the_second_changes_nothing(story: Story) -> None:
     assert story.mart.query("select count(*), min(usage_date), max(usage_date) from marts.llm_requests") == [
         (452, dt.date(2026, 1, 1), dt.date(2026, 1, 20))
     ]
@@ -26,14 +26,14 @@ def test_a_first_build_counts_everything_and_a_second_finds_nothing_new(story: S
     assert story.everything() == before
 
 
-def test_a_new_day_and_an_event_ten_days_late_touch_their_two_days_alone(story: Story) -> None:
+def test_a_new_day_and_an_event_ten_days_late_change_only_their_two_days(story: Story) -> None:
     story.deliver(event("late", "2026-01-03T05:00:00"), *(event(f"n{i}", f"2026-01-13T0{i}:00:00") for i in range(3)))
     days = ["2026-01-03", "2026-01-13"]
     story.step(days=days, requests=["late", "n0", "n1", "n2"], bounds=days)
     story.step(bounds=[])
 
 
-def test_snapshots_across_midnight_move_their_requests_and_an_emptied_day_vanishes(story: Story) -> None:
+def test_snapshots_across_midnight_move_their_requests_and_an_emptied_day_disappears(story: Story) -> None:
     story.deliver(
         snapshot(BEFORE_MIDNIGHT, timestamp="2026-01-13T00:00:20Z", output_tokens=159),
         snapshot(ALONE_ON_ITS_DAY, timestamp="2026-01-21T00:00:20Z", output_tokens=159, cost_usd=0.1),
@@ -55,7 +55,7 @@ def test_snapshots_across_midnight_move_their_requests_and_an_emptied_day_vanish
     )
 
 
-def test_events_delivered_again_change_no_row(story: Story) -> None:
+def test_events_loaded_again_change_no_row(story: Story) -> None:
     before = story.everything()
     story.deliver(*BASE[:40], name="copy.jsonl", options=["--again"])
     story.deliver(*reversed(BASE[:40]), *BASE[20:60], *BASE[:40], name="twice.jsonl")
@@ -67,7 +67,7 @@ def test_events_delivered_again_change_no_row(story: Story) -> None:
     assert after == before
 
 
-def test_an_incomplete_load_is_invisible_and_taken_once_it_is_complete(story: Story) -> None:
+def test_an_incomplete_load_is_ignored_until_it_is_complete(story: Story) -> None:
     fuller = snapshot(BASE[10], output_tokens=5000, provider="openai", model=MINI)
     load_id = story.deliver(fuller, event("lost", "2026-01-05T03:00:00"))
     story.mark(load_id, is_complete=False)
@@ -116,7 +116,7 @@ def test_marts_that_were_left_out_of_a_run_catch_up(story: Story) -> None:
     )
 
 
-def test_days_lost_from_marts_heal_one_by_one(story: Story) -> None:
+def test_days_lost_from_single_marts_are_repaired(story: Story) -> None:
     before = story.everything()
     story.mart.query("delete from marts.daily_costs_by_model where usage_date = date '2026-01-03'")
     story.mart.query("delete from marts.daily_latency where usage_date >= date '2026-01-12'")
@@ -131,7 +131,7 @@ def test_days_lost_from_marts_heal_one_by_one(story: Story) -> None:
     assert story.everything() == before
 
 
-def test_a_lost_mark_lets_the_load_be_taken_again_without_a_change(story: Story) -> None:
+def test_a_load_that_lost_its_mark_is_processed_again_without_changes(story: Story) -> None:
     before = story.everything()
     story.mart.query("delete from marts.loads where load_status = 'processed'")
     story.step(bounds=sorted({line["timestamp"][:10] for line in BASE} | {"2026-01-12", "2026-01-20"}))
@@ -145,7 +145,7 @@ def test_a_lost_mark_lets_the_load_be_taken_again_without_a_change(story: Story)
     assert after == before
 
 
-def test_batches_grow_even_where_a_clock_ran_ahead_before(story: Story) -> None:
+def test_batch_ids_increase_even_if_an_earlier_clock_was_fast(story: Story) -> None:
     story.mart.query("insert into marts.loads values ('of a clock ahead', 9000000000000000, 'processed')")
     story.deliver(event("m1", "2026-01-03T02:00:00"))
     story.step(days=["2026-01-03"], requests=["m1"])
@@ -154,7 +154,7 @@ def test_batches_grow_even_where_a_clock_ran_ahead_before(story: Story) -> None:
     story.step(days=["2026-01-04"], requests=["m2"])
 
 
-def test_a_request_lost_from_llm_requests_is_found_by_the_audit(story: Story) -> None:
+def test_the_audit_finds_a_request_that_is_missing_from_llm_requests(story: Story) -> None:
     story.deliver(event("new", "2026-01-13T05:00:00"))
     story.step(days=["2026-01-13"], requests=["new"])
     story.mart.query("delete from marts.llm_requests where event_id = 'e200'")  # 2026-01-06
@@ -170,7 +170,7 @@ def test_a_request_lost_from_llm_requests_is_found_by_the_audit(story: Story) ->
     story.mart.run("audit")
 
 
-def test_a_build_finds_what_was_lost_or_doubled_on_the_dates_that_it_affects(story: Story) -> None:
+def test_a_build_finds_missing_and_duplicate_requests_on_affected_dates(story: Story) -> None:
     story.mart.query("delete from marts.llm_requests where event_id = 'e200'")  # 2026-01-06
     story.mart.query("insert into marts.llm_requests from marts.llm_requests where event_id = 'e0'")  # 2026-01-01
     story.deliver(event("new", "2026-01-06T05:00:00"))
@@ -181,7 +181,7 @@ def test_a_build_finds_what_was_lost_or_doubled_on_the_dates_that_it_affects(sto
     assert [failure for failure in failed if "lost_or_doubled" in failure and "event_id=e0, times=2" in failure]
 
 
-def test_a_run_without_the_affected_dates_stops_before_it_doubles_anything(story: Story) -> None:
+def test_a_run_without_affected_dates_stops_before_it_duplicates_rows(story: Story) -> None:
     story.deliver(snapshot(BASE[0], output_tokens=5000))
     outcome = story.invoke("run", "-s", "loads", "llm_requests")
     assert "llm_requests needs the rows that affected_dates adds in the same run" in str(
@@ -196,7 +196,7 @@ def test_a_run_without_retention_searches_no_history_for_deleted_requests(story:
     story.dbt("run", "-s", "llm_requests")
 
 
-def test_a_full_refresh_equals_all_the_runs_before_it(story: Story) -> None:
+def test_a_full_refresh_gives_the_same_rows_as_the_runs_before_it(story: Story) -> None:
     story.deliver(event("late", "2026-01-03T05:00:00"), event("new", "2026-01-13T05:00:00"), *BASE[100:150])
     story.step(days=["2026-01-03", "2026-01-13"], requests=["late", "new"])
     story.deliver(
@@ -217,7 +217,7 @@ def test_a_full_refresh_equals_all_the_runs_before_it(story: Story) -> None:
     story.step(bounds=[])
 
 
-def test_what_two_builds_at_once_have_doubled_is_put_right_by_the_next(story: Story) -> None:
+def test_rows_duplicated_by_concurrent_builds_are_repaired_by_the_next_build(story: Story) -> None:
     """As two runs leave it that take a load at the same time: both have written, counted and marked it."""
     before = story.contents()
     story.deliver(event("new", "2026-01-13T05:00:00"), snapshot(BASE[0], output_tokens=5000))

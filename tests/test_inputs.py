@@ -100,7 +100,7 @@ def test_dbt_does_not_start_if_nothing_has_changed(copy: tuple[Path, Mart]) -> N
 
 
 @pytest.mark.parametrize("options", [["--force"], ["--full-refresh"]])
-def test_dbt_starts_if_it_is_asked_for(copy: tuple[Path, Mart], options: list[str]) -> None:
+def test_dbt_starts_if_requested(copy: tuple[Path, Mart], options: list[str]) -> None:
     project, mart = copy
     assert "dbt was started" in mart.run("build", *options, "--project-dir", project, code=1).output
 

@@ -74,7 +74,7 @@ def whole_lines(data: bytes, *, final: bool) -> list[tuple[int, int, bytes]]:
 @example(b"\n", 3, 1, False)
 @example(BOM, 3, 1, True)
 @example(BOM + b"\n" + BOM + b"\n", 3, 1, False)
-def test_lines_are_those_of_split_with_their_true_offsets(data: bytes, read: int, block: int, final: bool) -> None:
+def test_lines_and_offsets_equal_those_of_split(data: bytes, read: int, block: int, final: bool) -> None:
     found = [row[:3] for row in rows(cut(data, read=read, block=block, final=final))]
     assert found == whole_lines(data, final=final)
     assert all(data[offset : offset + len(line)] == line for _, offset, line in found)
@@ -100,7 +100,7 @@ def test_short_reads_change_nothing(data: bytes, read: int, block: int, final: b
     st.integers(0, 99),
     st.booleans(),
 )
-def test_blocks_chain_up_and_hold_no_more_than_their_limits(
+def test_blocks_are_contiguous_and_within_their_limits(
     data: bytes, read: int, block: int, longest: int, kept: int, line: int, final: bool
 ) -> None:
     found = cut(data, read=read, block=block, longest=longest, kept=kept, line=line, final=final)
@@ -115,7 +115,7 @@ def test_blocks_chain_up_and_hold_no_more_than_their_limits(
 
 @given(CONTENTS, st.integers(3, 20), st.integers(1, 40), st.integers(1, 12), st.integers(0, 12), st.booleans())
 @example(b"a" * 12 + b"\n" + b"b" * 12, 3, 40, 5, 2, False)
-def test_an_overlong_line_keeps_its_head_and_everything_behind_it(
+def test_an_overlong_line_keeps_its_head_and_later_lines_are_unchanged(
     data: bytes, read: int, block: int, longest: int, kept: int, final: bool
 ) -> None:
     kept = min(kept, longest)
@@ -129,7 +129,7 @@ def test_an_overlong_line_keeps_its_head_and_everything_behind_it(
 
 
 @given(CONTENTS, st.integers(0, 60), st.integers(3, 20), st.integers(1, 40))
-def test_reading_in_two_goes_gives_the_lines_of_one(data: bytes, size: int, read: int, block: int) -> None:
+def test_reading_in_two_steps_gives_the_same_lines_as_in_one(data: bytes, size: int, read: int, block: int) -> None:
     first = cut(data[:size], read=read, block=block)
     offset = first[-1].end if first else 0
     line = sum(len(part.lines) for part in first)
@@ -152,11 +152,11 @@ def test_reading_in_two_goes_gives_the_lines_of_one(data: bytes, size: int, read
         (b"\x00\n\xff\xfe\n", [(1, 0, b"\x00"), (2, 2, b"\xff\xfe")]),
     ],
 )
-def test_lines_of_small_files(data: bytes, expected: list[tuple[int, int, bytes]]) -> None:
+def test_small_files_have_the_expected_lines(data: bytes, expected: list[tuple[int, int, bytes]]) -> None:
     assert [row[:3] for row in rows(cut(data))] == expected
 
 
-def test_a_last_line_without_its_newline_waits_unless_it_is_final() -> None:
+def test_a_last_line_without_newline_waits_unless_it_is_final() -> None:
     assert [row[2] for row in rows(cut(b"one\ntwo"))] == [b"one"]
     assert [row[2] for row in rows(cut(b"one\ntwo", final=True))] == [b"one", b"two"]
     assert cut(b"one\ntwo", final=True)[-1].end == 7
@@ -190,14 +190,14 @@ def test_a_byte_order_mark_within_a_file_belongs_to_its_line() -> None:
         "behind a byte-order mark",
     ],
 )
-def test_overlong_lines(data: bytes, expected: list[tuple[int, int, bytes, bool]]) -> None:
+def test_only_the_heads_of_overlong_lines_are_kept(data: bytes, expected: list[tuple[int, int, bytes, bool]]) -> None:
     found = cut(data, longest=10)
     assert list(rows(found)) == expected
     assert found[-1].end == len(data)
     assert [len(part.lines) for part in found if part.is_overlong] == [1] * sum(row[3] for row in expected)
 
 
-def test_an_overlong_last_line_without_its_newline_waits_unless_it_is_final() -> None:
+def test_an_overlong_last_line_without_newline_waits_unless_it_is_final() -> None:
     data = b"a\n" + b"x" * 20
     assert list(rows(cut(data, longest=10))) == [(1, 0, b"a", False)]
     found = cut(data, longest=10, final=True)

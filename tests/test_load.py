@@ -97,7 +97,7 @@ def ctm(session: str, ts: int, total: int) -> dict[str, Any]:
 # ---------------------------------------------------------------- the same marts
 
 
-def test_no_order_of_loading_changes_the_marts(mart: Mart, tmp_path: Path) -> None:
+def test_the_order_of_loading_does_not_change_the_marts(mart: Mart, tmp_path: Path) -> None:
     write_sample(tmp_path / "logs", events=40, days=9, seed=3, formats=FORMATS)
     files = sorted(path for path in (tmp_path / "logs").rglob("[!.]*") if path.is_file())
     assert len(files) > 8
@@ -128,7 +128,7 @@ def test_no_order_of_loading_changes_the_marts(mart: Mart, tmp_path: Path) -> No
         assert after[model] == before[model], model
 
 
-def test_no_order_of_loading_decides_between_snapshots_that_are_as_full(mart: Mart) -> None:
+def test_the_order_of_loading_does_not_decide_between_equally_full_snapshots(mart: Mart) -> None:
     differences: list[dict[str, Any]] = [
         *({"team": "ml"}, {"app_name": "api"}, {"error_message": "late"}, {"endpoint": "/v2"}, {"trace_id": "t"}),
         *({"metadata": {"k": 1}}, {"cached_tokens": 7}, {"timestamp": "2026-10-02T00:00:00Z"}, {"user_id": "u2"}),
@@ -175,7 +175,7 @@ LEDGER = [
 ]
 
 
-def test_a_file_that_grows_in_three_steps_equals_one_that_is_read_at_once(mart: Mart, tmp_path: Path) -> None:
+def test_a_file_that_grows_in_three_steps_gives_the_same_marts_as_one_load(mart: Mart, tmp_path: Path) -> None:
     # cut between lines that are the same, and before one that is late
     states = {
         "without_ids.jsonl": grown(WITHOUT_IDS, (21, 24)),
@@ -212,7 +212,7 @@ def test_a_file_that_grows_in_three_steps_equals_one_that_is_read_at_once(mart: 
 # ---------------------------------------------------------------- what is read
 
 
-def test_a_last_line_without_its_end_waits_until_it_has_one(mart: Mart, project: Path) -> None:
+def test_an_incomplete_last_line_waits_for_the_next_load(mart: Mart, project: Path) -> None:
     whole = b"".join(as_line(tokenledger(f"e{i}")) + b"\n" for i in range(5))
     path = mart.folder / "growing.jsonl"
     cut = whole.rindex(b'"model"')
@@ -228,7 +228,7 @@ def test_a_last_line_without_its_end_waits_until_it_has_one(mart: Mart, project:
     assert [row[0] for row in events(mart)] == ["e0", "e1", "e2", "e3", "e4", "e5"]
 
 
-def test_a_file_that_only_begins_like_another_is_read_whole(mart: Mart, project: Path) -> None:
+def test_a_file_that_only_begins_like_another_is_read_completely(mart: Mart, project: Path) -> None:
     same = [tokenledger(f"same {i}") for i in range(40)]  # more than is looked at of a beginning
     path = mart.write("a.jsonl", *same, *(tokenledger(f"a{i}") for i in range(10)))
     assert counts(mart.json("load", path)) == (50, 50, 0, 0)
@@ -247,7 +247,7 @@ def zstd(content: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(("pack", "suffix"), [(gzip.compress, ".gz"), (zstd, ".zst")])
-def test_compressed_files_are_the_files_that_they_were(
+def test_a_compressed_copy_of_a_file_is_recognized(
     pack: Callable[[bytes], bytes], suffix: str, mart: Mart, project: Path
 ) -> None:
     lines = [as_line(tokenledger(f"e{i}")) + b"\n" for i in range(9)]
@@ -272,7 +272,7 @@ def run_tokenmart(*arguments: str | Path, **options: Any) -> "subprocess.Complet
     return subprocess.run(command, capture_output=True, timeout=60, **options)
 
 
-def test_standard_input_is_read_to_its_very_end_each_time(mart: Mart, project: Path) -> None:
+def test_standard_input_is_read_to_the_end_each_time(mart: Mart, project: Path) -> None:
     content = b"\n".join(as_line(tokenledger(f"e{i}")) for i in range(4))  # no newline at the end
     for piped in (content, gzip.compress(content)):
         done = run_tokenmart("load", "-", "--json", input=piped)
@@ -282,7 +282,7 @@ def test_standard_input_is_read_to_its_very_end_each_time(mart: Mart, project: P
     assert mart.query("select distinct source_file from raw_usage.events") == [("standard input",)]
 
 
-def test_a_folder_may_hold_every_format_compressed_or_not(mart: Mart, project: Path) -> None:
+def test_a_folder_may_contain_every_format_compressed_or_not(mart: Mart, project: Path) -> None:
     folder = mart.folder / "logs"
     write_sample(folder, events=30, days=3, seed=1, formats=FORMATS)
     ledger, points = folder / "tokenledger/2026-10.jsonl", folder / "ctm/cost_points.jsonl"
@@ -300,7 +300,7 @@ def test_a_folder_may_hold_every_format_compressed_or_not(mart: Mart, project: P
     assert found == {"claude_code": 30, "ctm": 30, "tokenledger": 31, "tokenmeter": 30}
 
 
-def test_what_files_are_read_adds_up(mart: Mart, project: Path) -> None:
+def test_the_line_counts_of_loaded_files_add_up(mart: Mart, project: Path) -> None:
     path = mart.write("a.jsonl", tokenledger("e1"), "", "broken", tokenledger("e2"), "  ")
     mart.run("load", path, code=3)
     with path.open("ab") as stream:
@@ -321,7 +321,7 @@ def test_what_files_are_read_adds_up(mart: Mart, project: Path) -> None:
     assert places == [(3, "not JSON"), (7, "not a JSON object")]
 
 
-def test_a_file_that_breaks_off_lands_its_good_lines_and_is_named(mart: Mart, project: Path) -> None:
+def test_the_readable_lines_of_a_truncated_file_land_and_the_file_is_named(mart: Mart, project: Path) -> None:
     # lines that do not pack well, so that a good part of them comes before the break
     lines = [as_line(tokenledger(f"e{i}", trace_id=f"{i * 2654435761 % 2**64:x}")) + b"\n" for i in range(5000)]
     compressed = gzip.compress(b"".join(lines))
@@ -343,7 +343,7 @@ def test_a_file_that_breaks_off_lands_its_good_lines_and_is_named(mart: Mart, pr
 # ---------------------------------------------------------------- what is refused
 
 
-def test_what_leads_nowhere_is_called_wrongly(mart: Mart, project: Path) -> None:
+def test_a_path_without_files_is_a_usage_error(mart: Mart, project: Path) -> None:
     empty = mart.folder / "empty"
     empty.mkdir()
     for path in (mart.folder / "missing.jsonl", empty, mart.folder / "*.jsonl"):
@@ -361,7 +361,7 @@ def test_what_leads_nowhere_is_called_wrongly(mart: Mart, project: Path) -> None
         ("other.jsonl", b'{"level": "info", "message": "hello"}\n', "line 1"),
     ],
 )
-def test_a_file_of_another_kind_is_refused_with_its_name_and_line(
+def test_a_file_that_is_not_a_log_is_refused_with_its_name_and_a_line(
     name: str, content: bytes, line: str, mart: Mart, project: Path
 ) -> None:
     path = mart.folder / name
@@ -374,7 +374,7 @@ def test_a_file_of_another_kind_is_refused_with_its_name_and_line(
     assert [row[0] for row in events(mart)] == ["e1"]
 
 
-def test_rejected_lines_beyond_the_limit_are_told_by_the_exit_code(mart: Mart, project: Path) -> None:
+def test_more_rejected_lines_than_the_limit_change_the_exit_code(mart: Mart, project: Path) -> None:
     path = mart.write("a.jsonl", tokenledger("e1"), "broken", tokenledger("e2"), "broken too")
     assert "2 rejected" in mart.run("load", path, "--max-rejects", "2").output
     mart.run("load", path, "--again", "--max-rejects", "1", code=3)
@@ -401,7 +401,7 @@ BAD_LINES = [
 ]
 
 
-def test_rejected_lines_come_back_byte_for_byte_and_land_when_they_are_fixed(mart: Mart, project: Path) -> None:
+def test_rejected_lines_are_exported_unchanged_and_land_when_they_are_fixed(mart: Mart, project: Path) -> None:
     path = mart.write("a.jsonl", tokenledger("good"), *BAD_LINES, tokenledger("good too"))
     assert counts(mart.json("load", path, code=3)) == (16, 2, 0, 14)
     export = mart.folder / "export" / "rejects.jsonl"
@@ -418,7 +418,7 @@ def test_rejected_lines_come_back_byte_for_byte_and_land_when_they_are_fixed(mar
 # ---------------------------------------------------------------- whose state it is
 
 
-def test_how_far_files_were_read_belongs_to_the_warehouse(
+def test_checkpoints_are_stored_in_the_warehouse(
     new_mart: Callable[[str], Mart], project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def load(mart: Mart) -> tuple[int, int, int, int]:
@@ -439,7 +439,7 @@ def test_how_far_files_were_read_belongs_to_the_warehouse(
     assert load(moved) == (0, 0, 0, 0), "one that is moved keeps what it knows"
 
 
-def test_older_programs_can_open_the_file(mart: Mart, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_older_duckdb_versions_can_open_the_file(mart: Mart, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     version = "select tags['storage_version'] from duckdb_databases() where database_name = 'mart'"
     mart.run("load", mart.write("a.jsonl", tokenledger("e1")))
     for _ in range(2):
@@ -473,7 +473,7 @@ def held(path: Path, seconds: float, script: str = HOLD) -> Iterator[None]:
         process.communicate()
 
 
-def test_a_file_that_another_program_has_open_is_waited_for_and_then_named(
+def test_a_load_waits_for_a_file_that_another_program_has_open_and_then_names_it(
     mart: Mart, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = mart.write("a.jsonl", tokenledger("e1"))
@@ -489,7 +489,7 @@ def test_a_file_that_another_program_has_open_is_waited_for_and_then_named(
     assert counts(mart.json("load", path)) == (0, 0, 0, 0)
 
 
-def test_loads_at_the_same_time_land_every_line_once(mart: Mart, project: Path) -> None:
+def test_concurrent_loads_land_every_line_once(mart: Mart, project: Path) -> None:
     path = mart.write("a.jsonl", *(tokenledger(f"e{i}") for i in range(500)))
     command = [Path(sys.executable).with_name("tokenmart"), "load", path, "--json"]
     with locks.held(mart.path.with_name("mart.duckdb.lock"), "build", print):
@@ -508,7 +508,7 @@ def test_loads_at_the_same_time_land_every_line_once(mart: Mart, project: Path) 
 READ = HOLD.replace("connect(sys.argv[1])", "connect(sys.argv[1], read_only=True)")
 
 
-def test_a_file_that_another_program_reads_can_be_reported_on(
+def test_reports_work_while_another_program_reads_the_file(
     mart: Mart, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = mart.write("a.jsonl", tokenledger("e1"), "broken")
@@ -566,7 +566,7 @@ def process_until(moment: str, path: Path, mart: Mart, **options: Any) -> "subpr
 
 @pytest.mark.parametrize("moment", ["while it reads", "before it loads", "before it is complete"])
 @pytest.mark.parametrize("is_first", [True, False], ids=["in the first load", "in a later load"])
-def test_a_load_that_is_killed_loses_and_doubles_nothing(
+def test_a_killed_load_neither_loses_nor_duplicates_lines(
     moment: str, is_first: bool, mart: Mart, project: Path
 ) -> None:
     path = mart.write("a.jsonl", *(tokenledger(f"e{i}") for i in range(500)), "broken")
@@ -595,14 +595,14 @@ def test_a_load_that_is_killed_loses_and_doubles_nothing(
     assert not list(project.glob(".tokenmart/*/load-*"))
 
 
-def test_a_folder_that_cannot_be_worked_in_is_said_in_words(mart: Mart, project: Path) -> None:
+def test_an_unusable_working_folder_is_reported_in_two_lines(mart: Mart, project: Path) -> None:
     (project / ".tokenmart").write_text("a file")
     result = mart.run("load", mart.write("a.jsonl", tokenledger("e")), code=1)
     assert "Cannot write to" in result.output and len(result.output.splitlines()) == 2
 
 
 @pytest.mark.parametrize("path", ["-", "fifo"])
-def test_a_load_that_fails_does_not_wait_for_the_end_of_a_pipe(path: str, mart: Mart, project: Path) -> None:
+def test_a_failed_load_does_not_wait_for_the_end_of_a_pipe(path: str, mart: Mart, project: Path) -> None:
     (project / ".tokenmart").write_text("a file")
     os.mkfifo(project / "fifo")
     command = [sys.executable, "-c", "from tokenmart.cli import main; main()", "load", path]
@@ -615,7 +615,7 @@ def test_a_load_that_fails_does_not_wait_for_the_end_of_a_pipe(path: str, mart: 
         assert b"Cannot write to" in process.stderr.read()
 
 
-def test_what_is_made_ahead_is_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_does_not_wait_forever_for_prefetched_items(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tokenmart.prefetch, "WAIT_SECONDS", 0.1)
     is_released, is_over = threading.Event(), threading.Event()
 
@@ -631,7 +631,7 @@ def test_what_is_made_ahead_is_not_waited_for_without_end(monkeypatch: pytest.Mo
     is_released.set()
 
 
-def test_what_is_not_used_is_closed() -> None:
+def test_an_unfinished_prefetch_is_closed() -> None:
     is_closed = threading.Event()
 
     def closing() -> Generator[int]:
@@ -645,7 +645,7 @@ def test_what_is_not_used_is_closed() -> None:
     assert is_closed.is_set()
 
 
-def test_a_thread_that_computes_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_prefetch_thread_that_computes_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tokenmart.prefetch, "WAIT_SECONDS", 0.1)
     is_over = threading.Event()
 
@@ -659,7 +659,7 @@ def test_a_thread_that_computes_is_waited_for(monkeypatch: pytest.MonkeyPatch) -
     assert is_over.is_set()
 
 
-def test_a_load_that_is_interrupted_says_so_and_counts_for_nothing(mart: Mart, project: Path) -> None:
+def test_an_interrupted_load_says_so_and_has_no_effect(mart: Mart, project: Path) -> None:
     path = mart.write("a.jsonl", *(tokenledger(f"e{i}") for i in range(50)))
     process = process_until("before it loads", path, mart, stderr=subprocess.PIPE)
     process.send_signal(signal.SIGINT)
@@ -669,7 +669,7 @@ def test_a_load_that_is_interrupted_says_so_and_counts_for_nothing(mart: Mart, p
     assert counts(mart.json("load", path)) == (50, 50, 0, 0)
 
 
-def test_a_killed_load_whose_working_folder_is_gone_counts_for_nothing_either(mart: Mart, project: Path) -> None:
+def test_a_killed_load_has_no_effect_even_if_its_working_folder_is_gone(mart: Mart, project: Path) -> None:
     path = mart.write("a.jsonl", *(tokenledger(f"e{i}") for i in range(50)))
     mart.run("load", path)
     # as a container leaves it that was killed in mid-load: rows of a load id that never became complete
@@ -680,7 +680,7 @@ def test_a_killed_load_whose_working_folder_is_gone_counts_for_nothing_either(ma
 
 
 @pytest.mark.parametrize("neighbors", [0, 1])
-def test_a_line_of_fifty_megabytes_lands_in_a_file_that_must_be_recognized(mart: Mart, neighbors: int) -> None:
+def test_a_line_of_fifty_megabytes_lands_if_the_format_must_be_recognized(mart: Mart, neighbors: int) -> None:
     long = tokenledger("long", blob="x" * 50_000_000)
     path = mart.write("a.jsonl", *(tokenledger(f"e{number}") for number in range(neighbors)), long)
     assert mart.json("load", path)["files"][0]["landed"] == neighbors + 1
@@ -708,7 +708,7 @@ def test_a_load_of_nothing_new_imports_neither_dlt_nor_pyarrow(mart: Mart, proje
     assert said().startswith("Landed 1 of 1 new line ")
 
 
-def test_a_file_that_is_reached_by_two_names_has_one_lock(tmp_path: Path) -> None:
+def test_a_file_with_two_names_has_one_lock(tmp_path: Path) -> None:
     (tmp_path / "link.duckdb").symlink_to(tmp_path / "real.duckdb")
     target = Target("mine", "duckdb", {"path": str(tmp_path / "link.duckdb")}, tmp_path, tmp_path)
     with lock(target, "load", print):

@@ -109,7 +109,7 @@ def landed(on: Engine) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize(("name", "settings", "said", "hint"), CASES)
-def test_what_is_wrong_is_said_in_words(
+def test_connection_problems_are_reported_with_a_hint(
     name: str, settings: dict[str, Any], said: str, hint: str, engines: dict[str, Engine], tmp_path: Path
 ) -> None:
     wrong = with_settings(engines[name], tmp_path, **settings)
@@ -127,7 +127,7 @@ def test_what_is_wrong_is_said_in_words(
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_a_load_that_breaks_off_leaves_nothing_and_the_next_one_completes(
+def test_an_interrupted_load_has_no_effect_and_the_next_one_completes(
     name: str, engines: dict[str, Engine], tmp_path: Path
 ) -> None:
     on = engines[name]
@@ -150,7 +150,7 @@ def broken(*_: Any) -> None:
     raise ConnectionError("the line went dead")
 
 
-def test_a_passing_fault_is_tried_again(engines: dict[str, Engine], tmp_path: Path) -> None:
+def test_a_transient_failure_is_retried(engines: dict[str, Engine], tmp_path: Path) -> None:
     from dlt.destinations.impl.postgres.postgres import PostgresClient
 
     on = engines["postgres"]
@@ -174,9 +174,7 @@ def test_a_passing_fault_is_tried_again(engines: dict[str, Engine], tmp_path: Pa
 
 
 @pytest.mark.parametrize("name", ["duckdb", *OTHERS])
-def test_raw_tables_of_version_0_1_are_brought_up_to_date(
-    name: str, engines: dict[str, Engine], tmp_path: Path
-) -> None:
+def test_raw_tables_of_version_0_1_are_upgraded(name: str, engines: dict[str, Engine], tmp_path: Path) -> None:
     on = engines[name]
     on.clear()
     with pytest.MonkeyPatch.context() as patch:
@@ -232,7 +230,7 @@ def as_version_0_1(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Reader, "tables", older_tables)
 
 
-def test_status_says_what_a_login_may_not_add(engines: dict[str, Engine], tmp_path: Path) -> None:
+def test_status_reports_columns_that_a_login_may_not_add(engines: dict[str, Engine], tmp_path: Path) -> None:
     on = engines["postgres"]
     on.clear()
     with pytest.MonkeyPatch.context() as patch:
@@ -259,7 +257,7 @@ def a_login(on: Engine, folder: Path, *grants: str, options: str = "") -> Iterat
         on.query("drop owned by tokenmart_test_guest; drop role tokenmart_test_guest")
 
 
-def test_doctor_finds_what_a_later_run_would_lack(engines: dict[str, Engine], tmp_path: Path) -> None:
+def test_doctor_finds_permissions_that_a_later_run_would_lack(engines: dict[str, Engine], tmp_path: Path) -> None:
     on = engines["postgres"]
     on.clear()
     ((database,),) = on.query("select current_database()")
@@ -279,7 +277,7 @@ def test_doctor_finds_what_a_later_run_would_lack(engines: dict[str, Engine], tm
         on.query(f"grant temporary on database {database} to public")
 
 
-def test_advice_fits_what_a_real_server_says(engines: dict[str, Engine], tmp_path: Path) -> None:
+def test_advice_matches_the_messages_of_a_real_server(engines: dict[str, Engine], tmp_path: Path) -> None:
     on = engines["postgres"]
     with a_login(on, tmp_path, options="connection limit 0") as guest:
         lines = guest.run("status", code=1).output.splitlines()
@@ -301,7 +299,7 @@ def test_advice_fits_what_a_real_server_says(engines: dict[str, Engine], tmp_pat
 
 
 @pytest.mark.parametrize("name", ["clickhouse", "bigquery", "snowflake"])
-def test_one_job_at_a_time_holds_the_lease_of_a_warehouse(name: str, engines: dict[str, Engine]) -> None:
+def test_only_one_job_at_a_time_holds_the_lease(name: str, engines: dict[str, Engine]) -> None:
     on = engines[name]
     on.clear()
     with pytest.MonkeyPatch.context() as patch, on.chosen():
@@ -344,7 +342,7 @@ def test_one_job_at_a_time_holds_the_lease_of_a_warehouse(name: str, engines: di
         assert len(said) == 2 and "another, until" in said[1]
 
 
-def test_a_lease_is_checked_and_released_although_the_login_that_took_it_has_expired() -> None:
+def test_a_lease_is_checked_and_released_even_if_the_login_that_took_it_has_expired() -> None:
     expired: set[int] = set()
     logins = itertools.count()
 
@@ -395,7 +393,7 @@ def test_doctor_tries_the_update_that_takes_a_lease(engines: dict[str, Engine]) 
     on.run("doctor")
 
 
-def test_loads_of_two_machines_and_targets_at_once_land_every_line_once(
+def test_concurrent_loads_of_two_machines_and_targets_land_every_line_once(
     engines: dict[str, Engine], tmp_path: Path
 ) -> None:
     on = engines["postgres"]
@@ -444,7 +442,7 @@ def test_a_load_that_lost_its_lock_does_not_count(engines: dict[str, Engine], tm
     assert landed(on) == (12, 0)
 
 
-def test_a_load_completes_the_layout_that_one_before_it_left(engines: dict[str, Engine], tmp_path: Path) -> None:
+def test_a_load_completes_the_table_layout_of_an_interrupted_load(engines: dict[str, Engine], tmp_path: Path) -> None:
     on = engines["postgres"]
     on.clear()
     indexes = "select indexdef from pg_indexes where schemaname = '{raw}' and tablename = 'events' order by indexdef"
@@ -459,7 +457,7 @@ def test_a_load_completes_the_layout_that_one_before_it_left(engines: dict[str, 
         assert found == ["btree (_dlt_load_id)", "brin (occurred_at)"]
 
 
-def test_a_mart_of_an_older_version_is_to_be_built_anew(engines: dict[str, Engine], tmp_path: Path) -> None:
+def test_a_mart_of_an_older_version_must_be_rebuilt(engines: dict[str, Engine], tmp_path: Path) -> None:
     on = engines["postgres"]
     on.clear()
     on.run("run", write(tmp_path, 3, "older.jsonl"))
@@ -470,7 +468,7 @@ def test_a_mart_of_an_older_version_is_to_be_built_anew(engines: dict[str, Engin
     assert on.query("select sum(requests) from {marts}.daily_costs") == [(7,)]
 
 
-def test_two_targets_of_one_schema_are_told_of(engines: dict[str, Engine], tmp_path: Path) -> None:
+def test_two_targets_with_the_same_schema_are_reported(engines: dict[str, Engine], tmp_path: Path) -> None:
     on = engines["postgres"]
     on.clear()
     profile = yaml.safe_load((on.folder / "profiles.yml").read_text())
@@ -488,7 +486,9 @@ def test_two_targets_of_one_schema_are_told_of(engines: dict[str, Engine], tmp_p
     assert "the same schema" not in both.run("load", path, "--target", "other").output
 
 
-def test_a_bucket_is_for_those_that_take_files_from_one(engines: dict[str, Engine], tmp_path: Path) -> None:
+def test_a_bucket_is_used_only_by_warehouses_that_read_files_from_one(
+    engines: dict[str, Engine], tmp_path: Path
+) -> None:
     from tokenmart.pipeline import open_pipeline
 
     with pytest.MonkeyPatch.context() as patch:
@@ -507,7 +507,7 @@ def test_a_bucket_is_for_those_that_take_files_from_one(engines: dict[str, Engin
 
 
 @pytest.mark.parametrize(("name", "url"), [("bigquery", "s3://bucket/folder"), ("snowflake", "file:///bucket")])
-def test_a_bucket_is_of_a_kind_that_the_warehouse_reads(
+def test_a_bucket_that_the_warehouse_cannot_read_is_refused(
     name: str, url: str, engines: dict[str, Engine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TOKENMART_STAGING", url)
@@ -515,7 +515,9 @@ def test_a_bucket_is_of_a_kind_that_the_warehouse_reads(
     assert url in refused[0] and "reads files from" in refused[0] and "gs://" in refused[0]
 
 
-def test_a_schema_in_which_nothing_may_be_made_is_said_in_words(engines: dict[str, Engine], tmp_path: Path) -> None:
+def test_a_schema_without_the_right_to_create_tables_is_reported_with_a_hint(
+    engines: dict[str, Engine], tmp_path: Path
+) -> None:
     on = engines["postgres"]
     on.clear()
     on.query("create schema {raw}")
@@ -524,7 +526,7 @@ def test_a_schema_in_which_nothing_may_be_made_is_said_in_words(engines: dict[st
         assert "permission denied for schema" in lines[0] and "create on schema" in lines[1] and len(lines) == 2
 
 
-def test_rows_expire_on_clickhouse_as_long_as_the_variable_says(engines: dict[str, Engine], tmp_path: Path) -> None:
+def test_retention_days_sets_the_ttl_on_clickhouse(engines: dict[str, Engine], tmp_path: Path) -> None:
     on = engines["clickhouse"]
     on.clear()
     on.run("run", write(tmp_path, 3))
@@ -545,7 +547,7 @@ def test_rows_expire_on_clickhouse_as_long_as_the_variable_says(engines: dict[st
     on.query("drop database other_{marts}")
 
 
-def test_days_expire_on_bigquery_as_long_as_the_variable_says(engines: dict[str, Engine], tmp_path: Path) -> None:
+def test_retention_days_sets_the_partition_expiration_on_bigquery(engines: dict[str, Engine], tmp_path: Path) -> None:
     on = engines["bigquery"]
     on.clear()
     on.run("load", write(tmp_path, 3))
@@ -557,7 +559,7 @@ def test_days_expire_on_bigquery_as_long_as_the_variable_says(engines: dict[str,
         assert re.search(rf"llm_requests`\s+set options \(partition_expiration_days = {expected}\)", said)
 
 
-def test_clickhouse_finds_landed_rows_by_their_load(engines: dict[str, Engine], tmp_path: Path) -> None:
+def test_clickhouse_sorts_events_by_load(engines: dict[str, Engine], tmp_path: Path) -> None:
     on = engines["clickhouse"]
     on.clear()
     on.run("load", write(tmp_path, 3))
@@ -576,7 +578,7 @@ def build_with(on: Engine, folder: Path, selected: str = "llm_requests", **varia
     assert outcome.success, outcome.exception or [result.message for result in outcome.result.results]
 
 
-def test_marts_are_not_built_where_events_are_landed(engines: dict[str, Engine], tmp_path: Path) -> None:
+def test_marts_cannot_be_built_in_the_schema_of_the_raw_events(engines: dict[str, Engine], tmp_path: Path) -> None:
     mixed = with_settings(engines["postgres"], tmp_path, schema=RAW)
     result = mixed.run("load", write(tmp_path, 1), code=2)
     assert "the schema of the raw events" in result.output.splitlines()[0]

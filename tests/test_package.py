@@ -96,7 +96,7 @@ def test_a_project_with_models_of_the_same_names_keeps_them(on: Engine) -> None:
     assert on.query(f"select requests from {MARTS}_llm.users") == [(2,)]
 
 
-def test_logs_are_loaded_while_the_project_does_not_parse(on: Engine) -> None:
+def test_logs_can_be_loaded_while_the_project_does_not_parse(on: Engine) -> None:
     schema_of_package.cache_clear()
     broken = on.folder / "shop/models/broken.sql"
     broken.write_text("select {{ ref('no such model'")
@@ -108,7 +108,7 @@ def test_logs_are_loaded_while_the_project_does_not_parse(on: Engine) -> None:
         broken.unlink()
 
 
-def test_an_unknown_variable_is_refused_and_the_projects_own_are_not(on: Engine) -> None:
+def test_unknown_variables_of_tokenmart_are_refused_but_not_those_of_the_project(on: Engine) -> None:
     path = on.folder / "shop/dbt_project.yml"
     project = yaml.safe_load(path.read_text())
     try:
@@ -124,7 +124,7 @@ def test_an_unknown_variable_is_refused_and_the_projects_own_are_not(on: Engine)
         path.write_text(yaml.safe_dump(project))
 
 
-def test_the_overview_is_the_projects_own(on: Engine) -> None:
+def test_the_docs_overview_is_that_of_the_project(on: Engine) -> None:
     docs = dbt(on, "parse").docs
     assert docs["doc.shop.__overview__"].block_contents == "Our project."
     assert "doc.tokenmart.__overview__" not in docs and "doc.tokenmart.__tokenmart__" in docs

@@ -34,7 +34,7 @@ def test_columns_of_another_type_are_another_query() -> None:
     assert len(queries) == 2
 
 
-def test_parameters_are_texts_lists_and_truth_values() -> None:
+def test_parameters_may_be_text_lists_or_booleans() -> None:
     query = "select n = any($names) and $is_on as found, '$other' as kept from batch"
     queries = PreparedQueries(duckdb.connect())
     for is_on in (True, False):
@@ -43,7 +43,7 @@ def test_parameters_are_texts_lists_and_truth_values() -> None:
     assert queries.run(query, {"names": [], "is_on": True}, {"n": column("c")})["found"].to_pylist() == [False]
 
 
-def test_the_query_that_was_not_used_for_longest_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_least_recently_used_query_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prepared, "MOST_QUERIES", 2)
     queries = PreparedQueries(duckdb.connect())
     for number in (1, 2, 1, 3, 1, 2):

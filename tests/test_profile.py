@@ -197,7 +197,7 @@ def test_the_target_is_the_given_one_or_the_default_of_the_profile(
     assert (target.name, target.settings["path"]) == (name, f"{name}.duckdb")
 
 
-def test_a_profile_without_a_target_has_the_target_default(folder: Path) -> None:
+def test_a_profile_without_a_target_uses_the_output_named_default(folder: Path) -> None:
     outputs = {"default": {"type": "duckdb", "path": "a", "schema": "marts"}}
     path = folder / "profiles.yml"
     path.write_text(yaml.safe_dump({"tokenmart": {"outputs": outputs}}))
@@ -231,7 +231,7 @@ def test_a_missing_environment_variable_is_named(folder: Path) -> None:
         read_target(folder)
 
 
-def test_a_missing_target_lists_the_existing_ones(folder: Path) -> None:
+def test_the_error_for_a_missing_target_lists_the_existing_ones(folder: Path) -> None:
     path = write(folder, {}, prod={"type": "duckdb", "schema": "marts"})
     with pytest.raises(UsageError) as raised:
         read_target(folder, "test")
@@ -314,7 +314,7 @@ def test_a_profile_of_the_project_is_not_overwritten(project: Path, profile_in: 
     assert read_target(project).name == "own"
 
 
-def test_a_profile_at_home_is_used_if_the_project_has_none(
+def test_a_profile_in_the_home_folder_is_used_if_the_project_has_none(
     project: Path, profile_in: Callable[[Path, str], Path]
 ) -> None:
     folder = profile_in(Path.home() / ".dbt", "home")
@@ -324,20 +324,20 @@ def test_a_profile_at_home_is_used_if_the_project_has_none(
 
 
 @pytest.mark.parametrize("content", ["", "other: {target: a, outputs: {}}"])
-def test_other_profiles_at_home_are_ignored(content: str, project: Path) -> None:
+def test_profiles_of_other_projects_in_the_home_folder_are_ignored(content: str, project: Path) -> None:
     (Path.home() / ".dbt").mkdir()
     (Path.home() / ".dbt/profiles.yml").write_text(content)
     assert read_target(project).profiles_folder == project
 
 
-def test_profiles_at_home_that_are_not_yaml_are_reported(project: Path) -> None:
+def test_profiles_in_the_home_folder_that_are_not_yaml_are_reported(project: Path) -> None:
     (Path.home() / ".dbt").mkdir()
     (Path.home() / ".dbt/profiles.yml").write_text("tokenmart: [")
     with pytest.raises(UsageError, match=r"profiles\.yml has no usable profile"):
         read_target(project)
 
 
-def test_dbt_profiles_dir_comes_first(
+def test_dbt_profiles_dir_takes_precedence(
     project: Path, profile_in: Callable[[Path, str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     profile_in(project, "own")
@@ -358,7 +358,7 @@ def test_dbt_profiles_dir_without_a_profile_is_reported(
     assert not (project / "profiles.yml").exists()
 
 
-def test_the_project_is_found_from_below_it(project: Path, tmp_path: Path) -> None:
+def test_the_project_is_found_from_its_subfolders(project: Path, tmp_path: Path) -> None:
     below = project / "models/deep"
     below.mkdir(parents=True)
     assert find_project(below) == find_project(project) == project

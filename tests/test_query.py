@@ -98,7 +98,7 @@ def test_an_error_of_the_statement_is_one_line(on: Engine) -> None:
         ("select $$;$$", "select $$;$$"),
     ],
 )
-def test_one_select_statement_is_taken(text: str, statement: str) -> None:
+def test_one_select_statement_is_accepted(text: str, statement: str) -> None:
     assert select_statement(text, "postgres") == statement
 
 
@@ -177,7 +177,7 @@ def test_a_query_before_the_first_build_says_what_to_do(mart: Mart, project: Pat
 
 
 @pytest.mark.parametrize("width", [20, 40, 80, 200])
-def test_every_digit_fits_terminals_of_any_width(width: int) -> None:
+def test_every_digit_is_shown_at_any_terminal_width(width: int) -> None:
     screen = Screen(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
     money = Decimal("12345678901234.000000000001")
     rows = [(money, "a long text with many words " * 3, f"user_{number}") for number in range(2)]

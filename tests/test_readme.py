@@ -37,11 +37,11 @@ def built(tmp_path_factory: pytest.TempPathFactory, profiles: Path) -> Iterator[
     yield path
 
 
-def test_plain_dbt_builds_what_a_recount_of_the_examples_says(built: Path) -> None:
+def test_marts_built_by_plain_dbt_equal_a_recount_of_the_examples(built: Path) -> None:
     assert recount(str(built)) == 0
 
 
-def test_every_query_gives_rows(built: Path) -> None:
+def test_every_query_returns_rows(built: Path) -> None:
     queries = [
         query for block in blocks("sql") if "create type" not in block for query in block.split(";") if query.strip()
     ]
@@ -51,7 +51,7 @@ def test_every_query_gives_rows(built: Path) -> None:
             assert connection.execute(query).fetchall(), query
 
 
-def test_its_session_is_a_real_one(mart: Mart) -> None:
+def test_the_console_session_is_real(mart: Mart) -> None:
     session = next(block for block in blocks("console") if "Landed" in block)
     shown = [line for line in session.splitlines()[1:] if line != "..." and not re.search(r" in \d+\.\d s", line)]
     shown = [line for line in shown if not line.startswith("  target ")]
@@ -60,12 +60,12 @@ def test_its_session_is_a_real_one(mart: Mart) -> None:
     assert [line for line in shown if line not in printed] == []
 
 
-def test_every_mart_has_a_query_of_its_own() -> None:
+def test_every_mart_has_an_example_query() -> None:
     asked = set(re.findall(r"from marts\.(\w+)", "".join(blocks("sql"))))
     assert MARTS | {"llm_requests"} == asked
 
 
-def test_its_own_format_reads_its_own_line(mart: Mart) -> None:
+def test_the_example_format_reads_the_example_line(mart: Mart) -> None:
     script = next(block for block in blocks("sql") if "create type" in block)
     (mart.folder / "gateway.sql").write_text(script)
     line = json.loads(re.search(r'`({"id": "r1".*})`', README).group(1))  # type: ignore[union-attr]

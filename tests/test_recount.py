@@ -353,7 +353,7 @@ def recount(make_mart: Callable[[str], Mart]) -> Recount:
     return Recount([priced(request) for request in requests], tables(mart))
 
 
-def test_a_recount_has_what_can_go_wrong(recount: Recount) -> None:
+def test_the_sample_covers_what_can_go_wrong(recount: Recount) -> None:
     """A sample without caches, failures or gaps would prove little."""
     requests = recount.requests
     assert len(requests) == 4 * 400
@@ -365,7 +365,7 @@ def test_a_recount_has_what_can_go_wrong(recount: Recount) -> None:
 
 
 @pytest.mark.parametrize("mart", COUNTS)
-def test_a_recount_in_python_gives_the_same(mart: str, recount: Recount) -> None:
+def test_a_mart_equals_the_recount(mart: str, recount: Recount) -> None:
     keys, count = COUNTS[mart]
     groups = defaultdict(list)
     for request in recount.requests:
@@ -379,7 +379,7 @@ def test_a_recount_in_python_gives_the_same(mart: str, recount: Recount) -> None
     assert found == expected
 
 
-def test_a_recount_of_the_windows_gives_the_same(recount: Recount) -> None:
+def test_usage_summary_equals_the_recount(recount: Recount) -> None:
     days = known(recount.requests, "usage_date")
     first, last = min(days), max(days)
     for row in recount.found["usage_summary"]:

@@ -12,7 +12,7 @@ from story import (
 )
 
 
-def test_running_totals_that_arrive_late_change_what_the_later_ones_added(empty: Story) -> None:
+def test_late_running_totals_change_the_increase_of_later_ones(empty: Story) -> None:
     by_day = (
         "select cast(usage_date as text), requests, input_tokens, output_tokens, cost_usd"
         " from marts.daily_costs order by usage_date"
@@ -36,7 +36,7 @@ def test_running_totals_that_arrive_late_change_what_the_later_ones_added(empty:
     ]
 
 
-def test_running_totals_delivered_again_change_no_row(empty: Story) -> None:
+def test_running_totals_loaded_again_change_no_row(empty: Story) -> None:
     empty.deliver(*CTM_EARLIER, *CTM_LATER, name="totals.jsonl")
     empty.build()
     before = empty.everything()
@@ -48,7 +48,7 @@ def test_running_totals_delivered_again_change_no_row(empty: Story) -> None:
     assert after == before
 
 
-def test_a_running_total_that_falls_in_one_column_stops_no_mart(empty: Story) -> None:
+def test_a_running_total_that_decreases_in_one_column_does_not_stop_the_build(empty: Story) -> None:
     empty.deliver(
         point("r1", "2026-01-30T23:00:00", 100, 10, 0, 500),
         point("r1", "2026-01-30T23:00:10", 50, 20, 40, 600),
@@ -63,7 +63,7 @@ def test_a_running_total_that_falls_in_one_column_stops_no_mart(empty: Story) ->
         ) == [(140, 40, 20, Decimal("0.0006"))]
 
 
-def test_a_running_total_more_writes_itself_alone(empty: Story) -> None:
+def test_one_more_running_total_changes_only_its_own_request(empty: Story) -> None:
     empty.deliver(*CTM_EARLIER, *CTM_LATER, name="totals.jsonl")
     empty.build()
     last = point("r1", "2026-02-01T00:20:00", 45, 13, 450, 4_500)

@@ -96,7 +96,7 @@ def test_the_same_seed_gives_the_same_bytes(format_: str, tmp_path: Path, monkey
     assert set(other.values()).isdisjoint(first.values())
 
 
-def test_the_bytes_are_those_of_every_machine_and_version(tmp_path: Path) -> None:
+def test_the_bytes_are_the_same_on_every_machine_and_version(tmp_path: Path) -> None:
     digest = hashlib.sha256()
     for path in sample.write_sample(tmp_path, events=60, days=5, seed=1, formats=sample.FORMATS):
         digest.update(path.relative_to(tmp_path).as_posix().encode() + path.read_bytes())
@@ -120,7 +120,7 @@ def test_tokenledger_lines_have_all_keys_in_order(tokenledger: Lines) -> None:
     assert {" ".join(line) for line in tokenledger} == {TOKENLEDGER_KEYS}
 
 
-def test_tokenledger_events_are_as_many_as_asked_for_and_within_the_days(tokenledger: Lines) -> None:
+def test_tokenledger_has_the_requested_number_of_events_and_days(tokenledger: Lines) -> None:
     events = final_snapshots(tokenledger)
     assert len(events) == EVENTS
     dates = Counter(line["timestamp"][:10] for line in events)
@@ -169,7 +169,7 @@ def test_tokenledger_snapshots_grow(tokenledger: Lines) -> None:
         assert all(line["total_tokens"] == line["input_tokens"] + line["output_tokens"] for line in snapshots)
 
 
-def test_tokenledger_lines_are_in_time_order_but_for_the_late_ones(tokenledger: Lines) -> None:
+def test_tokenledger_lines_are_in_time_order_except_for_late_ones(tokenledger: Lines) -> None:
     times = [datetime.datetime.fromisoformat(line["timestamp"]) for line in final_snapshots(tokenledger)]
     newest, delays = times[0], []
     for time in times:
@@ -181,7 +181,7 @@ def test_tokenledger_lines_are_in_time_order_but_for_the_late_ones(tokenledger: 
     assert all(delay < datetime.timedelta(seconds=1) for delay in delays if delay not in late)
 
 
-def test_tokenledger_sessions_are_one_users_and_last_minutes(tokenledger: Lines) -> None:
+def test_tokenledger_sessions_belong_to_one_user_and_last_minutes(tokenledger: Lines) -> None:
     sessions = defaultdict(list)
     for line in tokenledger:
         sessions[line["session_id"]].append(line)
@@ -196,7 +196,7 @@ def test_tokenledger_sessions_are_one_users_and_last_minutes(tokenledger: Lines)
     assert users.most_common(1)[0][1] > EVENTS / 20
 
 
-def test_tokenledger_costs_are_list_prices_and_floats_of_python(tmp_path: Path) -> None:
+def test_tokenledger_costs_are_list_prices_written_as_python_floats(tmp_path: Path) -> None:
     (content,) = written(tmp_path, "tokenledger", events=3000).values()
     noisy = 0
     for text in content.splitlines():
@@ -212,7 +212,7 @@ def test_tokenledger_costs_are_list_prices_and_floats_of_python(tmp_path: Path) 
     assert noisy
 
 
-def test_claude_code_requests_are_as_many_as_asked_for(claude_code: dict[str, Lines]) -> None:
+def test_claude_code_has_the_requested_number_of_requests(claude_code: dict[str, Lines]) -> None:
     requests, synthetic, others = set(), 0, Counter[str]()
     for path, lines in claude_code.items():
         format_, project, session = path.removesuffix(".jsonl").split("/")
@@ -280,7 +280,7 @@ def test_tokenmeter_costs_are_exactly_the_list_prices(tmp_path: Path) -> None:
     assert {tuple(line["tags"]) for line in lines} == {("team", "cost_center"), ()}
 
 
-def test_ctm_totals_never_fall_and_sometimes_repeat(tmp_path: Path) -> None:
+def test_ctm_totals_never_decrease_and_sometimes_repeat(tmp_path: Path) -> None:
     (content,) = written(tmp_path, "ctm").values()
     lines = lines_of(content)
     assert len(lines) == 600
@@ -296,7 +296,7 @@ def test_ctm_totals_never_fall_and_sometimes_repeat(tmp_path: Path) -> None:
         assert totals[0][3] == int(3 * totals[0][0] + 15 * totals[0][1] + Decimal("0.3") * totals[0][2])
 
 
-def test_the_days_end_where_they_are_told_to(tmp_path: Path) -> None:
+def test_a_sample_ends_on_the_given_day(tmp_path: Path) -> None:
     leap_day = datetime.date(2024, 2, 29)
     formats = ["tokenledger", "tokenmeter"]
     ledger, meter = sample.write_sample(tmp_path, events=20_000, days=2, seed=1, formats=formats, end=leap_day)
@@ -306,7 +306,7 @@ def test_the_days_end_where_they_are_told_to(tmp_path: Path) -> None:
         assert dates == {"2024-02-28", "2024-02-29"}
 
 
-def test_what_cannot_be_meant_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+def test_invalid_arguments_are_refused_before_anything_is_written(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no sample for the format 'csv'"):
         sample.write_sample(tmp_path, events=1, days=1, seed=1, formats=["ctm", "csv"])
     for events, days in ((0, 1), (1, 0)):

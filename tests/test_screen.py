@@ -43,7 +43,7 @@ def test_control_characters_are_visible() -> None:
     assert printed(200, HOSTILE) == [SHOWN]
 
 
-def test_nothing_but_the_screen_prints() -> None:
+def test_only_the_screen_module_prints() -> None:
     for path in (PROJECT / "loader").rglob("*.py"):
         if path.name == "screen.py":
             continue
@@ -58,7 +58,7 @@ def test_nothing_but_the_screen_prints() -> None:
                 }, path
 
 
-def test_no_command_prints_a_control_character_of_data(mart: Mart) -> None:
+def test_no_command_prints_a_control_character_from_data(mart: Mart) -> None:
     name = "log\x1b]0;x\x07\n\u202e.jsonl"
     lines: list[Any] = [tokenledger("e\x1b1", model="m" + HOSTILE, error_type="t\x1b[31m"), "broken \x1b[2J \x9b\r"]
     path = mart.write(f"logs/{name}", *lines)
@@ -119,7 +119,7 @@ def summary(days: int) -> Summary:
 
 @pytest.mark.parametrize("width", [40, 60, 80, 120, 200])
 @pytest.mark.parametrize("days", [1, 7, 45, 90, 400])
-def test_a_summary_fits(width: int, days: int) -> None:
+def test_a_summary_fits_the_terminal(width: int, days: int) -> None:
     screen = Screen(file=io.StringIO(), width=width)
     show_summary(screen, summary(days), "/a/place", TARGET, are_samples=False)
     lines = screen.file.getvalue().splitlines()  # type: ignore[attr-defined]
@@ -137,7 +137,7 @@ def test_a_summary_fits(width: int, days: int) -> None:
         assert figure in "\n".join(lines), "a number is never broken"
 
 
-def test_a_summary_of_one_request_without_a_duration() -> None:
+def test_a_summary_of_one_request_uses_the_singular_and_needs_no_duration() -> None:
     known = summary(1)
     one = {"requests": 1, "errors": 1, "timeouts": 1, "unpriced_requests": 1}
     days = [{**known.days[0], "duration_ms_p95": None}]
@@ -179,7 +179,7 @@ def test_long_lines_break_between_words() -> None:
 
 
 @pytest.mark.parametrize("width", ["40", "60", "80", "120"])
-def test_help_shows_whole_summaries(width: str) -> None:
+def test_help_shows_complete_summaries(width: str) -> None:
     output = CliRunner(env={"COLUMNS": width}).invoke(main, ["--help"], terminal_width=int(width)).output
     listed = " ".join(output.partition("Commands:")[2].split())
     assert "..." not in listed

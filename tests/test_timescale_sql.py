@@ -24,7 +24,7 @@ def test_without_the_extension_the_variables_change_nothing(on: Engine) -> None:
     assert on.query("select to_regclass('{marts}.live_usage')") == [(None,)]
 
 
-def test_the_delete_is_bounded_by_literals_of_the_type_of_the_column(on: Engine) -> None:
+def test_the_delete_is_bounded_by_timestamp_literals(on: Engine) -> None:
     dbt(on, *REQUESTS)
     load(on, request_on("e4", 5, output_tokens=999), request_on("e6", 7, output_tokens=999))
     dbt(on, *REQUESTS)
