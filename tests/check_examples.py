@@ -19,10 +19,10 @@ def lines(pattern: str) -> list[dict[str, Any]]:
 
 
 def requests() -> dict[str, tuple[str, int | None, int | None, Decimal | None]]:
-    """By id: day, all input tokens, output tokens and the cost that the source reported."""
+    """The day, input and output tokens and reported cost of each request, by its id."""
     found: dict[str, tuple[str, int | None, int | None, Decimal | None]] = {}
 
-    def see(key: str, day: str, tokens: tuple[int | None, int | None], cost: Decimal | None) -> None:
+    def add(key: str, day: str, tokens: tuple[int | None, int | None], cost: Decimal | None) -> None:
         known = found.get(key)
         if known is None or (tokens[1] if tokens[1] is not None else -1) > (known[2] if known[2] is not None else -1):
             found[key] = (day, *tokens, cost)
@@ -31,19 +31,19 @@ def requests() -> dict[str, tuple[str, int | None, int | None, Decimal | None]]:
         tokens = event["input_tokens"]
         if tokens is not None and event["provider"] == "anthropic":
             tokens += event["cached_tokens"] or 0
-        see(event["event_id"], event["timestamp"][:10], (tokens, event["output_tokens"]), event["cost_usd"])
+        add(event["event_id"], event["timestamp"][:10], (tokens, event["output_tokens"]), event["cost_usd"])
     for record in lines("tokenmeter/*.jsonl"):
         tokens = record["input_tokens"]
         if record["provider"] == "anthropic":
             tokens += record["cache_read_tokens"] + record["cache_write_tokens"]
         cost = Decimal(record["total_cost"])
-        see(record["id"], record["timestamp"][:10], (tokens, record["output_tokens"]), cost)
+        add(record["id"], record["timestamp"][:10], (tokens, record["output_tokens"]), cost)
     for line in lines("claude_code/*/*.jsonl"):
         usage = line.get("message", {}).get("usage") if line["type"] == "assistant" else None
         if usage and line["message"]["model"] != "<synthetic>":
             names = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
             tokens = sum(usage[name] for name in names)
-            see(
+            add(
                 line["message"]["id"] + line["requestId"],
                 line["timestamp"][:10],
                 (tokens, usage["output_tokens"]),
@@ -58,7 +58,7 @@ def requests() -> dict[str, tuple[str, int | None, int | None, Decimal | None]]:
             total[name] = max(total[name], value)
         tokens = grown["input_tokens"] + grown["cache_tokens"]
         day = str(duckdb.sql(f"select cast(epoch_ms({point['ts']}) as date)").fetchall()[0][0])
-        see(
+        add(
             f"ctm {number}",
             day,
             (tokens, grown["output_tokens"]),
@@ -68,14 +68,14 @@ def requests() -> dict[str, tuple[str, int | None, int | None, Decimal | None]]:
 
 
 def main(path: str) -> int:
-    """Prints the comparison; 0 if every figure agrees."""
+    """Prints the comparison; returns 0 if all figures agree."""
     expected: dict[str, list[Any]] = defaultdict(lambda: [0, 0, 0, Decimal(0)])
     for day, tokens_in, tokens_out, cost in requests().values():
         row = expected[day]
-        # a double of a log has up to 17 digits, money has 12 places
+        # a double in a log has up to 17 digits, money has 12 decimal places
         money = (cost or Decimal(0)).quantize(Decimal("1e-12"))
-        for place, value in enumerate((1, tokens_in or 0, tokens_out or 0, money)):
-            row[place] += value
+        for position, value in enumerate((1, tokens_in or 0, tokens_out or 0, money)):
+            row[position] += value
     found = {
         str(day): figures
         for day, *figures in duckdb.connect(path, read_only=True)

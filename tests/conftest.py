@@ -1,4 +1,4 @@
-"""Shared by the tests: a project with its own DuckDB file, and the command run in this process."""
+"""Fixtures and helpers for all tests: temporary DuckDB targets, and the command run in this process."""
 
 import json
 import os
@@ -9,27 +9,29 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 import pytest
 from click.testing import CliRunner, Result
 from hypothesis import settings
 
 from tokenmart.cli import main
+from tokenmart.reader import Options, Reader
 from tokenmart.settings import setting_names, variable_of
 
 PROJECT = Path(__file__).parent.parent
 
-# a plugin of some test modules
+# used as a plugin by some test modules
 pytest.register_assert_rewrite("connections")
 
 # machines differ in speed
 settings.register_profile("tokenmart", deadline=None)
 settings.load_profile("tokenmart")
 
-# settings of the person who runs the tests
+# ignore the settings of the person who runs the tests
 for _variable in ("TOKENMART_TARGET", *map(variable_of, setting_names())):
     os.environ.pop(_variable, None)
 
-# tests run in several processes, and dbt's files are not made for that
+# tests run in several processes, which must not share dbt's files
 if worker := os.environ.get("PYTEST_XDIST_WORKER"):
     os.environ["DBT_TARGET_PATH"] = str(PROJECT / "target" / worker)
     os.environ["DBT_LOG_PATH"] = str(PROJECT / "logs" / worker)
@@ -37,7 +39,7 @@ if worker := os.environ.get("PYTEST_XDIST_WORKER"):
 
 @dataclass(frozen=True)
 class Mart:
-    """A DuckDB target in a temporary folder. `folder` is free for the test's own files."""
+    """A DuckDB target in a temporary folder. Tests can put other files in `folder`."""
 
     folder: Path
     path: Path
@@ -49,33 +51,48 @@ class Mart:
         return result
 
     def json(self, *arguments: str | Path, code: int = 0) -> Any:
-        """Runs `tokenmart` with --json and returns what it printed."""
+        """Runs `tokenmart` with --json and returns the parsed output."""
         return json.loads(self.run(*arguments, "--json", code=code).stdout)
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
-        """Rows of a query on the DuckDB file."""
+        """Returns the rows of a query on the DuckDB file."""
         with duckdb.connect(str(self.path), config={"storage_compatibility_version": "v1.4.0"}) as connection:
             connection.execute("set timezone = 'UTC'")
             return connection.execute(sql).fetchall()
 
     def write(self, name: str, *lines: str | bytes | dict[str, Any]) -> Path:
-        """Writes a file of lines, each a text, bytes or what is to become a JSON object."""
+        """Writes a file with these lines: text, bytes, or dictionaries that become JSON objects."""
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"".join(as_line(line) + b"\n" for line in lines))
+        path.write_bytes(as_lines(*lines))
         return path
 
 
 def as_line(line: str | bytes | dict[str, Any]) -> bytes:
-    """A line's bytes, without its newline."""
+    """The bytes of a line, without its newline."""
     if isinstance(line, dict):
         line = json.dumps(line)
     return line.encode() if isinstance(line, str) else line
 
 
+def as_lines(*lines: str | bytes | dict[str, Any]) -> bytes:
+    """The bytes of lines, each with its newline."""
+    return b"".join(as_line(line) + b"\n" for line in lines)
+
+
+def zstd(content: bytes) -> bytes:
+    """Compresses to one Zstandard frame."""
+    return bytes(pa.compress(content, codec="zstd", asbytes=True))
+
+
+def new_reader(**options: Any) -> Reader:
+    """A Reader that does not report its progress."""
+    return Reader(Options(**options), lambda _bytes, _lines: None)
+
+
 @pytest.fixture(scope="session")
 def profiles(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the example as its profiles.yml."""
+    """A folder with the example profile as profiles.yml."""
     folder = tmp_path_factory.mktemp("profiles")
     shutil.copy(PROJECT / "profiles.example.yml", folder / "profiles.yml")
     return folder
@@ -83,7 +100,7 @@ def profiles(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def new_mart(tmp_path: Path, profiles: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Mart]:
-    """Makes a Mart with a name and selects it; each name is a different DuckDB file."""
+    """Creates a Mart and selects it; each name has its own DuckDB file."""
     monkeypatch.setenv("DBT_PROFILES_DIR", str(profiles))
     monkeypatch.chdir(PROJECT)
 
@@ -103,7 +120,7 @@ def mart(new_mart: Callable[[str], Mart]) -> Mart:
 
 @pytest.fixture(scope="module")
 def make_mart(tmp_path_factory: pytest.TempPathFactory, profiles: Path) -> Iterator[Callable[[str], Mart]]:
-    """Makes a Mart that lasts as long as this module and turns to it."""
+    """Creates a Mart for all tests of a module. It is not selected; use `marts.run` for commands."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DBT_PROFILES_DIR", str(profiles))
         patch.chdir(PROJECT)
@@ -117,7 +134,7 @@ def make_mart(tmp_path_factory: pytest.TempPathFactory, profiles: Path) -> Itera
 
 @pytest.fixture
 def project(mart: Mart, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The test's own project folder, with what loading needs, as the current folder."""
+    """A project with only dbt_project.yml, as the current folder: enough to load, but not to build."""
     folder = mart.folder / "project"
     folder.mkdir()
     shutil.copy(PROJECT / "dbt_project.yml", folder)
@@ -127,37 +144,43 @@ def project(mart: Mart, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="module")
 def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where dbt writes what it compiles and sends."""
+    """The folder where dbt writes the SQL that it compiles and runs."""
     return tmp_path_factory.mktemp("dbt")
 
 
 @pytest.fixture(scope="module")
 def base(artifacts: Path) -> tuple[Path, list[Any]]:
-    """Where the first test keeps a DuckDB file with the base loaded and built, and what it was delivered."""
+    """The path of a DuckDB file with BASE loaded and built, which the first test creates, and its loads."""
     return artifacts / "base.duckdb", []
 
 
 @pytest.fixture
-def empty(mart: Mart, artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """An empty target (Story). Its path is the same in every test: for another one dbt would parse everything again."""
+def module_mart(new_mart: Callable[[str], Mart], artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> Mart:
+    """An empty target with the same path in all tests of a module; dbt would parse everything again for a new path."""
+    mart = replace(new_mart("mart"), path=artifacts / "mart.duckdb")
+    mart.path.unlink(missing_ok=True)
+    monkeypatch.setenv("TOKENMART_DUCKDB_PATH", str(mart.path))
     monkeypatch.setenv("DBT_TARGET_PATH", str(artifacts))
     monkeypatch.setenv("DBT_LOG_PATH", str(artifacts / "logs"))
-    path = artifacts / "mart.duckdb"
-    path.unlink(missing_ok=True)
-    monkeypatch.setenv("TOKENMART_DUCKDB_PATH", str(path))
+    return mart
+
+
+@pytest.fixture
+def empty(module_mart: Mart, artifacts: Path) -> Any:
+    """An empty target (Story)."""
     from story import Story
 
-    return Story(replace(mart, path=path), artifacts)
+    return Story(module_mart, artifacts)
 
 
 @pytest.fixture
 def story(empty: Any, base: tuple[Path, list[Any]]) -> Any:
-    """A target (Story) with the base loaded and built: 452 requests from the 1st to the 12th, and on the 20th."""
+    """A target (Story) with BASE loaded and built: 452 requests, on January 1 to 12 and 20."""
     from story import ALONE_ON_ITS_DAY, BASE, BEFORE_MIDNIGHT
 
     path, loads = base
     if not path.exists():
-        empty.deliver(*BASE, BEFORE_MIDNIGHT, ALONE_ON_ITS_DAY)
+        empty.load(*BASE, BEFORE_MIDNIGHT, ALONE_ON_ITS_DAY)
         empty.build()
         shutil.copy(empty.mart.path, path)
         loads += empty.loads
@@ -167,7 +190,7 @@ def story(empty: Any, base: tuple[Path, list[Any]]) -> Any:
 
 
 def tokenledger(event_id: str | None, timestamp: str = "2026-10-01T12:00:00Z", **fields: Any) -> dict[str, Any]:
-    """A TokenLedger event with the least that it needs."""
+    """A minimal TokenLedger event."""
     event = {
         "event_id": event_id,
         "timestamp": timestamp,

@@ -1,4 +1,4 @@
-"""Shared by the tests of connections: profiles, keys, and what is recorded instead of opening connections."""
+"""Helpers for the tests of connections: profiles, keys, and recorded arguments instead of real connections."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -25,7 +25,7 @@ def key() -> rsa.RSAPrivateKey:
 
 @pytest.fixture(scope="session")
 def service_account(key: rsa.RSAPrivateKey) -> dict[str, str]:
-    """What is in the key file of a Google service account."""
+    """The content of the key file of a Google service account."""
     return {
         "type": "service_account",
         "project_id": "project-of-the-account",
@@ -38,7 +38,7 @@ def service_account(key: rsa.RSAPrivateKey) -> dict[str, str]:
 
 
 def pem(key: rsa.RSAPrivateKey, passphrase: str = "") -> str:
-    """The key as a file has it."""
+    """The key in PEM format, as in a file."""
     encryption = (
         serialization.BestAvailableEncryption(passphrase.encode()) if passphrase else serialization.NoEncryption()
     )
@@ -46,7 +46,7 @@ def pem(key: rsa.RSAPrivateKey, passphrase: str = "") -> str:
 
 
 def der(key: rsa.RSAPrivateKey) -> bytes:
-    """The key as Snowflake's connector takes it."""
+    """The key in DER format, as Snowflake's connector takes it."""
     return key.private_bytes(
         serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
@@ -54,7 +54,7 @@ def der(key: rsa.RSAPrivateKey) -> bytes:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project's folder, with room for its profile."""
+    """A project without a profile, as the current folder and the folder of profiles."""
     shutil.copy(PROJECT / "dbt_project.yml", tmp_path)
     monkeypatch.setenv("DBT_PROFILES_DIR", str(tmp_path))
     monkeypatch.chdir(tmp_path)
@@ -85,18 +85,18 @@ def profile_of(folder: Path, kind: str, **settings: Any) -> Target:
 
 @dataclass(frozen=True)
 class Connections:
-    """The keyword arguments of every connection that was opened, by the function that was to open it."""
+    """The arguments of every connection that would have been opened, by the name of the function that opens it."""
 
     folder: Path
     opened: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     def of(self, kind: str, **settings: Any) -> tuple[dict[str, Any], ...]:
-        """Opens a target of these settings, and in it what dlt opens; the arguments in the order of opening."""
+        """Opens a target with these settings; returns the arguments of its connections in the order of opening."""
         self.open(Target("own", kind, {"type": kind, **settings}, self.folder, self.folder))
         return tuple(arguments for calls in self.opened.values() for arguments in calls)
 
     def open(self, target: Target) -> None:
-        """Opens the target as a load does: the loader's connection, dlt's, and for ClickHouse its one for files."""
+        """Opens the target as a load does: the loader's connection, dlt's, and for ClickHouse dlt's for files."""
         file = self.folder / "rows.parquet"
         file.touch()
         with open_pipeline(target, is_new=True) as pipeline, pipeline.dlt_pipeline.sql_client() as client:
@@ -104,7 +104,7 @@ class Connections:
                 client.insert_file(str(file), "events", "parquet", "none")
 
     def record(self, name: str) -> Callable[..., Any]:
-        """Replaces a function that opens connections; `arguments` are those without a keyword."""
+        """Returns a function to use instead of one that opens connections; `arguments` are the positional ones."""
 
         def connected(*arguments: Any, **options: Any) -> Any:
             self.opened.setdefault(name, []).append({"arguments": arguments, **options})
@@ -115,7 +115,7 @@ class Connections:
 
 @pytest.fixture
 def connections(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Connections]:
-    """Records connections to any warehouse, and opens none."""
+    """Records the arguments of connections to any warehouse, and opens none."""
     from dbt.adapters.bigquery import credentials as bigquery_credentials
 
     made = Connections(folder)
@@ -129,7 +129,7 @@ def connections(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Conne
     ):
         monkeypatch.setattr(name, made.record(name))
     monkeypatch.setattr("tokenmart.destinations.bigquery.create_bigquery_client", made.record("create_bigquery_client"))
-    # dbt keeps what it finds at the first time
+    # dbt caches the default credentials
     bigquery_credentials._create_bigquery_defaults.cache_clear()
     yield made
     bigquery_credentials._create_bigquery_defaults.cache_clear()

@@ -1,18 +1,18 @@
-"""The logs that every warehouse makes the same marts of: the examples, hard lines of every format, a large sample."""
+"""The logs of the conformance test: the examples, difficult lines of every format, and a large sample."""
 
 import json
 import shutil
 from pathlib import Path
 from typing import Any
 
-from conftest import PROJECT, as_line, tokenledger
+from conftest import PROJECT, as_lines, tokenledger
 from tokenmart.files import SAMPLE_MARK
 from tokenmart.sample import write_sample
 
 SAMPLE_EVENTS = 20_000
 SAMPLE = "sam'ple \\ 1"
-"""The folder of the large sample, with what quoting could change; the others count as a user's own."""
-# text that quoting, escaping, sorting or trimming somewhere on the way would change
+"""The folder of the large sample, whose name needs quoting. Files outside it do not count as samples."""
+# text that wrong quoting, escaping, sorting or trimming would change
 TEXTS = ["", " ", "ann", "Ann", "ann ", "Zoë", "İstanbul", "ß", "日本語 😀", "a'b", 'a"b', "a\\b", "a\\", "a\tb\nc\rd"]
 TEXTS += [
     "50%",
@@ -59,15 +59,14 @@ def write_corpus(folder: Path) -> list[Path]:
     """Writes all files of the corpus below `folder`."""
     shutil.copytree(PROJECT / "examples", folder / "examples", ignore=shutil.ignore_patterns(SAMPLE_MARK))
     write_sample(folder / SAMPLE, events=SAMPLE_EVENTS, days=60, seed=11)
-    # a value of each that is left out of the raw tables, and a line that is rejected
+    # a value that is left out of the raw tables, and a line that is rejected
     with (folder / SAMPLE / "tokenledger/more.jsonl").open("wb") as file:
-        for line in (tokenledger("more", metadata={"prompt": "p"}), "no JSON", tokenledger("most")):
-            file.write(as_line(line) + b"\n")
+        file.write(as_lines(tokenledger("more", metadata={"prompt": "p"}), "no JSON", tokenledger("most")))
     hard = folder / "hard"
     hard.mkdir()
     for name, lines in {"tokenledger": _tokenledger(), "tokenmeter": _tokenmeter(), "ctm": _ctm()}.items():
-        (hard / f"{name}.jsonl").write_bytes(b"".join(as_line(line) + b"\n" for line in lines))
-    (hard / "claude_code.jsonl").write_bytes(b"".join(as_line(line) + b"\n" for line in _claude_code()))
+        (hard / f"{name}.jsonl").write_bytes(as_lines(*lines))
+    (hard / "claude_code.jsonl").write_bytes(as_lines(*_claude_code()))
     return sorted(path for path in folder.rglob("[!.]*") if path.is_file())
 
 
@@ -104,7 +103,7 @@ def _tokenledger() -> list[str | dict[str, Any]]:
         for position, day in enumerate(days):
             outputs = 100 - position if request == "falling" else [9, 9, 159][position]
             lines.append(tokenledger(request, f"2026-09-0{day}T23:59:59Z", output_tokens=outputs))
-    # repeated among the last lines: one day becomes empty, and one is duplicated exactly
+    # loaded again with the last lines: one request leaves its day empty, and one is an exact duplicate
     lines += [
         tokenledger("moving", "2026-08-01T12:00:00Z", output_tokens=1),
         tokenledger("same", "2026-08-02T12:00:00Z"),

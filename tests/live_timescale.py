@@ -24,20 +24,20 @@ def on(tmp_path: Path) -> Iterator[Engine]:
 
 
 def policies(on: Engine) -> set[tuple[str, str]]:
-    """What the policies on the marts do, and after how long."""
-    found = on.query(
+    """The name and the interval of each policy on the marts."""
+    rows = on.query(
         "select proc_name, coalesce(config->>'compress_after', config->>'drop_after', '')"
         " from timescaledb_information.jobs where hypertable_schema in ('{marts}', '_timescaledb_internal')"
     )
-    return {(str(name), str(after)) for name, after in found}
+    return {(str(name), str(after)) for name, after in rows}
 
 
 def hypertables(on: Engine) -> set[str]:
-    found = on.query(
+    rows = on.query(
         "select hypertable_name from timescaledb_information.hypertables"
         " where hypertable_schema in ('{raw}', '{marts}')"
     )
-    return {str(name) for (name,) in found}
+    return {str(name) for (name,) in rows}
 
 
 def compress(on: Engine) -> None:
@@ -81,7 +81,7 @@ def test_a_run_drops_expired_chunks_and_leaves_no_retention_job(on: Engine) -> N
     for mart in ("llm_requests", "daily_costs", "live_usage"):
         count = "count(*)" if mart == "llm_requests" else "sum(requests)"
         assert on.query(f"select {count} from {{marts}}.{mart}") == [(18,)], mart
-    # weeks begin on Thursdays, as 1970 did: the 15th is the first that holds a kept day
+    # chunks are weeks from Thursday, as 1970 began: the chunk of the 15th is the first with a kept day
     ranges = (
         "select min(range_start)::date::text from timescaledb_information.chunks where hypertable_schema = '{marts}'"
     )
@@ -96,7 +96,7 @@ def test_a_run_that_drops_chunks_neither_deadlocks_with_a_reader_nor_waits_for_a
     before = on.query(chunks)
     [(days,)] = on.query("select current_date - date '2026-10-20'")
     with on.chosen(), connect(on.target) as reader, connect(on.target) as watcher:
-        # it holds the chunks, and reads what is packed in them when the run waits for it
+        # the reader locks the chunks, and reads their compressed rows while the run waits for it
         reader.query(f"begin; lock table {MARTS}.llm_requests in access share mode")
         run = Thread(target=dbt, args=[on], kwargs={"columnstore_after_days": 1, "retention_days": int(days)})
         run.start()
@@ -121,7 +121,7 @@ def test_resetting_the_variables_removes_what_they_created(on: Engine) -> None:
     dbt(on)
     assert policies(on) == set()
     assert on.query("select to_regclass('{marts}.live_usage')") == [(None,)]
-    # what is packed stays readable until a full refresh
+    # compressed rows stay readable until a full refresh
     assert on.query("select count(*) from {marts}.llm_requests") == [(56,)]
 
 
@@ -142,10 +142,10 @@ def test_the_extension_may_be_created_after_the_first_load_in_its_own_schema(on:
         other.query(f"create schema ext; create extension timescaledb schema ext version '{version}'")
         load(other, request_on("e2", 2))
         dbt(other, **ALL_ON)
-        pack = "select ext.compress_chunk(chunk, true) from ext.show_chunks('{marts}.llm_requests') as chunk"
-        other.query(pack)
+        compress_all = "select ext.compress_chunk(chunk, true) from ext.show_chunks('{marts}.llm_requests') as chunk"
+        other.query(compress_all)
         load(other, request_on("e1", 1, output_tokens=999))
-        # with retention: the 1st has expired
+        # with retention: the 1st is expired
         [(days,)] = on.query("select current_date - date '2026-10-02'")
         retention = {"retention_days": int(days)}
         dbt(other, **{**ALL_ON, **retention})
@@ -173,9 +173,9 @@ def another_database(on: Engine) -> Iterator[Engine]:
 
 @contextmanager
 def counting(on: Engine, mart: str, count: str) -> Iterator[set[int | str]]:
-    """Collects what a mart counts, from its first appearance on, as often as it can be asked.
+    """Collects the values of a count in a mart, queried repeatedly from the time the mart exists.
 
-    A mart that is missing later and any error are collected too, as texts.
+    Errors are collected too, and "missing" if the mart disappears.
     """
     seen: set[int | str] = set()
     done = Event()

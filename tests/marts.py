@@ -1,4 +1,4 @@
-"""Shared by the tests that read all marts: their rows, as dictionaries."""
+"""Helpers for tests that read all marts, with their rows as dictionaries."""
 
 import datetime as dt
 from collections import defaultdict
@@ -23,6 +23,7 @@ TABLES = (
 
 
 def run(mart: Mart, *arguments: str | Path, code: int = 0) -> None:
+    """Runs `tokenmart` on this target and checks its exit code."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TOKENMART_DUCKDB_PATH", str(mart.path))
         mart.run(*arguments, code=code)
@@ -49,6 +50,7 @@ def one(rows: Iterable[Row], **values: Any) -> Row:
 
 
 def total(rows: Iterable[Row], column: str) -> Decimal:
+    """The sum of a column, without its nulls."""
     return sum((row[column] for row in rows if row[column] is not None), Decimal(0))
 
 
@@ -57,17 +59,17 @@ def by_day(rows: Iterable[Row]) -> dict[dt.date, list[str]]:
     days = defaultdict(list)
     for row in rows:
         days[row["usage_date"]].append(repr(row))
-    return {day: sorted(found) for day, found in days.items()}
+    return {day: sorted(rows_of_day) for day, rows_of_day in days.items()}
 
 
-def values(found: Tables, *, without_day: dt.date | None = None) -> dict[str, list[str]]:
+def values(marts: Tables, *, without_day: dt.date | None = None) -> dict[str, list[str]]:
     """The rows of the marts, in any order, without the bookkeeping of loads and runs."""
-    origin = ("load_id", "loaded_at", "batch_id")
+    bookkeeping = ("load_id", "loaded_at", "batch_id")
     return {
         table: sorted(
-            repr([(name, value) for name, value in row.items() if name not in origin])
+            repr([(name, value) for name, value in row.items() if name not in bookkeeping])
             for row in rows
             if without_day is None or row.get("usage_date") != without_day
         )
-        for table, rows in found.items()
+        for table, rows in marts.items()
     }

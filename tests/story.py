@@ -1,6 +1,6 @@
-"""Shared by the tests of incremental runs: events, a target that is loaded and built step by step, and a recount.
+"""Helpers for the tests of incremental runs: events, a target that is loaded and built in steps, and a recount.
 
-The recount is plain Python without SQL: it reads the delivered lines and the price list below.
+The recount is plain Python without SQL: it uses the loaded lines and the price list below.
 """
 
 import datetime as dt
@@ -50,14 +50,14 @@ DAILY = (
     "hourly_costs",
 )
 SUMMARIES = ("sessions", "usage_summary", "users")
-BOOK_KEEPING = ("batch_id", "loaded_at", "load_id")
+BOOKKEEPING = ("batch_id", "loaded_at", "load_id")
 
 
 # ---------------------------------------------------------------- the recount
 
 
 def of_tokenledger(line: dict[str, Any]) -> Event:
-    """What a TokenLedger line says, with the input inclusive of its cached part, as Anthropic's is not."""
+    """The event of a TokenLedger line. Its input includes the cached tokens, which Anthropic's input does not."""
     tokens, cached = line["input_tokens"], line["cached_tokens"]
     if line["provider"] == "anthropic" and tokens is not None:
         tokens += cached or 0
@@ -80,7 +80,7 @@ def of_tokenledger(line: dict[str, Any]) -> Event:
 
 
 def of_ctm(lines: Iterable[dict[str, Any]]) -> list[Event]:
-    """What the lines of a ctm file say: running totals, known by content and by its occurrence in the file."""
+    """The events of a ctm file: running totals, identified by their content and its occurrence in the file."""
     times: dict[bytes, int] = defaultdict(int)
     events = []
     for line in lines:
@@ -107,7 +107,7 @@ def of_ctm(lines: Iterable[dict[str, Any]]) -> list[Event]:
 
 
 def requests_of(events: Iterable[Event]) -> list[Event]:
-    """One event a request, the fullest, priced; of a running total what its parts add to the highest before them."""
+    """The fullest snapshot of each request, with its cost; a running total as its increase over the highest."""
 
     def fullness(event: Event) -> tuple[Any, ...]:
         known = [-1 if event[name] is None else event[name] for name in ("output", "input", "reported", "ms")]
@@ -215,10 +215,10 @@ def durations(group: Sequence[Event]) -> Row:
 
 
 def percentile(ordered: Sequence[float], p: int) -> float:
-    """Interpolated between the neighbors, as PERCENTILE_CONT is defined."""
-    whole, part = divmod(p * (len(ordered) - 1), 100)
-    after = ordered[min(whole + 1, len(ordered) - 1)]
-    return ordered[whole] + (after - ordered[whole]) * part / 100
+    """Interpolates between the neighbors, as PERCENTILE_CONT is defined."""
+    index, part = divmod(p * (len(ordered) - 1), 100)
+    after = ordered[min(index + 1, len(ordered) - 1)]
+    return ordered[index] + (after - ordered[index]) * part / 100
 
 
 MEASURES = (
@@ -239,7 +239,7 @@ SELECTED = {
 
 
 def are_equal(found: Any, expected: Any) -> bool:
-    """Floats within 1e-9 of each other, all else to the last digit."""
+    """Compares floats with a tolerance of 1e-9, and everything else exactly."""
     if isinstance(expected, float) and found is not None:
         return abs(found - expected) <= 1e-9 * max(1, abs(expected))
     return bool(found == expected)
@@ -250,16 +250,16 @@ def are_equal(found: Any, expected: Any) -> bool:
 
 @dataclass
 class Story:
-    """A target, and all that was delivered to it. `incomplete` load ids count for nothing."""
+    """A target and the events that were loaded into it. Loads whose ids are in `incomplete` do not count."""
 
     mart: Mart
     artifacts: Path
     loads: list[tuple[str, list[Event]]] = field(default_factory=list)
     incomplete: set[str] = field(default_factory=set)
 
-    def deliver(self, *lines: dict[str, Any], name: str | None = None, options: Sequence[str] = ()) -> str:
+    def load(self, *lines: dict[str, Any], name: str | None = None, options: Sequence[str] = ()) -> str:
         """Loads a file of these TokenLedger or ctm lines and returns the load id."""
-        path = self.mart.write(name or f"delivery-{len(self.loads)}.jsonl", *lines)
+        path = self.mart.write(name or f"load-{len(self.loads)}.jsonl", *lines)
         loaded = self.mart.json("load", path, *options)
         assert sum(file["landed"] for file in loaded["files"]) == len(lines)
         events = of_ctm(lines) if "ts" in lines[0] else [of_tokenledger(line) for line in lines]
@@ -267,7 +267,7 @@ class Story:
         return str(loaded["load_id"])
 
     def mark(self, load_id: str, *, is_complete: bool) -> None:
-        """Says in dlt's own table whether a load came to its end."""
+        """Marks a load as complete or incomplete in dlt's own table."""
         self.mart.query(f"update raw_usage._dlt_loads set status = {int(not is_complete)} where load_id = '{load_id}'")
         (self.incomplete.discard if is_complete else self.incomplete.add)(load_id)
 
@@ -291,16 +291,16 @@ class Story:
         bounds: Iterable[str] | None = None,
         days_of: dict[str, list[str]] | None = None,
     ) -> None:
-        """Builds, and checks that the SQL names just these days, and that just they and these requests changed.
+        """Builds, and checks that the SQL contains only these days, and that only they and these requests changed.
 
-        `bounds` are the days that the delete from llm_requests is bound to, `days_of` the days of single marts.
+        `bounds` are the days in the delete from llm_requests; `days_of` are the days of single marts, if different.
         """
         before = self.rows_by_day()
         self.build()
         after = self.rows_by_day()
         expected = {mart: sorted(days) for mart in DAILY} | (days_of or {})
         written = {mart: sorted({day for day, _ in before[mart] ^ after[mart]}) for mart in DAILY}
-        # a day may lose or gain requests without its failures being any other ones
+        # a day may lose or gain requests while its failures stay the same
         assert set(written["daily_errors_by_type"]) <= set(expected["daily_errors_by_type"])
         expected["daily_errors_by_type"] = written["daily_errors_by_type"]
         assert written == expected
@@ -313,7 +313,7 @@ class Story:
             assert self.days_in(delete) == sorted(bounds)
 
     def rows_by_day(self) -> dict[str, set[tuple[str, Row]]]:
-        """Every row of the models that have days, batch and all, with its day."""
+        """All rows of the models that have days, with batch_id, each with its day."""
         return {
             model: {
                 (str(row[0]), row[1:])
@@ -323,6 +323,7 @@ class Story:
         }
 
     def literal_days(self, artifact: str) -> list[str]:
+        """The days that bound the statement in this file of dbt's artifacts."""
         return self.days_in((self.artifacts / artifact).read_text())
 
     @staticmethod
@@ -332,27 +333,27 @@ class Story:
         return sorted(set(re.findall(r"date '(\d{4}-\d\d-\d\d)'", sql)))
 
     def contents(self) -> dict[str, list[Row]]:
-        """All rows of the requests and of every mart, without book-keeping."""
+        """All rows of the requests and of every mart, without the bookkeeping columns."""
         return {
             model: sorted(
-                self.mart.query(f"select columns(lambda name: name not in {BOOK_KEEPING}) from marts.{model}"),
+                self.mart.query(f"select columns(lambda name: name not in {BOOKKEEPING}) from marts.{model}"),
                 key=repr,
             )
             for model in ("llm_requests", *DAILY, *SUMMARIES)
         }
 
     def everything(self) -> dict[str, list[Row]]:
-        """All rows of all tables that dbt makes, batches and all."""
+        """All rows of all tables that dbt creates, with the bookkeeping columns."""
         tables = self.mart.query("select table_name from duckdb_tables() where schema_name = 'marts'")
         return {name: sorted(self.mart.query(f"select * from marts.{name}"), key=repr) for (name,) in tables}
 
     def dbt(self, *arguments: str, project: Path = PROJECT) -> None:
-        """Runs dbt itself, for what the command does not do."""
+        """Runs dbt directly, for what `tokenmart` does not do."""
         outcome = self.invoke(*arguments, project=project)
         assert outcome.success, outcome.exception
 
     def invoke(self, *arguments: str, project: Path = PROJECT) -> Any:
-        """Runs dbt itself and returns what it returned."""
+        """Runs dbt directly and returns its result."""
         from tokenmart.dbt_runner import disconnect
 
         outcome = dbtRunner().invoke([*arguments, "--project-dir", str(project), "--quiet"])
@@ -361,7 +362,7 @@ class Story:
 
 
 def event(event_id: str, timestamp: str, **fields: Any) -> dict[str, Any]:
-    """A TokenLedger line whose measures are drawn by its id."""
+    """A TokenLedger line with random measures, with its id as the seed."""
     draw = random.Random(event_id)
     model = draw.choice([MINI, SONNET, UNKNOWN, None])
     failed = draw.random() < 0.05
@@ -386,7 +387,7 @@ def event(event_id: str, timestamp: str, **fields: Any) -> dict[str, Any]:
 
 
 def snapshot(line: dict[str, Any], **fields: Any) -> dict[str, Any]:
-    """The same request seen again."""
+    """Another snapshot of the request of this line."""
     return {**line, **fields}
 
 

@@ -1,8 +1,8 @@
-"""The warehouses that tests run against, as targets of a profile: started here, or the reader's own.
+"""The warehouses of the tests, as targets of a profile: servers that are started here, or your own.
 
-With TOKENMART_TEST_POSTGRES=NAME (_CLICKHOUSE, _BIGQUERY, _SNOWFLAKE, _TIMESCALE) the target NAME of the usual profile
-is used instead of a server that is started here. Its schemas tokenmart_test_raw and tokenmart_test_marts are dropped
-and created again.
+Set TOKENMART_TEST_POSTGRES=NAME (_CLICKHOUSE, _BIGQUERY, _SNOWFLAKE, _TIMESCALE) to use the target NAME of your profile
+instead of a server that is started here. Its schemas tokenmart_test_raw and tokenmart_test_marts are dropped and
+created again.
 """
 
 import os
@@ -15,31 +15,33 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner, Result
+from dbt.cli.main import dbtRunner
 
 from conftest import PROJECT
 from tokenmart.cli import main
+from tokenmart.dbt_runner import disconnect
 from tokenmart.destinations import connect
 from tokenmart.profile import Target, read_target
 from warehouses import serve
 
 SERVED = ("postgres", "clickhouse", "bigquery", "snowflake")
-# not the real ones: their leniency proves nothing
+# emulators, which accept SQL that the real warehouses refuse
 EMULATED = ("bigquery", "snowflake")
 
 
 def own(name: str) -> str | None:
-    """The reader's own target for this warehouse, if there is one."""
+    """The name of your own target for this warehouse, if there is one."""
     return os.environ.get(f"TOKENMART_TEST_{name.upper()}")
 
 
-# package registries have no TimescaleDB; make test-timescale adds the reader's own
+# package registries have no TimescaleDB; make test-timescale adds your own
 OTHERS = SERVED + (("timescale",) if own("timescale") else ())
 RAW, MARTS = "tokenmart_test_raw", "tokenmart_test_marts"
 
 
 @dataclass(frozen=True)
 class Engine:
-    """A warehouse with nothing in it; `folder` has its profile, and room for files."""
+    """A warehouse without data; `folder` has its profile, and tests can put other files there."""
 
     name: str
     folder: Path
@@ -52,7 +54,7 @@ class Engine:
 
     @contextmanager
     def chosen(self) -> Iterator[None]:
-        """The environment in which Tokenmart's default target is this warehouse."""
+        """Makes this warehouse Tokenmart's default target."""
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("DBT_PROFILES_DIR", str(self.folder))
             patch.setenv("TOKENMART_RAW_SCHEMA", RAW)
@@ -67,9 +69,23 @@ class Engine:
         return result
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
-        """Rows of a query, in which {raw} and {marts} are the schemas."""
+        """Returns the rows of a query, in which {raw} and {marts} stand for the schemas."""
         with self.chosen(), connect(self.target) as warehouse:
             return warehouse.query(sql.format(raw=RAW, marts=MARTS))
+
+    def dbt(self, *arguments: str, artifacts: Path | None = None) -> Any:
+        """Runs dbt with this warehouse as its target, checks that it succeeds, and returns its result.
+
+        Its artifacts and logs are written to `artifacts`, by default the warehouse's folder.
+        """
+        artifacts = artifacts or self.folder
+        folders = {"--profiles-dir": self.folder, "--target-path": artifacts, "--log-path": artifacts}
+        options = [str(part) for option in folders.items() for part in option]
+        with self.chosen():
+            outcome = dbtRunner().invoke([*arguments, "--log-level", "none", *options])
+        disconnect()
+        assert outcome.success, outcome.exception or [result.message for result in outcome.result.results]
+        return outcome.result
 
     def clear(self) -> None:
         """Drops both schemas."""
@@ -77,7 +93,7 @@ class Engine:
         for schema in (RAW, MARTS):
             self.query(f"drop {kind} if exists {schema}{cascade}")
         if self.target.type == "clickhouse":
-            # dbt remembers in this process which databases it has found
+            # dbt caches the databases that exist, in this process
             from dbt.adapters.clickhouse import dbclient
 
             dbclient._ensured_databases.clear()
@@ -102,7 +118,7 @@ def engine(name: str, folder: Path) -> Iterator[Engine]:
 
 @contextmanager
 def _output(name: str, folder: Path) -> Iterator[dict[str, Any]]:
-    """The profile's output for a warehouse: the reader's own, or that of a server that is started."""
+    """The profile's output for a warehouse: your own, or that of a server that is started here."""
     if own(name):
         yield dict(read_target(PROJECT, own(name)).settings)
     elif name == "duckdb":
@@ -113,30 +129,30 @@ def _output(name: str, folder: Path) -> Iterator[dict[str, Any]]:
             "settings": {"TimeZone": "UTC"},
         }
     else:
-        with serve(name, folder / "server") as said:
-            yield {"type": name, **_SETTINGS[name](said)}
+        with serve(name, folder / "server") as server:
+            yield {"type": name, **_SETTINGS[name](server)}
 
 
 def schema_key(output: dict[str, Any]) -> str:
     return "dataset" if output["type"] == "bigquery" else "schema"
 
 
-def _clickhouse(said: dict[str, Any]) -> dict[str, Any]:
-    said = dict(said)
-    return {"driver": "http", "port": said.pop("http_port"), "secure": False, "threads": 4, **said}
+def _clickhouse(server: dict[str, Any]) -> dict[str, Any]:
+    server = dict(server)
+    return {"driver": "http", "port": server.pop("http_port"), "secure": False, "threads": 4, **server}
 
 
 _SETTINGS = {
-    "postgres": lambda said: {"threads": 4, **said},
+    "postgres": lambda server: {"threads": 4, **server},
     "clickhouse": _clickhouse,
-    "bigquery": lambda said: {"method": "oauth-secrets", "token": "none", "location": "US", "threads": 4, **said},
-    "snowflake": lambda said: {"threads": 1, "connect_retries": 0, **said},
+    "bigquery": lambda server: {"method": "oauth-secrets", "token": "none", "location": "US", "threads": 4, **server},
+    "snowflake": lambda server: {"threads": 1, "connect_retries": 0, **server},
 }
 
 
 @contextmanager
 def statements_sent(kind: str) -> Iterator[list[str]]:
-    """Collects the SQL that this process sends to BigQuery or Snowflake, as far as it was carried out there."""
+    """Collects the SQL that this process sends to BigQuery or Snowflake, without statements that fail."""
     sent: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
         if kind == "bigquery":
@@ -174,10 +190,10 @@ def _sent_to_snowflake(patch: pytest.MonkeyPatch, sent: list[str]) -> Iterator[l
     execute = SnowflakeCursor.execute
 
     def recorded_execute(cursor: Any, command: str, *args: Any, **options: Any) -> Any:
-        done = execute(cursor, command, *args, **options)
-        # values that are given apart
+        result = execute(cursor, command, *args, **options)
+        # values that are sent separately
         sent.append(command.replace("%s", "null"))
-        return done
+        return result
 
     patch.setattr(SnowflakeCursor, "execute", recorded_execute)
     yield sent

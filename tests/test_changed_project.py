@@ -22,7 +22,7 @@ from story import (
 
 @pytest.fixture
 def project(empty: Story, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the dbt project, for changing it, with its own artifacts."""
+    """A copy of the dbt project that a test can change, with its own artifacts."""
     folder = tmp_path / "project"
     folder.mkdir()
     shutil.copy(PROJECT / "dbt_project.yml", folder)
@@ -34,6 +34,7 @@ def project(empty: Story, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
 
 
 def change(path: Path, old: str, new: str) -> None:
+    """Replaces the first occurrence of a text in a file."""
     text = path.read_text()
     assert text.count(old) >= 1, f"{path.name} has no {old!r}"
     path.write_text(text.replace(old, new, 1))
@@ -130,14 +131,14 @@ def test_unknown_variables_and_values_are_refused_before_anything_is_built(empty
     "damage", ["drop table marts.build_settings", "update marts.build_settings set batch_id = batch_id + 1"]
 )
 def test_marts_without_the_settings_they_were_built_with_are_refused(story: Story, damage: str) -> None:
-    """Those of version 0.1 have none; a full refresh that was cut off has older requests than settings."""
+    """Marts of version 0.1 have no settings; after an interrupted full refresh, requests are older than settings."""
     story.mart.query(damage)
     for _ in range(2):
-        said = story.mart.run("build", "--force", code=1).output
-        assert "built by an earlier version" in said and "To rebuild everything" in said
-        assert "Compilation Error" not in said and "in macro" not in said
-    said = story.mart.run("doctor", code=1).output
-    assert "built by an earlier version" in said and "tokenmart build --full-refresh" in said
+        output = story.mart.run("build", "--force", code=1).output
+        assert "built by an earlier version" in output and "To rebuild everything" in output
+        assert "Compilation Error" not in output and "in macro" not in output
+    output = story.mart.run("doctor", code=1).output
+    assert "built by an earlier version" in output and "tokenmart build --full-refresh" in output
     story.build("--full-refresh")
     story.mart.run("doctor")
     story.build()
@@ -174,18 +175,18 @@ def test_a_load_that_is_listed_while_requests_are_written_is_processed_by_the_ne
     mart = empty.mart
     mart.run("run", mart.write("first.jsonl", BASE[0]))
     mart.run("load", mart.write("second.jsonl", event("second", "2026-01-12T12:00:00")))
-    add_query, listed = DuckDBConnectionManager.add_query, []
+    add_query, added = DuckDBConnectionManager.add_query, []
 
-    def with_another(self: Any, sql: str, *arguments: Any, **options: Any) -> Any:
-        done = add_query(self, sql, *arguments, **options)
+    def add_query_and_load(self: Any, sql: str, *arguments: Any, **options: Any) -> Any:
+        result = add_query(self, sql, *arguments, **options)
         if "create temporary table" in sql and "llm_requests__dbt_tmp" in sql:
-            listed.append(add_query(self, "insert into marts.loads values ('later', 1, 'processing')"))
-        return done
+            added.append(add_query(self, "insert into marts.loads values ('later', 1, 'processing')"))
+        return result
 
     with monkeypatch.context() as patch:
-        patch.setattr(DuckDBConnectionManager, "add_query", with_another)
+        patch.setattr(DuckDBConnectionManager, "add_query", add_query_and_load)
         mart.run("build")
-    assert len(listed) == 1
+    assert len(added) == 1
     processed = "bool_or(load_status = 'processed')"
     found = mart.query(f"select load_id, {processed} from marts.loads group by load_id order by load_id")
     assert [is_processed for _, is_processed in found] == [True, True, False] and found[2][0] == "later"
@@ -217,12 +218,12 @@ def test_days_beyond_the_retention_are_deleted_and_do_not_return(empty: Story, p
                 assert mart.query(days.format(name)) == [("2026-01-12",)], name
     assert mart.query("select count(*) from raw_usage.events") == [(3,)]
 
-    # raised or removed, it brings back what was landed, but only all at once
+    # if it is raised or removed, landed events are restored, but only by a full refresh
     change(project / "dbt_project.yml", f"retention_days: {kept}", "retention_days: null")
     refused = mart.run("build", *here, code=1).output
     assert "retention_days has been raised or removed" in refused and "tokenmart build --full-refresh" in refused
     assert "tokenmart undo" not in refused
-    # with --empty nothing is compared, and nothing is forgotten
+    # with --empty the settings are neither compared nor changed
     empty.dbt("run", "--empty", project=project)
     assert "retention_days has been raised or removed" in mart.run("build", *here, code=1).output
     mart.run("build", "--full-refresh", *here)

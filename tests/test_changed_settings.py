@@ -17,7 +17,7 @@ from marts import Row, Tables, by_day, one, run, tables, total
 
 @dataclass(frozen=True)
 class Changed:
-    """The marts of one project in Shanghai's time, after a new price, and then in India's time."""
+    """The marts of one project: in Shanghai's time zone, with a new price, and then in India's time zone."""
 
     shanghai: Tables
     repriced: Tables
@@ -26,8 +26,8 @@ class Changed:
 
 def set_time_zone(project: Path, zone: str) -> None:
     path = project / "dbt_project.yml"
-    text, found = re.subn("reporting_time_zone: .*", f"reporting_time_zone: {zone}", path.read_text())
-    assert found == 1
+    text, count = re.subn("reporting_time_zone: .*", f"reporting_time_zone: {zone}", path.read_text())
+    assert count == 1
     path.write_text(text)
 
 
@@ -111,7 +111,7 @@ def test_the_days_of_every_time_zone_add_up_to_the_same(changed: Changed) -> Non
         for found in (changed.repriced, changed.kolkata)
         for rows in (found["daily_costs"], found["hourly_costs"], found["daily_costs_by_model"])
     }
-    # six at 0.00021, one at twice that, and a free one
+    # six requests at 0.00021, one at twice that, and a free one
     assert sums == {(8, Decimal("0.00168"))}
 
 

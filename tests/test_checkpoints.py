@@ -1,4 +1,4 @@
-"""Only new complete lines of a file are read, even if it was renamed or rotated; and paths find their files."""
+"""Only new complete lines of a file are read, even if it was renamed or rotated; and paths resolve to files."""
 
 import contextlib
 import gzip
@@ -18,41 +18,43 @@ import fsspec
 import pyarrow as pa
 import pytest
 
+from conftest import new_reader, zstd
 from tokenmart import checkpoints, files, lines, reader
 from tokenmart.checkpoints import HEAD_BYTES, TAIL_BYTES
 from tokenmart.errors import UsageError
 from tokenmart.files import SAMPLE_MARK, InputFile, find
 from tokenmart.lines import MEBIBYTE
-from tokenmart.reader import Options, Reader
+from tokenmart.reader import Reader
 
 Numbers = dict[str, list[int]]
 
 
-def some(first: int, last: int, width: int = 0) -> bytes:
-    """Lines of ctm with these numbers, each a second after the one before and at least `width` bytes long."""
+def ctm_lines(first: int, last: int, width: int = 0) -> bytes:
+    """ctm lines with the numbers from `first` to `last`, one second apart, each at least `width` bytes long."""
     beginning = b'{"cost_usd_micros": 7, "session": "' + b"s" * width + b'", "ts": '
     return b"".join(beginning + b"%d}\n" % (1_793_525_400_000 + 1000 * number) for number in range(first, last + 1))
 
 
 class Loads:
-    """Successive loads that share the checkpoints that the warehouse would store."""
+    """Successive loads, with the checkpoints that a warehouse would store."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.known: dict[str, Any] = {}
         self.problems: list[str] = []
         self.files: list[tuple[str, int, int, int]] = []
-        """Name and lines landed, skipped and rejected of each file that the last load stored."""
+        """The name and the lines landed, skipped and rejected of each file of the last load."""
 
     def load(self, *names: str, **options: Any) -> Numbers:
-        """The numbers of the lines that were read of each file; everything in the folder without `names`."""
-        used = Reader(Options(**{"format": "ctm", **options}), lambda _bytes, _lines: None)
+        """Loads these files, by default all in the folder; returns the numbers of the lines that landed, by file."""
+        used = new_reader(**{"format": "ctm", **options})
         files = find([str(self.folder / name) for name in names or ("*",)])
         stored = MappingProxyType(self.known)
         tables = list(used.tables(files, stored))
-        return self._ended(used, tables)
+        return self.finish(used, tables)
 
-    def _ended(self, used: Reader, tables: list[tuple[str, pa.Table]]) -> Numbers:
+    def finish(self, used: Reader, tables: list[tuple[str, pa.Table]]) -> Numbers:
+        """Keeps the checkpoints of a load; returns the numbers of the lines that landed, by file."""
         self.known = json.loads(json.dumps(used.checkpoints))
         self.problems = [file.problem for file in used.result.files if file.problem]
         self.files = [
@@ -89,26 +91,26 @@ def loads(tmp_path: Path) -> Loads:
 
 
 def test_only_appended_lines_are_read(loads: Loads) -> None:
-    loads.write("app.log", some(1, 3))
+    loads.write("app.log", ctm_lines(1, 3))
     assert loads.load() == {"app.log": [1, 2, 3]}
     assert loads.load() == {}
-    loads.append("app.log", some(4, 5))
+    loads.append("app.log", ctm_lines(4, 5))
     assert loads.load() == {"app.log": [4, 5]}
     assert loads.load() == {}
 
 
 def test_an_incomplete_line_waits_until_it_is_complete(loads: Loads) -> None:
-    content = some(1, 2)
+    content = ctm_lines(1, 2)
     loads.write("app.log", content[:-10])
     assert loads.load() == {"app.log": [1]}
     loads.append("app.log", content[-10:-1])
     assert loads.load() == {}
-    loads.append("app.log", content[-1:] + some(3, 3))
+    loads.append("app.log", content[-1:] + ctm_lines(3, 3))
     assert loads.load() == {"app.log": [2, 3]}
 
 
 def test_an_incomplete_last_line_is_read_once_with_final(loads: Loads) -> None:
-    loads.write("app.log", some(1, 2)[:-1])
+    loads.write("app.log", ctm_lines(1, 2)[:-1])
     assert loads.load(final=True) == {"app.log": [1, 2]}
     assert loads.load(final=True) == {}
 
@@ -116,69 +118,69 @@ def test_an_incomplete_last_line_is_read_once_with_final(loads: Loads) -> None:
 @pytest.mark.parametrize("width", [0, 1000, 3 * HEAD_BYTES])
 def test_a_file_that_outgrows_its_head_and_tail_is_still_recognized(width: int, loads: Loads) -> None:
     for number in range(1, 8):
-        loads.append("app.log", some(number, number, width))
+        loads.append("app.log", ctm_lines(number, number, width))
         assert loads.load() == {"app.log": [number]}
     assert loads.load() == {}
 
 
 def test_line_numbers_and_offsets_continue_in_the_next_load(loads: Loads) -> None:
     path = str(loads.folder / "app.log")
-    content = b"\xef\xbb\xbf" + some(1, 2) + b"\n" + some(3, 3)
+    content = b"\xef\xbb\xbf" + ctm_lines(1, 2) + b"\n" + ctm_lines(3, 3)
     loads.write("app.log", content)
     loads.load()
-    loads.append("app.log", some(4, 4))
-    used = Reader(Options(format="ctm"), lambda _bytes, _lines: None)
+    loads.append("app.log", ctm_lines(4, 4))
+    used = new_reader(format="ctm")
     tables = dict(used.tables(find([path]), loads.known))
     loads.known = json.loads(json.dumps(used.checkpoints))
     (event,) = tables["events"].to_pylist()
     assert (event["source_line"], event["source_offset"], event["source_file"]) == (5, len(content), path)
     (file,) = tables["loaded_files"].to_pylist()
-    assert (file["first_offset"], file["next_offset"]) == (len(content), len(content + some(4, 4)))
+    assert (file["first_offset"], file["next_offset"]) == (len(content), len(content + ctm_lines(4, 4)))
     assert [(known["name"], known["lines"]) for known in loads.known.values()] == [(path, 5)]
 
 
 def test_an_empty_file_has_no_checkpoint(loads: Loads) -> None:
     loads.write("app.log", b"")
     assert loads.load() == {} and loads.known == {}
-    loads.write("app.log", some(1, 1))
+    loads.write("app.log", ctm_lines(1, 1))
     assert loads.load() == {"app.log": [1]}
 
 
 def test_files_with_different_content_have_separate_checkpoints(loads: Loads) -> None:
     for number in range(1, 6):
-        loads.write(f"{number}.log", some(10 * number, 10 * number + 2))
+        loads.write(f"{number}.log", ctm_lines(10 * number, 10 * number + 2))
     assert loads.load() == {f"{number}.log": [10 * number, 10 * number + 1, 10 * number + 2] for number in range(1, 6)}
-    loads.append("3.log", some(33, 33))
+    loads.append("3.log", ctm_lines(33, 33))
     assert loads.load() == {"3.log": [33]}
 
 
-# ---------------------------------------------------------------- a file of another name
+# ---------------------------------------------------------------- renamed, rotated and copied files
 
 
 def test_a_renamed_file_is_recognized(loads: Loads) -> None:
-    loads.write("app.log", some(1, 3))
+    loads.write("app.log", ctm_lines(1, 3))
     loads.load()
     loads.rename("app.log", "old.log")
     assert loads.load() == {}
-    loads.append("old.log", some(4, 4))
+    loads.append("old.log", ctm_lines(4, 4))
     assert loads.load() == {"old.log": [4]}
 
 
 def test_a_rotated_file_is_recognized_and_its_successor_is_new(loads: Loads) -> None:
-    loads.write("app.log", some(1, 3))
+    loads.write("app.log", ctm_lines(1, 3))
     loads.load()
-    loads.append("app.log", some(4, 4))
+    loads.append("app.log", ctm_lines(4, 4))
     loads.rename("app.log", "app.log.1")
-    loads.write("app.log", some(5, 6))
+    loads.write("app.log", ctm_lines(5, 6))
     assert loads.load() == {"app.log.1": [4], "app.log": [5, 6]}
     assert loads.load() == {}
 
 
 def test_a_rotated_file_without_new_lines_is_recognized(loads: Loads) -> None:
-    loads.write("app.log", some(1, 3))
+    loads.write("app.log", ctm_lines(1, 3))
     loads.load()
     loads.rename("app.log", "app.log.1")
-    loads.write("app.log", some(4, 5))
+    loads.write("app.log", ctm_lines(4, 5))
     assert loads.load() == {"app.log": [4, 5]}
     assert loads.load() == {}
 
@@ -189,91 +191,91 @@ def test_files_that_are_rotated_daily_are_each_read_once(loads: Loads) -> None:
             loads.rename(f"app.log.{age}", f"app.log.{age + 1}")
         if day > 1:
             loads.rename("app.log", "app.log.1")
-        loads.write("app.log", some(10 * day, 10 * day + 2))
+        loads.write("app.log", ctm_lines(10 * day, 10 * day + 2))
         assert loads.load() == {"app.log": [10 * day, 10 * day + 1, 10 * day + 2]}
         assert loads.load() == {}
 
 
 def test_a_rotated_file_is_recognized_even_if_a_load_did_not_include_it(loads: Loads) -> None:
-    loads.write("app.log", some(1, 3))
+    loads.write("app.log", ctm_lines(1, 3))
     loads.load("app.log")
-    loads.append("app.log", some(4, 4))
+    loads.append("app.log", ctm_lines(4, 4))
     loads.rename("app.log", "app.log.1")
-    loads.write("app.log", some(5, 6))
+    loads.write("app.log", ctm_lines(5, 6))
     assert loads.load("app.log") == {"app.log": [5, 6]}
     assert loads.load("app.log*") == {"app.log.1": [4]}
 
 
 def test_a_copy_continues_at_the_checkpoint_of_the_original(loads: Loads) -> None:
-    loads.write("app.log", some(1, 3))
+    loads.write("app.log", ctm_lines(1, 3))
     loads.load()
-    loads.append("app.log", some(4, 4))
-    loads.write("copy.log", some(1, 3) + some(7, 8))
+    loads.append("app.log", ctm_lines(4, 4))
+    loads.write("copy.log", ctm_lines(1, 3) + ctm_lines(7, 8))
     assert loads.load() == {"app.log": [4], "copy.log": [7, 8]}
-    loads.append("app.log", some(5, 5))
-    loads.append("copy.log", some(9, 9))
+    loads.append("app.log", ctm_lines(5, 5))
+    loads.append("copy.log", ctm_lines(9, 9))
     assert loads.load() == {"app.log": [5], "copy.log": [9]}
 
 
 @pytest.mark.parametrize("grown", ["a.log", "b.log"])
 def test_if_one_of_two_equal_files_grows_the_other_is_still_recognized(grown: str, loads: Loads) -> None:
-    loads.write("a.log", some(1, 3))
-    loads.write("b.log", some(1, 3))
+    loads.write("a.log", ctm_lines(1, 3))
+    loads.write("b.log", ctm_lines(1, 3))
     assert loads.load() == {"a.log": [1, 2, 3], "b.log": [1, 2, 3]}
-    loads.append(grown, some(4, 4))
+    loads.append(grown, ctm_lines(4, 4))
     assert loads.load() == {grown: [4]}
     assert loads.load() == {}
 
 
 def test_the_longest_matching_checkpoint_is_used(loads: Loads) -> None:
-    loads.write("short.log", some(1, 2))
-    loads.write("long.log", some(1, 5))
+    loads.write("short.log", ctm_lines(1, 2))
+    loads.write("long.log", ctm_lines(1, 5))
     assert loads.load() == {"long.log": [1, 2, 3, 4, 5], "short.log": [1, 2]}
-    loads.write("new.log", some(1, 6))
+    loads.write("new.log", ctm_lines(1, 6))
     assert loads.load() == {"new.log": [6]}
 
 
 def test_another_machine_with_another_folder_continues(loads: Loads, tmp_path: Path) -> None:
-    loads.write("app.log", some(1, 3))
+    loads.write("app.log", ctm_lines(1, 3))
     loads.load()
     (tmp_path / "elsewhere").mkdir()
     other = Loads(tmp_path / "elsewhere")
     other.known = loads.known
-    other.write("app.log", some(1, 4))
+    other.write("app.log", ctm_lines(1, 4))
     assert other.load() == {"app.log": [4]}
 
 
-# ---------------------------------------------------------------- a file that became another
+# ---------------------------------------------------------------- files that are replaced or changed
 
 
 def test_a_truncated_and_rewritten_file_is_read_from_the_beginning(loads: Loads) -> None:
-    loads.write("app.log", some(1, 5))
+    loads.write("app.log", ctm_lines(1, 5))
     loads.load()
-    loads.write("app.log", some(6, 7))
+    loads.write("app.log", ctm_lines(6, 7))
     assert loads.load() == {"app.log": [6, 7]}
-    loads.append("app.log", some(8, 12))
+    loads.append("app.log", ctm_lines(8, 12))
     assert loads.load() == {"app.log": [8, 9, 10, 11, 12]}
 
 
 def test_a_rewritten_file_that_is_longer_than_before_is_read_from_the_beginning(loads: Loads) -> None:
-    loads.write("app.log", some(1, 5))
+    loads.write("app.log", ctm_lines(1, 5))
     loads.load()
-    loads.write("app.log", some(11, 40))
+    loads.write("app.log", ctm_lines(11, 40))
     assert loads.load() == {"app.log": list(range(11, 41))}
 
 
 def test_a_file_that_became_shorter_is_read_from_the_beginning(loads: Loads) -> None:
-    loads.write("app.log", some(1, 5))
+    loads.write("app.log", ctm_lines(1, 5))
     loads.load()
-    loads.write("app.log", some(1, 3))
+    loads.write("app.log", ctm_lines(1, 3))
     assert loads.load() == {"app.log": [1, 2, 3]}
 
 
 @pytest.mark.parametrize("width", [0, 1000])
 def test_a_file_that_differs_after_the_same_beginning_is_read_from_the_beginning(width: int, loads: Loads) -> None:
-    loads.write("app.log", some(1, 20, width))
+    loads.write("app.log", ctm_lines(1, 20, width))
     loads.load()
-    loads.write("app.log", some(1, 10, width) + some(31, 50, width))
+    loads.write("app.log", ctm_lines(1, 10, width) + ctm_lines(31, 50, width))
     assert loads.load() == {"app.log": [*range(1, 11), *range(31, 51)]}
 
 
@@ -282,7 +284,7 @@ def test_a_file_that_differs_after_the_same_beginning_is_read_from_the_beginning
     [
         (0, True),
         (HEAD_BYTES - 1, True),
-        # between the two no change is looked for: that would mean to read it all
+        # changes in between are not detected: that would require reading the whole file
         (HEAD_BYTES, False),
         (-TAIL_BYTES - 1, False),
         (-TAIL_BYTES, True),
@@ -292,32 +294,32 @@ def test_a_file_that_differs_after_the_same_beginning_is_read_from_the_beginning
 def test_a_change_is_detected_in_the_head_and_the_tail_but_not_in_between(
     place: int, is_seen: bool, loads: Loads
 ) -> None:
-    content = bytearray(some(1, 20, 1000))
+    content = bytearray(ctm_lines(1, 20, 1000))
     loads.write("app.log", bytes(content))
     loads.load()
     content[place] ^= 1
     loads.write("app.log", bytes(content))
-    used = Reader(Options(format="ctm", final=True), lambda _bytes, _lines: None)
+    used = new_reader(format="ctm", final=True)
     list(used.tables(find([str(loads.folder / "app.log")]), loads.known))
     assert used.result.total("read") == (20 if is_seen else 0)
 
 
 def test_a_file_is_read_again_on_request(loads: Loads) -> None:
-    loads.write("app.log", some(1, 3))
+    loads.write("app.log", ctm_lines(1, 3))
     loads.load()
     assert loads.load(again=True) == {"app.log": [1, 2, 3]}
     assert loads.load() == {}
 
 
 def test_a_file_is_read_again_with_another_format(loads: Loads, tmp_path: Path) -> None:
-    loads.write("app.log", some(1, 3))
+    loads.write("app.log", ctm_lines(1, 3))
     assert loads.load(format=None) == {"app.log": [1, 2, 3]}
     assert loads.load(format="ctm") == {}
     path = tmp_path / "own.sql"
     path.write_text("select line_id, epoch_milliseconds(line -> '$.ts') as occurred_at, 1 as output_tokens from lines")
     assert loads.load("app.log", format=str(path)) == {"app.log": [1, 2, 3]}
     assert loads.load("app.log", format=str(path)) == {}
-    loads.append("app.log", some(4, 4))
+    loads.append("app.log", ctm_lines(4, 4))
     assert loads.load("app.log", format=None) == {"app.log": [4]}
 
 
@@ -325,15 +327,15 @@ def test_a_file_is_read_again_with_another_format(loads: Loads, tmp_path: Path) 
 def test_a_file_is_read_again_if_a_custom_format_skipped_all_its_lines(name: str, loads: Loads) -> None:
     path = loads.folder / "own.sql"
     sql = "select line_id, epoch_milliseconds(line -> '$.ts') as occurred_at, 1 as output_tokens from lines"
-    loads.write("app.log", some(1, 3))
+    loads.write("app.log", ctm_lines(1, 3))
     path.write_text(sql + " where line ->> '$.sesion' = ''")
     assert loads.load(name, format=str(path)) == {} and loads.known == {}
     assert loads.files == [("app.log", 0, 3, 0)]
     path.write_text(sql + " where line ->> '$.session' = ''")
     assert loads.load(name, format=str(path)) == {"app.log": [1, 2, 3]}
     known = dict(loads.known)
-    # new lines that are skipped wait for the next load too
-    loads.append("app.log", some(4, 5, 1))
+    # new lines are read again, too, if all of them were skipped
+    loads.append("app.log", ctm_lines(4, 5, 1))
     assert loads.load("app.log", format=str(path)) == {} and loads.known == known
     path.write_text(sql)
     assert loads.load(name, format=str(path)) == {"app.log": [4, 5]}
@@ -345,8 +347,8 @@ def test_a_file_without_requests_is_read_once_if_other_files_have_some(loads: Lo
         "select line_id, epoch_milliseconds(line -> '$.ts') as occurred_at, 1 as output_tokens from lines"
         " where line ->> '$.session' = ''"
     )
-    loads.write("a.log", some(1, 3))
-    loads.write("b.log", some(4, 5, 1))
+    loads.write("a.log", ctm_lines(1, 3))
+    loads.write("b.log", ctm_lines(4, 5, 1))
     assert loads.load("", format=str(path)) == {"a.log": [1, 2, 3]}
     assert loads.files == [("a.log", 3, 0, 0), ("b.log", 0, 2, 0)]
     assert loads.load("", format=str(path)) == {} and loads.files == []
@@ -356,44 +358,40 @@ def test_a_file_without_requests_is_read_once_if_other_files_have_some(loads: Lo
 
 
 def load_while(loads: Loads, change: Callable[[], None]) -> Numbers:
-    """A load during which, after the first rows are there, something happens to a file."""
-    used = Reader(Options(format="ctm"), lambda _bytes, _lines: None)
+    """Loads everything in the folder, and changes a file when the first rows have been read."""
+    used = new_reader(format="ctm")
     tables = used.tables(find([str(loads.folder / "*")]), loads.known)
     found = [next(tables)]
     change()
-    return loads._ended(used, [*found, *tables])
+    return loads.finish(used, [*found, *tables])
 
 
 @pytest.fixture
-def row_by_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rows come file by file, not many small files at a time."""
+def one_file_per_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every file is a batch of its own, even a small one."""
     monkeypatch.setattr(reader, "BATCH_BYTES", 1)
 
 
-@pytest.mark.usefixtures("row_by_row")
+@pytest.mark.usefixtures("one_file_per_batch")
 def test_a_file_that_is_replaced_during_a_load_is_read_by_the_next_load(loads: Loads) -> None:
-    loads.write("a.log", some(1, 3))
-    loads.write("b.log", some(11, 13))
-    found = load_while(loads, lambda: loads.write("a.log", some(21, 40)))
+    loads.write("a.log", ctm_lines(1, 3))
+    loads.write("b.log", ctm_lines(11, 13))
+    found = load_while(loads, lambda: loads.write("a.log", ctm_lines(21, 40)))
     assert found == {"a.log": [1, 2, 3], "b.log": [11, 12, 13]}
     assert loads.load() == {"a.log": list(range(21, 41))}
 
 
-@pytest.mark.usefixtures("row_by_row")
+@pytest.mark.usefixtures("one_file_per_batch")
 def test_a_file_that_is_renamed_during_a_load_does_not_affect_other_files(loads: Loads) -> None:
-    loads.write("a.log", some(1, 3))
-    loads.write("b.log", some(11, 13))
+    loads.write("a.log", ctm_lines(1, 3))
+    loads.write("b.log", ctm_lines(11, 13))
     found = load_while(loads, lambda: loads.rename("a.log", "a.log.1"))
     assert found == {"a.log": [1, 2, 3], "b.log": [11, 12, 13]}
-    loads.append("b.log", some(14, 14))
+    loads.append("b.log", ctm_lines(14, 14))
     assert loads.load()["b.log"] == [14]
 
 
 # ---------------------------------------------------------------- compressed files
-
-
-def zstd(content: bytes) -> bytes:
-    return pa.compress(content, codec="zstd", asbytes=True)
 
 
 COMPRESSED = {"gz": gzip.compress, "zst": zstd}
@@ -401,10 +399,10 @@ COMPRESSED = {"gz": gzip.compress, "zst": zstd}
 
 @pytest.mark.parametrize("suffix", COMPRESSED)
 def test_a_file_is_recognized_after_it_is_compressed(suffix: str, loads: Loads) -> None:
-    loads.write("app.log", some(1, 3))
+    loads.write("app.log", ctm_lines(1, 3))
     loads.load()
     loads.rename("app.log", "gone")
-    loads.write(f"app.log.1.{suffix}", COMPRESSED[suffix](some(1, 4)))
+    loads.write(f"app.log.1.{suffix}", COMPRESSED[suffix](ctm_lines(1, 4)))
     (loads.folder / "gone").unlink()
     assert loads.load() == {f"app.log.1.{suffix}": [4]}
     assert loads.load() == {}
@@ -414,14 +412,14 @@ def test_a_file_is_recognized_after_it_is_compressed(suffix: str, loads: Loads) 
 def test_a_part_appended_to_a_compressed_file_is_read(suffix: str, loads: Loads) -> None:
     name = f"app.jsonl.{suffix}"
     for number in range(1, 5):
-        loads.append(name, COMPRESSED[suffix](some(number, number, 3000)))
+        loads.append(name, COMPRESSED[suffix](ctm_lines(number, number, 3000)))
         assert loads.load() == {name: [number]}
     assert loads.load() == {}
 
 
 @pytest.mark.parametrize("suffix", COMPRESSED)
 def test_parts_of_a_compressed_file_may_end_within_a_line(suffix: str, loads: Loads) -> None:
-    content = some(1, 3)
+    content = ctm_lines(1, 3)
     parts = [content[:1], content[1:100], b"", content[100:]]
     loads.write("app", b"".join(map(COMPRESSED[suffix], parts)))
     assert loads.load() == {"app": [1, 2, 3]}
@@ -433,20 +431,20 @@ def test_a_truncated_compressed_file_is_read_as_far_as_possible(
 ) -> None:
     monkeypatch.setattr(lines, "READ_BYTES", 500)
     monkeypatch.setattr(lines, "BLOCK_BYTES", 500)
-    whole = COMPRESSED[suffix](some(1, 100)) + COMPRESSED[suffix](some(101, 103))
-    size = len(COMPRESSED[suffix](some(1, 100))) + 10
+    complete = COMPRESSED[suffix](ctm_lines(1, 100)) + COMPRESSED[suffix](ctm_lines(101, 103))
+    size = len(COMPRESSED[suffix](ctm_lines(1, 100))) + 10
     name = f"app.log.{suffix}"
-    loads.write(name, whole[:size])
+    loads.write(name, complete[:size])
     read = loads.load()[name]
     assert read == list(range(1, len(read) + 1)) and 90 <= len(read) <= 100
     assert len(loads.problems) == 1 and f"{name} after line {len(read)}: " in loads.problems[0]
-    loads.write(name, whole)
+    loads.write(name, complete)
     assert loads.load() == {name: list(range(len(read) + 1, 104))}
     assert loads.problems == []
 
 
 def test_the_readable_lines_of_a_short_truncated_compressed_file_land(loads: Loads) -> None:
-    content = b"".join(some(number, number, number % 7) for number in range(1, 61))
+    content = b"".join(ctm_lines(number, number, number % 7) for number in range(1, 61))
     compressed = gzip.compress(content)
     loads.write("app.log.gz", compressed[:-12])
     first = loads.load()["app.log.gz"]
@@ -458,14 +456,14 @@ def test_the_readable_lines_of_a_short_truncated_compressed_file_land(loads: Loa
 
 
 def test_compression_is_recognized_by_the_first_bytes_and_not_by_the_name(loads: Loads) -> None:
-    loads.write("plain.log.gz", some(1, 1))
-    loads.write("compressed.log", gzip.compress(some(2, 2)))
+    loads.write("plain.log.gz", ctm_lines(1, 1))
+    loads.write("compressed.log", gzip.compress(ctm_lines(2, 2)))
     assert loads.load() == {"compressed.log": [2], "plain.log.gz": [1]}
 
 
 def test_an_unreadable_file_is_left_out_and_the_others_are_read(loads: Loads) -> None:
     loads.write("a.log.gz", b"\x1f\x8b" + b"nonsense")
-    loads.write("b.log", some(1, 1))
+    loads.write("b.log", ctm_lines(1, 1))
     assert loads.load() == {"b.log": [1]}
     assert len(loads.problems) == 1 and "a.log.gz" in loads.problems[0]
 
@@ -479,9 +477,9 @@ def test_standard_input_is_read_to_the_end_and_has_no_checkpoint(
 ) -> None:
     known: dict[str, Any] = {}
     for _ in range(2):
-        stream = io.BufferedReader(io.BytesIO(pack(some(1, 2)[:-1])))
+        stream = io.BufferedReader(io.BytesIO(pack(ctm_lines(1, 2)[:-1])))
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(stream))
-        used = Reader(Options(), lambda _bytes, _lines: None)
+        used = new_reader()
         list(used.tables(find(["-"]), known))
         known = used.checkpoints
         (file,) = used.result.files
@@ -489,12 +487,12 @@ def test_standard_input_is_read_to_the_end_and_has_no_checkpoint(
     assert known == {}
 
 
-# ---------------------------------------------------------------- what a path names
+# ---------------------------------------------------------------- paths
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder that the test is in, with files of many names."""
+    """The current folder, with files of many names."""
     names = "b.jsonl a.ndjson c.log d.jsonl.gz e.log.zst f.ndjson.zstd notes.txt g.json h.jsonl.bak log app.log.1"
     for name in (*names.split(), "deep/er/i.jsonl", "deep/j.txt", ".hidden/k.log", "a[1].log"):
         path = tmp_path / name
@@ -515,7 +513,7 @@ def names_of(*paths: str | Path) -> list[str]:
     ("paths", "names"),
     [
         (["b.jsonl"], ["b.jsonl"]),
-        # a file that is named is read, whatever its name ends in
+        # a file that is named explicitly is read whatever its suffix
         (["notes.txt", "log"], ["notes.txt", "log"]),
         (["./b.jsonl"], ["b.jsonl"]),
         (["deep"], ["deep/er/i.jsonl"]),
@@ -525,9 +523,9 @@ def names_of(*paths: str | Path) -> list[str]:
         (["**/*.jsonl"], ["b.jsonl", "deep/er/i.jsonl"]),
         (["[bc].*"], ["b.jsonl", "c.log"]),
         (["?.jsonl", "?.log"], ["b.jsonl", "c.log"]),
-        # the name of a file comes before the pattern that it is as well
+        # the name of an existing file is not used as a pattern
         (["a[1].log"], ["a[1].log"]),
-        # each path in its turn, each file once
+        # files in the order of the paths, each once
         (["c.log", "b.jsonl"], ["c.log", "b.jsonl"]),
         (["c.log", "*.log", "c.log"], ["c.log", "a[1].log"]),
         (["deep", "deep/er", "deep/er/i.jsonl"], ["deep/er/i.jsonl"]),
@@ -569,7 +567,7 @@ def test_a_file_has_its_size_on_disk(folder: Path) -> None:
 
 @pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize(
-    ("path", "said"),
+    ("path", "message"),
     [
         ("nothing.jsonl", "nothing.jsonl: no such file."),
         ("nothing/*.jsonl", "nothing/*.jsonl: no such file."),
@@ -580,19 +578,19 @@ def test_a_file_has_its_size_on_disk(folder: Path) -> None:
         ("nothing://bucket/a.jsonl", "nothing://bucket/a.jsonl: "),
     ],
 )
-def test_a_path_without_files_is_refused(path: str, said: str) -> None:
+def test_a_path_without_files_is_refused(path: str, message: str) -> None:
     with pytest.raises(UsageError) as raised:
         find(["c.log", path])
-    assert str(raised.value).startswith(said)
+    assert str(raised.value).startswith(message)
 
 
 @pytest.fixture
 def bucket() -> None:
-    """A folder of fsspec's own in memory."""
+    """A bucket in fsspec's file system in memory."""
     filesystem = fsspec.filesystem("memory")
     filesystem.store.clear()
     for name in ("logs/a.jsonl", "logs/deep/b.log.gz", "logs/notes.txt"):
-        filesystem.pipe(f"/{name}", gzip.compress(some(1, 2)) if name.endswith("gz") else some(1, 2))
+        filesystem.pipe(f"/{name}", gzip.compress(ctm_lines(1, 2)) if name.endswith("gz") else ctm_lines(1, 2))
 
 
 @pytest.mark.usefixtures("bucket")
@@ -613,33 +611,33 @@ def test_urls_resolve_to_files_in_buckets(path: str, names: list[str]) -> None:
 def test_files_in_buckets_have_checkpoints_too() -> None:
     known: dict[str, Any] = {}
     for expected in ([2, 2], [0, 0], [1, 0]):
-        used = Reader(Options(format="ctm"), lambda _bytes, _lines: None)
+        used = new_reader(format="ctm")
         list(used.tables(find(["memory://logs"]), known))
         known = used.checkpoints
         assert [file.landed for file in used.result.files] == expected
         if expected == [0, 0]:
-            fsspec.filesystem("memory").pipe("/logs/a.jsonl", some(1, 3))
+            fsspec.filesystem("memory").pipe("/logs/a.jsonl", ctm_lines(1, 3))
 
 
 # ---------------------------------------------------------------- names, links and streams
 
 
 def test_a_file_name_that_is_not_utf_8_is_shown_with_escaped_bytes(loads: Loads) -> None:
-    with open(os.fsencode(loads.folder) + b"/caf\xe9.jsonl", "wb") as file:  # noqa: PTH123 - a name of bytes
-        file.write(some(1, 2))
+    with open(os.fsencode(loads.folder) + b"/caf\xe9.jsonl", "wb") as file:  # noqa: PTH123 - the name is bytes
+        file.write(ctm_lines(1, 2))
     assert loads.load("") == {r"caf\xe9.jsonl": [1, 2]}
-    loads.write(r"caf\xe9.jsonl", some(5, 5))
+    loads.write(r"caf\xe9.jsonl", ctm_lines(5, 5))
     assert loads.load("") == {r"caf\xe9.jsonl (2)": [5]} and not loads.problems
 
 
 @pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize("name", ["~tilde.jsonl", "~root.jsonl", "a::b.jsonl", "memory::x.jsonl", "c:d?.log"])
 def test_an_existing_file_with_special_characters_in_its_name_is_found(name: str) -> None:
-    Path(name).write_bytes(some(1, 1))
+    Path(name).write_bytes(ctm_lines(1, 1))
     (file,) = find([name])
     assert file.name == name
     with file.open() as (stream, _):
-        assert stream.read(99) == some(1, 1)
+        assert stream.read(99) == ctm_lines(1, 1)
 
 
 def test_a_tilde_with_an_unknown_user_is_no_such_file() -> None:
@@ -694,14 +692,14 @@ def test_a_url_that_fails_to_open_is_shown_without_its_secrets(monkeypatch: pyte
         raise FileNotFoundError(url)
 
     monkeypatch.setattr(fsspec, "open", fail)
-    used = Reader(Options(format="ctm"), lambda _bytes, _lines: None)
+    used = new_reader(format="ctm")
     list(used.tables([InputFile("https://h/a.jsonl", url, 3)], {}))
     assert [file.problem for file in used.result.files] == ["https://h/a.jsonl: https://h/a.jsonl"]
 
 
 @pytest.mark.parametrize("has_length", [False, True], ids=["without a length", "without ranges"])
 def test_a_server_without_range_requests_is_a_problem_of_that_file_only(has_length: bool, loads: Loads) -> None:
-    content = some(1, 6, MEBIBYTE)
+    content = ctm_lines(1, 6, MEBIBYTE)
 
     class Server(BaseHTTPRequestHandler):
         def do_HEAD(self) -> None:
@@ -712,18 +710,18 @@ def test_a_server_without_range_requests_is_a_problem_of_that_file_only(has_leng
 
         def do_GET(self) -> None:
             self.do_HEAD()
-            # the client may have read enough
+            # the client may close the connection early
             with contextlib.suppress(ConnectionError):
                 self.wfile.write(content)
 
         def log_message(self, *_: Any) -> None:
             pass
 
-    loads.write("a.log", some(1, 1))
+    loads.write("a.log", ctm_lines(1, 1))
     with ThreadingHTTPServer(("127.0.0.1", 0), Server) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{server.server_port}/b.jsonl"
-        used = Reader(Options(format="ctm"), lambda _bytes, _lines: None)
+        used = new_reader(format="ctm")
         list(used.tables(find([url, str(loads.folder / "a.log")]), {}))
         server.shutdown()
     remote, local = used.result.files
@@ -733,9 +731,9 @@ def test_a_server_without_range_requests_is_a_problem_of_that_file_only(has_leng
 
 def test_a_pipe_is_read_as_a_stream(loads: Loads) -> None:
     reading, writing = os.pipe()
-    os.write(writing, some(1, 3)[:-1])
+    os.write(writing, ctm_lines(1, 3)[:-1])
     os.close(writing)
-    used = Reader(Options(format="ctm"), lambda _bytes, _lines: None)
+    used = new_reader(format="ctm")
     list(used.tables(find([f"/dev/fd/{reading}"]), loads.known))
     os.close(reading)
     assert [file.landed for file in used.result.files] == [3] and used.checkpoints == {}
@@ -759,7 +757,7 @@ def test_closing_a_pipe_does_not_wait_for_a_thread_that_reads_it(tmp_path: Path)
 
 
 def test_a_fifo_in_a_folder_is_not_opened(loads: Loads) -> None:
-    loads.write("a.jsonl", some(1, 1))
+    loads.write("a.jsonl", ctm_lines(1, 1))
     os.mkfifo(loads.folder / "b.jsonl")
     assert loads.load("") == loads.load("*", again=True) == {"a.jsonl": [1]}
     assert [(file.is_stream, file.is_fifo) for file in find([str(loads.folder / "b.jsonl")])] == [(True, True)]
@@ -767,7 +765,7 @@ def test_a_fifo_in_a_folder_is_not_opened(loads: Loads) -> None:
 
 @pytest.fixture
 def linked(tmp_path: Path) -> Path:
-    """A folder with links out of it (a file, a folder), within it, and to itself."""
+    """A folder with symbolic links to a file and a folder outside it, to a file inside it, and to itself."""
     outside, inside = tmp_path / "outside", tmp_path / "inside"
     for path in (outside / "secret.jsonl", outside / "deep/er.jsonl", inside / "own.jsonl"):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -788,7 +786,7 @@ def test_a_link_that_points_outside_the_folder_is_left_out(path: str, left_out: 
     files = find([str(linked / path)])
     assert [Path(file.name).relative_to(linked).as_posix() for file in files if file.problem] == left_out
     assert {Path(file.url).name for file in files if not file.problem} == {"own.jsonl"}
-    used = Reader(Options(format="ctm"), lambda _bytes, _lines: None)
+    used = new_reader(format="ctm")
     list(used.tables(files, {}))
     assert {file.name: file.is_foreign for file in used.result.files if file.problem} == dict.fromkeys(
         [str(linked / name) for name in left_out], True
@@ -810,13 +808,13 @@ def test_a_file_that_disappears_after_it_was_listed_is_left_out(
     path: str, check: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("a.jsonl", "b.jsonl"):
-        (tmp_path / name).write_bytes(some(1, 1))
+        (tmp_path / name).write_bytes(ctm_lines(1, 1))
     remove_after(check, tmp_path / "b.jsonl", monkeypatch)
     assert [(Path(file.name).name, file.problem) for file in find([str(tmp_path / path)])] == [("a.jsonl", None)]
 
 
 def test_a_named_file_that_disappears_is_no_such_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "a.jsonl").write_bytes(some(1, 1))
+    (tmp_path / "a.jsonl").write_bytes(ctm_lines(1, 1))
     remove_after("Path.exists", tmp_path / "a.jsonl", monkeypatch)
     with pytest.raises(UsageError, match=r"a\.jsonl: no such file\."):
         find([str(tmp_path / "a.jsonl")])
@@ -852,16 +850,16 @@ def test_a_compressed_file_without_new_lines_is_not_decompressed(
 
     monkeypatch.setattr(InputFile, "open", counted)
     for name in ("a", "same"):
-        loads.write(f"{name}.jsonl.{suffix}", COMPRESSED[suffix](some(1, 3)))
+        loads.write(f"{name}.jsonl.{suffix}", COMPRESSED[suffix](ctm_lines(1, 3)))
     os.utime(loads.folder / f"same.jsonl.{suffix}", (7, 7))
-    loads.write("plain.jsonl", some(4, 5))
+    loads.write("plain.jsonl", ctm_lines(4, 5))
     loads.load()
     opened.clear()
     known = dict(loads.known)
     assert loads.load() == {} and opened == [] and loads.known == known
     loads.rename(f"a.jsonl.{suffix}", "renamed")
     assert loads.load() == {} and opened == []
-    # a checkpoint of version 0.1: it is decompressed once
+    # with a checkpoint of version 0.1, the file is decompressed once
     loads.known = {
         key: {name: value for name, value in checkpoint.items() if name != "compressed"}
         for key, checkpoint in loads.known.items()
@@ -869,31 +867,31 @@ def test_a_compressed_file_without_new_lines_is_not_decompressed(
     assert loads.load() == {} and opened
     opened.clear()
     assert loads.load() == {} and opened == []
-    # of another time it may have become another
+    # with another modification time, the content may have changed
     os.utime(loads.folder / "renamed", (8, 8))
     assert loads.load() == {} and "renamed" in opened
     opened.clear()
     assert loads.load() == {} and opened == []
-    # in another format its lines say other things
+    # another format reads the lines again
     loads.load(format="tokenmeter")
     assert "renamed" in opened
 
 
 def test_a_compressed_file_of_the_same_size_and_time_with_another_beginning_is_read(loads: Loads) -> None:
-    loads.write("a.jsonl.gz", gzip.compress(some(1, 2), mtime=0))
+    loads.write("a.jsonl.gz", gzip.compress(ctm_lines(1, 2), mtime=0))
     os.utime(loads.folder / "a.jsonl.gz", (7, 7))
     loads.load()
     size = (loads.folder / "a.jsonl.gz").stat().st_size
-    loads.write("a.jsonl.gz", gzip.compress(some(5, 6), mtime=0))
+    loads.write("a.jsonl.gz", gzip.compress(ctm_lines(5, 6), mtime=0))
     os.utime(loads.folder / "a.jsonl.gz", (7, 7))
     assert (loads.folder / "a.jsonl.gz").stat().st_size == size
     assert loads.load() == {"a.jsonl.gz": [5, 6]}
 
 
 def test_a_compressed_file_with_the_size_time_and_beginning_of_another_is_read(loads: Loads) -> None:
-    # stored, not compressed: the compressed sizes and the first bytes are equal
-    beginning = some(1, 100)
-    for name, rest in (("a", some(101, 102)), ("b", some(201, 202))):
+    # level 0 stores without compressing: the sizes and the first bytes are equal
+    beginning = ctm_lines(1, 100)
+    for name, rest in (("a", ctm_lines(101, 102)), ("b", ctm_lines(201, 202))):
         loads.write(f"{name}.gz", gzip.compress(beginning + rest, 0, mtime=0))
         os.utime(loads.folder / f"{name}.gz", (7, 7))
     contents = [(loads.folder / f"{name}.gz").read_bytes() for name in "ab"]
@@ -904,7 +902,7 @@ def test_a_compressed_file_with_the_size_time_and_beginning_of_another_is_read(l
 
 def test_a_compressed_file_that_was_read_in_two_formats_is_recognized_in_the_last_one(loads: Loads) -> None:
     loads.write("own.sql", (Path(reader.__file__).parent / "formats/ctm.sql").read_bytes())
-    loads.write("a.gz", gzip.compress(some(1, 2)))
+    loads.write("a.gz", gzip.compress(ctm_lines(1, 2)))
     own = str(loads.folder / "own.sql")
     assert loads.load("a.gz") == loads.load("a.gz", format=own) == {"a.gz": [1, 2]}
     os.utime(loads.folder / "a.gz", (7, 7))
@@ -913,7 +911,12 @@ def test_a_compressed_file_that_was_read_in_two_formats_is_recognized_in_the_las
 
 def test_the_least_recently_used_checkpoints_are_deleted(loads: Loads, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoints, "MOST_CHECKPOINTS", 2)
-    for name, content in (("1.log", some(1, 1)), ("2.log", some(2, 2)), ("1.log", some(3, 3)), ("3.log", some(4, 4))):
+    for name, content in (
+        ("1.log", ctm_lines(1, 1)),
+        ("2.log", ctm_lines(2, 2)),
+        ("1.log", ctm_lines(3, 3)),
+        ("3.log", ctm_lines(4, 4)),
+    ):
         loads.append(name, content)
         assert len(loads.load(name)) == 1
     assert sorted(Path(known["name"]).name for known in loads.known.values()) == ["1.log", "3.log"]
@@ -922,10 +925,10 @@ def test_the_least_recently_used_checkpoints_are_deleted(loads: Loads, monkeypat
 def test_no_checkpoint_of_the_current_load_is_deleted(loads: Loads, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoints, "MOST_CHECKPOINTS", 2)
     for number in range(1, 6):
-        loads.write(f"{number}.log", some(number, number))
+        loads.write(f"{number}.log", ctm_lines(number, number))
     assert loads.load() == {f"{number}.log": [number] for number in range(1, 6)}
     assert loads.load() == {}
-    loads.append("5.log", some(6, 6))
+    loads.append("5.log", ctm_lines(6, 6))
     assert loads.load() == {"5.log": [6]}
     assert loads.load() == {}
 
@@ -936,7 +939,7 @@ def test_no_checkpoint_of_the_current_load_is_deleted(loads: Loads, monkeypatch:
 def test_files_in_a_marked_folder_are_samples(tmp_path: Path) -> None:
     for name in ("examples/ctm/a.jsonl", "own/a.jsonl"):
         (tmp_path / name).parent.mkdir(parents=True)
-        (tmp_path / name).write_bytes(some(1, 1))
+        (tmp_path / name).write_bytes(ctm_lines(1, 1))
     (tmp_path / "examples" / SAMPLE_MARK).touch()
     (tmp_path / "own/link.jsonl").symlink_to(tmp_path / "examples/ctm/a.jsonl")
     found = find([str(tmp_path / "own"), str(tmp_path / "examples"), "-"], follow_links=True)

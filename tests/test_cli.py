@@ -33,22 +33,16 @@ from tokenmart.sample import FORMATS, write_sample
 COMMANDS = sorted(main.commands)
 
 
-@pytest.fixture(scope="module")
-def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where dbt writes what it compiles."""
-    return tmp_path_factory.mktemp("dbt")
-
-
 @pytest.fixture
 def mart(mart: Mart, artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> Mart:
-    """An empty target, in which dbt's own files do not get in the way of another run's."""
+    """An empty target, with dbt's artifacts in a folder of this module."""
     monkeypatch.setenv("DBT_TARGET_PATH", str(artifacts))
     monkeypatch.setenv("DBT_LOG_PATH", str(artifacts / "logs"))
     return mart
 
 
 def failure(mart: Mart, *arguments: str | Path, code: int = 1) -> str:
-    """What a command that fails says: on stderr, in at most two lines, and without a traceback."""
+    """Runs a command that must fail; returns its message: at most two lines on stderr, without a traceback."""
     result = mart.run(*arguments, code=code)
     assert result.stdout == "" and "Traceback" not in result.stderr and "unexpectedly" not in result.stderr
     assert 1 <= result.stderr.count("\n") <= 2
@@ -89,9 +83,10 @@ def test_help_has_an_example_and_fits_100_columns(name: str, option: str, mart: 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_option_has_a_help_text(name: str) -> None:
-    for parameter in main.commands[name].params:
-        if isinstance(parameter, click.Option):
-            assert parameter.help and parameter.help.endswith(".") and len(parameter.help) > 10, parameter.name
+    options = [parameter for parameter in main.commands[name].params if isinstance(parameter, click.Option)]
+    assert options
+    for option in options:
+        assert option.help and option.help.endswith(".") and len(option.help) > 10, option.name
 
 
 def test_the_readme_mentions_every_command_and_option() -> None:
@@ -105,11 +100,11 @@ def test_the_readme_mentions_every_command_and_option() -> None:
     assert not missing
 
 
-# ---------------------------------------------------------------- run, by its figures
+# ---------------------------------------------------------------- the figures of run
 
 
 def recount(paths: list[Path]) -> list[dict[str, Any]]:
-    """The priced requests of TokenLedger files."""
+    """The requests of TokenLedger files, with their costs."""
     lines = [json.loads(line) for path in paths for line in path.read_bytes().splitlines()]
     return requests_of(map(of_tokenledger, lines))
 
@@ -117,16 +112,16 @@ def recount(paths: list[Path]) -> list[dict[str, Any]]:
 def test_run_reports_the_same_figures_as_a_recount(mart: Mart, tmp_path: Path) -> None:
     paths = write_sample(tmp_path / "logs", events=1000, days=12, seed=5, end=dt.date(2026, 1, 31))
     result = mart.run("run", tmp_path / "logs", "--json")
-    found = json.loads(result.stdout)
+    answer = json.loads(result.stdout)
     assert result.stderr == ""
     requests = recount(paths)
     assert len(requests) == 1000
     read = sum(path.read_bytes().count(b"\n") for path in paths)
-    assert sum(file["read"] for file in found["load"]["files"]) == read > 1000, "some are snapshots"
-    assert found["build"]["failures"] == [] and found["build"]["models"] and found["build"]["tests"]
-    assert found["location"] == str(mart.path)
+    assert sum(file["read"] for file in answer["load"]["files"]) == read > 1000, "some requests have several snapshots"
+    assert answer["build"]["failures"] == [] and answer["build"]["models"] and answer["build"]["tests"]
+    assert answer["location"] == str(mart.path)
 
-    totals = found["summary"]["totals"]
+    totals = answer["summary"]["totals"]
     assert totals == {
         "requests": 1000,
         "unpriced_requests": sum(request["cost"] is None for request in requests),
@@ -141,22 +136,23 @@ def test_run_reports_the_same_figures_as_a_recount(mart: Mart, tmp_path: Path) -
     }
     assert totals["unpriced_requests"] > 0 and totals["errors"] > 0 and totals["timeouts"] > 0
 
-    models = {(row["provider"], row["model"]): row for row in found["summary"]["models"]}
+    models = {(row["provider"], row["model"]): row for row in answer["summary"]["models"]}
     assert set(models) == {(request["provider"], request["model"]) for request in requests}
     for (provider, model), row in models.items():
         group = [request for request in requests if (request["provider"], request["model"]) == (provider, model)]
         cost = total(group, "cost")
         assert row["requests"] == len(group)
         assert row["cost_usd"] == (None if cost is None else f"{cost:.12f}")
-    costs = [Decimal(row["cost_usd"] or 0) for row in found["summary"]["models"]]
+    costs = [Decimal(row["cost_usd"] or 0) for row in answer["summary"]["models"]]
     assert costs == sorted(costs, reverse=True)
 
-    for row in found["summary"]["days"]:
+    assert answer["summary"]["days"]
+    for row in answer["summary"]["days"]:
         group = [request for request in requests if str(request["at"].date()) == row["usage_date"]]
         assert (row["requests"], row["cost_usd"]) == (len(group), f"{total(group, 'cost'):.12f}")
         assert row["duration_ms_p95"] == pytest.approx(durations(group)[4], rel=1e-9)
 
-    windows = {row["window_days"]: row for row in found["summary"]["windows"]}
+    windows = {row["window_days"]: row for row in answer["summary"]["windows"]}
     assert list(windows) == [1, 7, 30, 90]
     for days, row in windows.items():
         first = dt.date(2026, 1, 31) - dt.timedelta(days=days - 1)
@@ -176,7 +172,7 @@ def test_run_reports_the_same_figures_as_a_recount(mart: Mart, tmp_path: Path) -
             "projection_days": existing,
             "projected_month_cost_usd": f"{month:.12f}" if existing >= 3 else None,
         }
-    assert found["summary"]["months"] == [
+    assert answer["summary"]["months"] == [
         {
             "first_date": "2026-01-20",
             "last_date": "2026-01-31",
@@ -185,7 +181,7 @@ def test_run_reports_the_same_figures_as_a_recount(mart: Mart, tmp_path: Path) -
         }
     ]
 
-    # and for people: the same figures again, with nothing new
+    # the output for people has the same figures, also with nothing new
     output = mart.run("run", tmp_path / "logs").output
     assert len(paths) == 1 and "Nothing new in 1 file." in output
     assert f"${Decimal(totals['cost_usd']):,.2f} for 1,000 requests on 12 days, 2026-01-20 to 2026-01-31" in output
@@ -194,10 +190,10 @@ def test_run_reports_the_same_figures_as_a_recount(mart: Mart, tmp_path: Path) -
 
 def test_run_continues_after_rejected_lines_and_exits_with_3(mart: Mart) -> None:
     path = mart.write("a.jsonl", tokenledger("e1"), "broken", tokenledger("e2"))
-    found = mart.json("run", path, code=3)
-    assert found["summary"]["totals"]["requests"] == 2
+    answer = mart.json("run", path, code=3)
+    assert answer["summary"]["totals"]["requests"] == 2
     # (1000 x 0.15 + 100 x 0.60) / 1,000,000, twice
-    assert found["summary"]["totals"]["cost_usd"] == "0.000420000000"
+    assert answer["summary"]["totals"]["cost_usd"] == "0.000420000000"
     assert mart.json("run", path, "--again", "--max-rejects", "1")["summary"]["totals"]["requests"] == 2
 
 
@@ -283,7 +279,7 @@ def test_an_export_can_print_json(mart: Mart, project: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "message"),
     [
         (["load", "missing.jsonl"], 2, "no such file"),
         (["load"], 2, "PATHS"),
@@ -297,11 +293,11 @@ def test_an_export_can_print_json(mart: Mart, project: Path) -> None:
     ],
     ids=str,
 )
-def test_a_failure_is_printed_as_json(arguments: list[str], code: int, said: str, mart: Mart, project: Path) -> None:
+def test_a_failure_is_printed_as_json(arguments: list[str], code: int, message: str, mart: Mart, project: Path) -> None:
     result = mart.run(*arguments, "--json", code=code)
     answer = json.loads(result.stdout)
     assert set(answer) == {"error", "hint", "exit_code"} and answer["exit_code"] == code and result.stderr == ""
-    assert said in f"{answer['error']} {answer['hint']}"
+    assert message in f"{answer['error']} {answer['hint']}"
 
 
 def test_an_unexpected_error_is_printed_as_json(mart: Mart, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -337,10 +333,10 @@ def test_the_json_of_undo_has_what_was_deleted_even_if_the_build_does_not_start(
 
 
 @pytest.mark.parametrize(
-    ("command", "said"), [("load", "The load has no effect"), ("build", "Some marts may be older")]
+    ("command", "message"), [("load", "The load has no effect"), ("build", "Some marts may be older")]
 )
 def test_an_interrupted_command_says_what_it_leaves_unfinished(
-    command: str, said: str, mart: Mart, project: Path, monkeypatch: pytest.MonkeyPatch
+    command: str, message: str, mart: Mart, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = mart.write("a.jsonl", tokenledger("e1"))
     mart.run("load", path)
@@ -350,7 +346,7 @@ def test_an_interrupted_command_says_what_it_leaves_unfinished(
 
     monkeypatch.setattr(tokenmart.load, "load", interrupt)
     monkeypatch.setattr(tokenmart.build, "build", interrupt)
-    assert said in mart.run(command, *([path] if command == "load" else []), code=130).output
+    assert message in mart.run(command, *([path] if command == "load" else []), code=130).output
 
 
 # ---------------------------------------------------------------- failed builds
@@ -358,7 +354,7 @@ def test_an_interrupted_command_says_what_it_leaves_unfinished(
 
 @pytest.fixture
 def copied(mart: Mart, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the dbt project, for a test to break."""
+    """A copy of the dbt project that a test can break."""
     folder = mart.folder / "copied"
     ignored = shutil.ignore_patterns(".*", "warehouses", "bench", "__pycache__", "target", "*.duckdb", "*.py", "docs")
     shutil.copytree(PROJECT, folder, ignore=ignored)
@@ -409,7 +405,7 @@ def test_a_failed_data_test_is_reported_with_a_row_a_hint_and_the_summary(mart: 
     output = mart.run("status").output
     assert "Last build" in output and "failed (1 failure)" in output and "event_id=e1" in output
 
-    # the way out
+    # undoing the load solves it
     mart.run("undo", load_id, "--yes")
     status = mart.json("status")
     assert status["last_build"]["is_successful"] and status["events"] == 0
@@ -455,8 +451,8 @@ def test_build_and_undo_stop_when_they_lose_their_lock(mart: Mart) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tokenmart.destinations.lock", a_lost_lock)
         for command in (["build"], ["undo", load_id, "--yes"]):
-            said = mart.run(*command, code=1).output
-            assert "lock for this test was lost" in said and "next build completes" in said
+            output = mart.run(*command, code=1).output
+            assert "lock for this test was lost" in output and "next build completes" in output
     tables = "select table_name from information_schema.tables where table_schema = 'marts'"
     assert mart.query(tables) == []
     assert mart.query("select is_successful, messages like '%was lost%' from raw_usage.builds") == [(False, True)]
@@ -484,7 +480,7 @@ def test_samples_are_reported_and_one_command_deletes_them(mart: Mart, tmp_path:
     for command, code in (("load", 3), ("run", 0)):
         assert f"{landed:,} sample events" in mart.run(command, own, code=code).output
     assert "tokenmart undo --samples" in mart.run("status").output
-    # one load of both kinds
+    # one load of samples and other events
     mart.run("load", tmp_path / "logs", "--again", code=3)
 
     before = mart.query("select count(*) from raw_usage.events")
@@ -506,7 +502,7 @@ def test_a_build_after_an_undo_rebuilds_everything(mart: Mart) -> None:
     assert "undone" not in mart.run("build").output
     mart.run("undo", first, "--yes", "--no-build")
     assert mart.query("select cost_usd from marts.daily_costs") == [(3,)]
-    # also if a full refresh ended early
+    # even if a full refresh stopped early
     for arguments in (["--select", "build_settings", "--full-refresh"], ["--select", "loads"]):
         outcome = dbtRunner().invoke(["run", "--quiet", "--target", "duckdb", *arguments])
         tokenmart.dbt_runner.disconnect()
@@ -523,7 +519,7 @@ def test_a_build_after_an_undo_rebuilds_everything(mart: Mart) -> None:
 def test_an_undo_takes_effect_even_if_the_clock_of_another_machine_is_fast(mart: Mart) -> None:
     first = mart.json("load", mart.write("a.jsonl", tokenledger("e1", cost_usd=1)))["load_id"]
     mart.run("run", mart.write("b.jsonl", tokenledger("e2", cost_usd=2)))
-    # as if a machine whose clock is an hour ahead had built them
+    # as if a machine whose clock is one hour fast had built the marts
     for table in ("build_settings", "llm_requests", "request_days", "daily_costs"):
         mart.query(f"update marts.{table} set batch_id = batch_id + 3600000000")
     mart.query("update marts.loads set batch_id = batch_id + 3600000000")
@@ -546,13 +542,13 @@ def test_undoing_a_load_keeps_other_loads(mart: Mart) -> None:
     for table in ("events", "rejected_lines", "loaded_files"):
         assert mart.query(f"select distinct _dlt_load_id from raw_usage.{table}") == [(second,)]
     assert f"There is no load {first}" in failure(mart, "undo", first, "--yes", code=2)
-    # of an undo that was broken off in the middle, the rest goes too
+    # a second undo completes one that was interrupted
     mart.query("delete from raw_usage.loaded_files")
     assert mart.json("undo", second, "--yes")["build"]["failures"] == []
     assert mart.query("select count(*) from raw_usage.rejected_lines") == [(0,)]
 
 
-# ---------------------------------------------------------------- each command, to people
+# ---------------------------------------------------------------- output for people
 
 
 def test_status_and_rejects_print_the_state_of_the_target(mart: Mart, project: Path) -> None:
@@ -578,8 +574,8 @@ def test_formats_prints_the_format_of_a_file_and_why(mart: Mart, tmp_path: Path)
     assert all(name in output for name in FORMATS)
     write_sample(tmp_path / "logs", events=9, days=1, seed=1, formats=FORMATS)
     for name in FORMATS:
-        found = mart.json("formats", tmp_path / "logs" / name)
-        assert {answer["format"] for answer in found} == {name}
+        answers = mart.json("formats", tmp_path / "logs" / name)
+        assert {answer["format"] for answer in answers} == {name}
     other = mart.write("other.jsonl", {"level": "info", "message": "hello"})
     output = mart.run("formats", other, tmp_path / "logs" / "ctm", code=1).output
     assert "other.jsonl: unknown" in output and "level, message" in output and "ctm" in output
@@ -588,7 +584,7 @@ def test_formats_prints_the_format_of_a_file_and_why(mart: Mart, tmp_path: Path)
     answers = mart.json("formats", mart.write("empty.jsonl"), packed, code=1)
     assert [answer["format"] for answer in answers] == [None, None]
     assert "empty" in answers[0]["why"] and "ompressed" in answers[1]["why"]
-    assert not mart.path.exists(), "no target is touched"
+    assert not mart.path.exists(), "no target is created"
 
 
 def test_samples_with_the_same_seed_are_equal_and_can_be_loaded(mart: Mart, tmp_path: Path) -> None:
@@ -717,7 +713,7 @@ def test_unusable_profiles_are_explained(mart: Mart, project: Path, monkeypatch:
     )
     assert "in memory" in message(outputs("schema: marts, type: duckdb, path: ':memory:'"), 1)
     assert "its folder does not exist" in message(outputs("schema: marts, type: duckdb, path: /nowhere/at.duckdb"), 1)
-    (mart.folder / "text.duckdb").write_text("this is no database, but a text of some length\n" * 99)
+    (mart.folder / "text.duckdb").write_text("this is not a database, just text of some length\n" * 99)
     assert "text.duckdb" in message(outputs(f"schema: marts, type: duckdb, path: {mart.folder}/text.duckdb"), 1)
 
 
@@ -770,12 +766,12 @@ def test_hints_repeat_the_target_option(mart: Mart, project: Path) -> None:
 def test_an_unreadable_file_in_a_folder_changes_the_exit_code(mart: Mart, project: Path) -> None:
     mart.write("good.jsonl", tokenledger("e"))
     mart.write("foreign.jsonl", {"a": 1})
-    folder = mart.write("torn.jsonl", tokenledger("f")).parent
-    torn = gzip.compress((folder / "torn.jsonl").read_bytes())[:12]
-    (folder / "torn.jsonl").unlink()
+    folder = mart.write("truncated.jsonl", tokenledger("f")).parent
+    truncated = gzip.compress((folder / "truncated.jsonl").read_bytes())[:12]
+    (folder / "truncated.jsonl").unlink()
     mart.run("load", folder, code=0)
-    (folder / "torn.jsonl.gz").write_bytes(torn)
-    assert "torn.jsonl.gz" in mart.run("load", folder, "--again", code=3).stdout
+    (folder / "truncated.jsonl.gz").write_bytes(truncated)
+    assert "truncated.jsonl.gz" in mart.run("load", folder, "--again", code=3).stdout
 
 
 def test_a_build_waits_for_another_job_on_the_target(
@@ -787,12 +783,12 @@ def test_a_build_waits_for_another_job_on_the_target(
     with held(mart.path.with_name("mart.duckdb.lock"), "load", print):
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert process.stderr
-        said = process.stderr.readline()
-        assert said.startswith("Waiting for another job on the target duckdb to finish (load by "), said
-        assert "process " in said
+        message = process.stderr.readline()
+        assert message.startswith("Waiting for another job on the target duckdb to finish (load by "), message
+        assert "process " in message
         assert process.poll() is None
-    said, _ = process.communicate(timeout=120)
-    assert process.returncode == 0 and said.startswith("Built ")
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0 and output.startswith("Built ")
 
 
 def test_the_installed_program_runs(mart: Mart, project: Path) -> None:

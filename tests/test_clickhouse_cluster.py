@@ -1,4 +1,4 @@
-"""On a ClickHouse cluster the marts are the same; Distributed tables are those of the stand-in for one."""
+"""The marts are the same on a ClickHouse cluster, for which a single server stands in."""
 
 import datetime as dt
 import json
@@ -15,7 +15,7 @@ from targets import Engine, engine
 from test_conformance import differences, read
 from tokenmart.dbt_runner import disconnect
 
-SPREAD = {"table_engine": "ReplicatedMergeTree()", "distributed": True}
+DISTRIBUTED = {"table_engine": "ReplicatedMergeTree()", "distributed": True}
 SETTINGS = {"insert_distributed_sync": 1, "prefer_global_in_and_join": 1}
 
 
@@ -23,27 +23,27 @@ SETTINGS = {"insert_distributed_sync": 1, "prefer_global_in_and_join": 1}
 def cluster(tmp_path: Path) -> Iterator[Engine]:
     """A target on the cluster "one"."""
     with engine("clickhouse", tmp_path / "cluster") as on:
-        profile(on, custom_settings=SETTINGS)
+        put_on_cluster(on, custom_settings=SETTINGS)
         yield on
 
 
-def profile(on: Engine, **settings: object) -> None:
+def put_on_cluster(on: Engine, **settings: object) -> None:
     """Puts the target on the cluster, with these settings."""
     path = on.folder / "profiles.yml"
-    said = yaml.safe_load(path.read_text())
-    said["tokenmart"]["outputs"]["clickhouse"] |= {"cluster": "one", **settings}
-    path.write_text(yaml.safe_dump(said))
+    content = yaml.safe_load(path.read_text())
+    content["tokenmart"]["outputs"]["clickhouse"] |= {"cluster": "one", **settings}
+    path.write_text(yaml.safe_dump(content))
 
 
 def build(on: Engine, *more: str, **variables: object) -> str:
-    """Builds everything, spread over the cluster; returns what went wrong."""
+    """Builds everything with Distributed tables; returns the messages of errors and failures."""
     places = ["--profiles-dir", str(on.folder), "--target-path", str(on.folder / "target"), "--log-level", "none"]
     arguments = [
         "build",
         "--exclude-resource-type",
         "unit_test",
         "--vars",
-        json.dumps({**SPREAD, **variables}),
+        json.dumps({**DISTRIBUTED, **variables}),
         *places,
         *more,
     ]
@@ -66,7 +66,7 @@ def test_distributed_tables_have_the_same_rows(cluster: Engine, tmp_path: Path) 
     assert list(differences(read(cluster), expected)) == []
     assert build(cluster, "--full-refresh") == ""
     assert list(differences(read(cluster), expected)) == []
-    # rows are deleted from the parts of the tables, and the marts' days with them
+    # retention deletes rows from the tables behind the Distributed ones, and their days from the marts
     days = (dt.datetime.now(dt.UTC).date() - dt.date(2026, 10, 15)).days
     assert build(cluster, retention_days=days) == ""
     for table in ("llm_requests", "daily_costs"):
@@ -75,5 +75,5 @@ def test_distributed_tables_have_the_same_rows(cluster: Engine, tmp_path: Path) 
 
 def test_settings_that_would_lose_rows_are_refused(cluster: Engine) -> None:
     cluster.run("load", PROJECT / "examples")
-    profile(cluster, custom_settings={"insert_distributed_sync": 1})
+    put_on_cluster(cluster, custom_settings={"insert_distributed_sync": 1})
     assert "needs prefer_global_in_and_join: 1" in build(cluster)

@@ -1,4 +1,4 @@
-"""Shells complete commands, targets and formats; what is wrong with a profile does not disturb them."""
+"""Shells complete commands, targets and formats; a broken profile causes no error."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ HEAVY = ("dbt", "dbt_common", "dlt", "duckdb", "pyarrow", "jinja2")
 
 
 def completed(line: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What bash is offered for the last word of a line; fails if anything else is printed or a big package imported."""
+    """The completions for the last word of a line in bash, which print no errors and import no large package."""
     words = line.split(" ")
     monkeypatch.setenv("COMP_WORDS", line)
     monkeypatch.setenv("COMP_CWORD", str(len(words) - 1))

@@ -26,36 +26,36 @@ from warehouses.snowflake_functions import refused
 Row = tuple[Any, ...]
 Marts = dict[str, Any]
 
-# what tells of the runs, not of the requests
-OF_THE_RUN = {"batch_id", "load_id", "loaded_at"}
+# columns about loads and builds, not about requests
+BOOKKEEPING = {"batch_id", "load_id", "loaded_at"}
 FLOAT_TOLERANCE = 1e-9
 PROJECT_ID = "test-project"  # the analyzer's name for the project
 
 
 def models() -> dict[str, list[tuple[str, str]]]:
-    """The columns of every model that says something of requests, each with its type in the contract."""
+    """The columns of every model about requests, each with its type in the contract."""
     found = {}
     for path in sorted(PROJECT.glob("models/*/*.yml")):
         for model in yaml.safe_load(path.read_text()).get("models", []):
             columns = [(column["name"], column["data_type"]) for column in model["columns"]]
-            found[model["name"]] = [column for column in columns if column[0] not in OF_THE_RUN]
+            found[model["name"]] = [column for column in columns if column[0] not in BOOKKEEPING]
     del found["loads"], found["affected_dates"]
     return found
 
 
 def read(on: Engine) -> Marts:
-    """All rows of all models, in the order of what identifies them."""
+    """The rows of all models, sorted."""
     marts = {}
     for model, columns in models().items():
         names = ", ".join(name for name, _ in columns)
-        # a day that was emptied stays among the request_days, with none
+        # request_days keeps days that have lost all their requests
         condition = "where requests > 0" if model == "request_days" else ""
         rows = [tuple(map(plain, row)) for row in on.query(f"select {names} from {{marts}}.{model} {condition}")]
         marts[model] = sorted(rows, key=lambda row: [repr(value) for value in row if not isinstance(value, float)])
     return marts
 
 
-def glance(on: Engine) -> dict[str, Any]:
+def run_summary(on: Engine) -> dict[str, Any]:
     """The summary that `tokenmart run` shows, with floats rounded."""
     with on.chosen(), connect(on.target) as warehouse:
         found = dataclasses.asdict(report.summary(warehouse, on.target))
@@ -66,14 +66,14 @@ def glance(on: Engine) -> dict[str, Any]:
 
 
 def rounded(value: Any) -> Any:
-    """A float to nine digits, and money to its twelve places; with its type, since 1 and Decimal(1) are equal."""
+    """A float with nine digits, or money with twelve decimal places; with its type, since 1 equals Decimal(1)."""
     if isinstance(value, float):
         value = float(f"{value:.9g}")
     return (type(value).__name__, plain(value))
 
 
 def plain(value: Any) -> Any:
-    """A value without what only its driver adds; money keeps its twelve places."""
+    """A value without differences between drivers: no time zone, and money with twelve decimal places."""
     if isinstance(value, dt.datetime):
         return value.astimezone(dt.UTC).replace(tzinfo=None) if value.tzinfo else value
     if isinstance(value, Decimal):
@@ -83,23 +83,23 @@ def plain(value: Any) -> Any:
 
 
 def differences(found: Marts, expected: Marts) -> Iterator[str]:
-    """Every value that is not the same, or as a float not within the tolerance."""
+    """Every value that differs; floats may differ by the tolerance."""
     for model, columns in models().items():
         if len(found[model]) != len(expected[model]):
             yield f"{model} has {len(found[model])} rows, not {len(expected[model])}"
-        for here, there in zip(found[model], expected[model], strict=False):
-            for (name, _), value, right in zip(columns, here, there, strict=True):
+        for row, expected_row in zip(found[model], expected[model], strict=False):
+            for (name, _), value, right in zip(columns, row, expected_row, strict=True):
                 if isinstance(right, float) and isinstance(value, float):
                     is_same = abs(value - right) <= FLOAT_TOLERANCE * max(1.0, abs(right))
                 else:
                     is_same = type(value) is type(right) and value == right
                 if not is_same:
-                    yield f"{model}.{name} is {value!r}, not {right!r}, in {here[:3]}"
+                    yield f"{model}.{name} is {value!r}, not {right!r}, in {row[:3]}"
 
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Folders of the whole corpus, and of the first half of its lines."""
+    """Folders of the whole corpus, and of the first half of the lines of each file."""
     folder = tmp_path_factory.mktemp("corpus")
     write_corpus(folder / "whole")
     write_halves(folder / "whole", folder / "half")
@@ -107,7 +107,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 def landed(on: Engine) -> dict[str, int]:
-    """The number of lines that are in each raw table that has rows of files."""
+    """The number of lines in each raw table that has rows of files."""
     measures = {"events": "count(*)", "rejected_lines": "count(*)"}
     measures |= {"omitted_values": "sum(lines)", "loaded_files": "sum(lines_read)"}
     return {
@@ -116,7 +116,7 @@ def landed(on: Engine) -> dict[str, int]:
 
 
 def build_in_halves(on: Engine, corpus: tuple[Path, Path]) -> None:
-    """Loads and builds the first half, then what the whole has more: every file has grown."""
+    """Loads and builds the first half of every file, and then the rest."""
     whole, half = corpus
     on.run("run", half, "--max-rejects", "100")
     on.run("run", whole, "--max-rejects", "100")
@@ -127,7 +127,7 @@ def expected(tmp_path_factory: pytest.TempPathFactory, corpus: tuple[Path, Path]
     """DuckDB's marts of the corpus, loaded and built in two halves, and their summary."""
     with engine("duckdb", tmp_path_factory.mktemp("duckdb")) as on:
         build_in_halves(on, corpus)
-        return {**read(on), "summary": glance(on)}
+        return {**read(on), "summary": run_summary(on)}
 
 
 def test_one_build_of_everything_gives_the_same_marts_as_two_halves(
@@ -139,9 +139,11 @@ def test_one_build_of_everything_gives_the_same_marts_as_two_halves(
 
 
 @pytest.fixture(scope="module")
-def left(tmp_path_factory: pytest.TempPathFactory, corpus: tuple[Path, Path]) -> tuple[Marts, dict[str, int]]:
+def without_samples(
+    tmp_path_factory: pytest.TempPathFactory, corpus: tuple[Path, Path]
+) -> tuple[Marts, dict[str, int]]:
     """DuckDB's marts and raw tables of the corpus without its sample, loaded and built at once."""
-    with engine("duckdb", tmp_path_factory.mktemp("left")) as on:
+    with engine("duckdb", tmp_path_factory.mktemp("without_samples")) as on:
         own = [path for path in corpus[0].iterdir() if path.name != SAMPLE]
         on.run("run", *own, "--max-rejects", "100")
         return read(on), landed(on)
@@ -170,7 +172,7 @@ def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     record = statements_sent(name) if name in EMULATED else nullcontext([])
     with engine(name, tmp_path_factory.mktemp(name)) as on, record as sent:
         build_in_halves(on, corpus)
-        grown, summary, before = read(on), glance(on), landed(on)
+        grown, summary, before = read(on), run_summary(on), landed(on)
         on.run("undo", "--samples", "--yes")
         assert "Last build" in on.run("status").output
         on.run("rejects")
@@ -197,11 +199,11 @@ def test_the_summary_equals_that_of_duckdb(built: Built, expected: Marts) -> Non
 
 
 def test_undoing_the_samples_leaves_the_marts_of_the_other_events(
-    built: Built, left: tuple[Marts, dict[str, int]]
+    built: Built, without_samples: tuple[Marts, dict[str, int]]
 ) -> None:
     assert all(built.landed[table] > lines for table, lines in built.landed_after.items())
-    assert built.landed_after == left[1]
-    assert list(differences(built.undone, left[0])) == []
+    assert built.landed_after == without_samples[1]
+    assert list(differences(built.undone, without_samples[0])) == []
 
 
 def test_each_build_is_recorded(built: Built) -> None:
@@ -211,15 +213,15 @@ def test_each_build_is_recorded(built: Built) -> None:
 @pytest.mark.parametrize("built", ["bigquery"], indirect=True)
 def test_every_statement_passes_googles_analyzer(built: Built) -> None:
     statements = [sql.replace(built.project, PROJECT_ID) for sql in built.sent]
-    question = json.dumps({"tables": built.tables, "statements": statements})
+    statements_and_tables = json.dumps({"tables": built.tables, "statements": statements})
     analyzer = [
         python_of("bigquery_analyzer"),
         FOLDER / "bigquery_analyzer.py",
         ENVIRONMENTS / "bigquery_analyzer_cache",
     ]
-    done = subprocess.run(analyzer, input=question, stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run(analyzer, input=statements_and_tables, stdout=subprocess.PIPE, text=True, check=True)
     assert len(built.sent) > 300
-    # dlt asks for its tables before they are there, and takes the refusal for an answer
+    # dlt queries its tables before they exist, and expects the error
     expected = re.compile("Table not found: .*_dlt_(pipeline_state|version)")
     assert [refusal for refusal in json.loads(done.stdout) if not expected.search(refusal["error"])] == []
 

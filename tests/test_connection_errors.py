@@ -1,4 +1,4 @@
-"""What is wrong with a connection is reported in one line, with advice."""
+"""Connection problems are reported in one line, with advice."""
 
 import sys
 from importlib.metadata import PackageNotFoundError
@@ -22,8 +22,8 @@ from tokenmart.profile import Target
 pytest_plugins = ["connections"]
 
 
-def complaint() -> list[str]:
-    """What `tokenmart status` says of a failure, by line."""
+def failure_lines() -> list[str]:
+    """The lines that `tokenmart status` prints when it fails."""
     result = CliRunner().invoke(main, ["status"])
     assert result.exit_code == 1
     assert isinstance(result.exception, SystemExit)
@@ -50,7 +50,7 @@ def test_a_missing_package_says_what_to_install(
     monkeypatch.delitem(sys.modules, f"tokenmart.destinations.{kind}", raising=False)
     monkeypatch.setitem(sys.modules, package, None)
     profile_of(folder, kind)
-    failed, hint = complaint()
+    failed, hint = failure_lines()
     assert failed.startswith(f"Failed: The target own has type {kind}, whose packages are not installed (")
     assert hint == f"Install them: pip install 'tokenmart[{kind}]'"
 
@@ -82,14 +82,17 @@ def test_errors_of_the_loader_are_passed_through_dlt_unchanged() -> None:
         except UsageError as error:
             raise PipelineStepFailed(MagicMock(), "extract", "1", error, None) from error
     except PipelineStepFailed as error:
-        said = _failure(Target("own", "duckdb", {}, Path(), Path()), error)
-    assert isinstance(said, UsageError) and (str(said), said.hint) == ("The format lacks a column.", "Select it.")
+        failure = _failure(Target("own", "duckdb", {}, Path(), Path()), error)
+    assert isinstance(failure, UsageError) and (str(failure), failure.hint) == (
+        "The format lacks a column.",
+        "Select it.",
+    )
 
 
 @pytest.mark.parametrize("kind", ["redshift", "Postgres", "postgresql", "__init__", "..cli"])
 def test_an_unknown_type_lists_the_supported_ones(kind: str, folder: Path) -> None:
     profile_of(folder, kind)
-    failed, hint = complaint()
+    failed, hint = failure_lines()
     assert failed == f"Failed: The target own has type {kind}, which is not supported."
     assert hint == f"Supported types are {', '.join(TYPES)}."
 
@@ -97,23 +100,26 @@ def test_an_unknown_type_lists_the_supported_ones(kind: str, folder: Path) -> No
 REFUSED: dict[str, tuple[str, dict[str, Any]]] = {
     "no method": ("bigquery", {"project": "a-project"}),
     "no such method": ("bigquery", {"project": "a-project", "method": "key"}),
-    "a key that is no object": ("bigquery", {"project": "a", "method": "service-account-json", "keyfile_json": "{}"}),
+    "a key that is not an object": (
+        "bigquery",
+        {"project": "a", "method": "service-account-json", "keyfile_json": "{}"},
+    ),
     "a key without its parts": (
         "bigquery",
         {"project": "a-project", "method": "service-account-json", "keyfile_json": {"type": "service_account"}},
     ),
     "no key file": ("bigquery", {"project": "a-project", "method": "service-account", "keyfile": "missing.json"}),
-    "a key file of something else": (
+    "a key file with other content": (
         "bigquery",
         {"project": "a-project", "method": "service-account", "keyfile": "dbt_project.yml"},
     ),
-    "nobody logged in": ("bigquery", {"project": "a-project", "method": "oauth"}),
-    "nobody logged in, no project": ("bigquery", {"method": "oauth"}),
+    "no login": ("bigquery", {"project": "a-project", "method": "oauth"}),
+    "no login, no project": ("bigquery", {"method": "oauth"}),
     "no account": ("snowflake", {"user": "loader", "password": "word", "database": "usage"}),
     "no database": ("snowflake", {"account": "account", "user": "loader", "password": "word"}),
     "a number as account": ("snowflake", {"account": 1, "user": "loader", "password": "word", "database": "usage"}),
     "no private key": ("snowflake", {**SNOWFLAKE, "private_key_path": "missing.p8"}),
-    "a private key of something else": ("snowflake", {**SNOWFLAKE, "private_key_path": "dbt_project.yml"}),
+    "a private key file with other content": ("snowflake", {**SNOWFLAKE, "private_key_path": "dbt_project.yml"}),
     "no passphrase": ("snowflake", {**SNOWFLAKE, "private_key_path": "key.p8"}),
     "a wrong passphrase": (
         "snowflake",
@@ -131,7 +137,7 @@ def test_unusable_settings_are_reported(
     (folder / "key.p8").write_text(pem(key, "a passphrase"))
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(folder / "missing.json"))
     profile_of(folder, kind, **settings)
-    failed, *hint = complaint()
+    failed, *hint = failure_lines()
     assert failed.startswith("Failed: ")
     assert len(hint) == 1
 
@@ -154,8 +160,8 @@ def test_a_setting_that_is_not_a_number_is_named(kind: str, name: str, folder: P
         assert raised.value.hint == f"Correct it in {folder / 'profiles.yml'}."
 
 
-# what the drivers say of people's usual mistakes, and a part of the advice
-SAID: list[tuple[str, str, str]] = [
+# drivers' messages for common mistakes, and a part of the advice for each
+DRIVER_MESSAGES: list[tuple[str, str, str]] = [
     ("postgres", 'FATAL:  password authentication failed for user "loader"\n', "user and password"),
     ("postgres", "fe_sendauth: no password supplied\n", "a password"),
     ("postgres", 'FATAL:  database "usage" does not exist\n', "createdb"),
@@ -297,20 +303,22 @@ SAID: list[tuple[str, str, str]] = [
 
 
 @pytest.mark.parametrize(
-    ("kind", "said", "advised"), SAID, ids=[f"{kind}, {number}" for number, (kind, *_) in enumerate(SAID)]
+    ("kind", "message", "expected"),
+    DRIVER_MESSAGES,
+    ids=[f"{kind}, {number}" for number, (kind, *_) in enumerate(DRIVER_MESSAGES)],
 )
-def test_errors_of_drivers_get_advice(kind: str, said: str, advised: str, folder: Path) -> None:
+def test_errors_of_drivers_get_advice(kind: str, message: str, expected: str, folder: Path) -> None:
     target = Target("own", kind, {}, folder, folder)
-    assert advised in (advice(target, said) or "")
-    # as it is after line breaks are gone
-    assert advice(target, " ".join(said.split())) == advice(target, said)
+    assert expected in (advice(target, message) or "")
+    # the same message without line breaks
+    assert advice(target, " ".join(message.split())) == advice(target, message)
 
 
 def test_unknown_errors_get_no_advice(folder: Path) -> None:
     other = 'cannot drop database "a" because other objects depend on it'
     assert advice(Target("own", "postgres", {}, folder, folder), other) is None
     for kind in TYPES:
-        assert advice(Target("own", kind, {}, folder, folder), "nobody has said this before") is None
+        assert advice(Target("own", kind, {}, folder, folder), "nobody has seen this before") is None
 
 
 def raised_by_drivers() -> dict[str, tuple[str, str, Exception]]:
@@ -326,13 +334,21 @@ def raised_by_drivers() -> dict[str, tuple[str, str, Exception]]:
     return {
         "postgres": ("postgres", function, OperationalError("connection refused\n\tno, really\n")),
         "clickhouse, the server": ("clickhouse", "clickhouse_connect.get_client", clickhouse.DatabaseError("refused")),
-        "clickhouse, the way": ("clickhouse", "clickhouse_connect.get_client", clickhouse.OperationalError("refused")),
+        "clickhouse, the network": (
+            "clickhouse",
+            "clickhouse_connect.get_client",
+            clickhouse.OperationalError("refused"),
+        ),
         "bigquery, no login": ("bigquery", made, google_auth.DefaultCredentialsError("default credentials")),
         "bigquery, an old login": ("bigquery", client, google_auth.RefreshError("invalid_grant")),
         "bigquery, the server": ("bigquery", client, google.Forbidden("access denied")),
-        "bigquery, the way": ("bigquery", client, requests.exceptions.ConnectionError("connection aborted")),
+        "bigquery, the network": ("bigquery", client, requests.exceptions.ConnectionError("connection aborted")),
         "snowflake, the server": ("snowflake", "snowflake.connector.connect", snowflake.DatabaseError("jwt token")),
-        "snowflake, the way": ("snowflake", "snowflake.connector.connect", snowflake.HttpError(msg="404 not found")),
+        "snowflake, the network": (
+            "snowflake",
+            "snowflake.connector.connect",
+            snowflake.HttpError(msg="404 not found"),
+        ),
     }
 
 
@@ -349,7 +365,7 @@ def test_errors_of_drivers_are_printed_in_one_line_with_advice(
     monkeypatch.setattr(function if "." in function else f"tokenmart.destinations.bigquery.{function}", fail)
     settings = {"bigquery": {"project": "a-project", "method": "oauth"}, "snowflake": SNOWFLAKE}.get(kind, POSTGRES)
     target = profile_of(folder, kind, **settings)
-    failed, hint = complaint()
+    failed, hint = failure_lines()
     assert failed == f"Failed: The target own failed: {' '.join(str(error).split())}"
     assert hint == advice(target, str(error))
 
@@ -364,6 +380,6 @@ def test_advice_is_found_at_the_end_of_long_errors(
 
     monkeypatch.setattr("psycopg2.connect", fail)
     profile_of(folder, "postgres", **POSTGRES)
-    failed, hint = complaint()
+    failed, hint = failure_lines()
     assert len(failed) < 500
     assert "server running" in hint

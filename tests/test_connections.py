@@ -16,22 +16,22 @@ from tokenmart.profile import Target
 pytest_plugins = ["connections"]
 
 
-# passwords that have a meaning in URLs, in shells, in connection strings
+# passwords with special characters of URLs, shells and connection strings
 PASSWORDS = ["word", "", "p@ss:w/o?r#d", "100%25+1", 'it\'s "quoted" \\', "pässwörd", "$HOME `x`", " between spaces "]
 
 
 def from_postgres(dsn: str, arguments: tuple[()], **options: Any) -> dict[str, str]:
-    """What libpq understands of dlt's arguments."""
+    """dlt's arguments, as libpq parses them."""
     from psycopg2.extensions import parse_dsn
 
-    said = {**parse_dsn(dsn), **options}
-    # dlt's own part
-    return {**said, "options": said["options"].partition("-csearch_path=")[0].strip()}
+    parsed = {**parse_dsn(dsn), **options}
+    # without the search path that dlt adds
+    return {**parsed, "options": parsed["options"].partition("-csearch_path=")[0].strip()}
 
 
 POSTGRES_SETTINGS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    "all that dbt must have": ({}, {**POSTGRES, "connect_timeout": 10}),
-    "dbt's other names": (
+    "required settings only": ({}, {**POSTGRES, "connect_timeout": 10}),
+    "aliases of dbt": (
         {"pass": "other", "database": "events", "password": None, "dbname": None},
         {"password": "other", "dbname": "events"},
     ),
@@ -49,12 +49,12 @@ POSTGRES_SETTINGS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"search_path": "public, ext", "role": "owner"},
         {"options": "-c role=owner -c search_path=public,\\ ext"},
     ),
-    "how long to wait": ({"connect_timeout": 3}, {"connect_timeout": 3}),
-    "a name of the application": ({"application_name": "nightly load"}, {"application_name": "nightly load"}),
-    "a pause": ({"keepalives_idle": 60}, {"keepalives_idle": 60}),
-    # zero is the default, and nothing that a socket can be set to
-    "no pause": ({"keepalives_idle": 0}, {"keepalives_idle": None}),
-    "no mode": ({"sslmode": ""}, {"sslmode": None}),
+    "a timeout": ({"connect_timeout": 3}, {"connect_timeout": 3}),
+    "an application name": ({"application_name": "nightly load"}, {"application_name": "nightly load"}),
+    "keepalives": ({"keepalives_idle": 60}, {"keepalives_idle": 60}),
+    # zero means the default; a socket cannot be set to it
+    "default keepalives": ({"keepalives_idle": 0}, {"keepalives_idle": None}),
+    "no TLS mode": ({"sslmode": ""}, {"sslmode": None}),
     "a socket": ({"host": "/var/run/postgresql"}, {"host": "/var/run/postgresql"}),
     "an address": ({"host": "::1"}, {"host": "::1"}),
     "a user with an @": ({"user": "loader@company"}, {"user": "loader@company"}),
@@ -80,27 +80,27 @@ def test_postgres_gets_any_password_unchanged(password: str, connections: Connec
 
 
 CLICKHOUSE_PORTS: dict[str, tuple[dict[str, Any], tuple[int, int]]] = {
-    "none": ({}, (8123, 9000)),
-    "none, TLS": ({"secure": True}, (8443, 9440)),
-    "HTTP's": ({"port": 80}, (80, 9000)),
-    "both": ({"port": 443, "native_port": 9441, "secure": True}, (443, 9441)),
-    "the driver's HTTP": ({"driver": "http", "port": 8124, "native_port": 9001}, (8124, 9001)),
-    "the driver's native": ({"driver": "native"}, (8123, 9000)),
-    "the driver's native, TLS": ({"driver": "native", "secure": True}, (8443, 9440)),
-    "native's": ({"driver": "native", "port": 9001}, (8123, 9001)),
-    "native's and HTTP's": ({"driver": "native", "port": 9001, "http_port": 8124}, (8124, 9001)),
-    # dbt takes them as a sign of the native driver
-    "native's, unsaid": ({"port": 9000}, (8123, 9000)),
-    "native's, unsaid, TLS": ({"port": 9440, "secure": True}, (8443, 9440)),
+    "no port": ({}, (8123, 9000)),
+    "no port, TLS": ({"secure": True}, (8443, 9440)),
+    "HTTP port": ({"port": 80}, (80, 9000)),
+    "both ports": ({"port": 443, "native_port": 9441, "secure": True}, (443, 9441)),
+    "HTTP driver": ({"driver": "http", "port": 8124, "native_port": 9001}, (8124, 9001)),
+    "native driver": ({"driver": "native"}, (8123, 9000)),
+    "native driver, TLS": ({"driver": "native", "secure": True}, (8443, 9440)),
+    "native driver with a port": ({"driver": "native", "port": 9001}, (8123, 9001)),
+    "native driver with both ports": ({"driver": "native", "port": 9001, "http_port": 8124}, (8124, 9001)),
+    # dbt infers the native driver from these ports
+    "native port without a driver": ({"port": 9000}, (8123, 9000)),
+    "native port without a driver, TLS": ({"port": 9440, "secure": True}, (8443, 9440)),
 }
 
 
 def from_clickhouse(dsn: str, arguments: tuple[()]) -> dict[str, Any]:
-    """What clickhouse-driver understands of dlt's arguments."""
+    """dlt's arguments, as clickhouse-driver parses them."""
     from clickhouse_driver.util.helpers import parse_url
 
-    host, said = parse_url(dsn)
-    return {"host": host, **said}
+    host, parsed = parse_url(dsn)
+    return {"host": host, **parsed}
 
 
 @pytest.mark.parametrize("case", CLICKHOUSE_PORTS)
@@ -171,13 +171,13 @@ CLUSTERS: dict[str, tuple[dict[str, str], str, str]] = {
 @pytest.mark.parametrize("case", CLUSTERS)
 @pytest.mark.usefixtures("connections")
 def test_the_raw_schema_of_a_cluster_is_replicated(case: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings, engine, place = CLUSTERS[case]
+    settings, engine, clause = CLUSTERS[case]
     client = MagicMock()
     monkeypatch.setattr("clickhouse_connect.get_client", lambda **_: client)
     with connect(Target("own", "clickhouse", {"host": "db.example", **settings}, folder, folder)) as warehouse:
         warehouse.create_schema("raw_usage")
         assert warehouse.destination().config_params["table_engine_type"] == engine
-    client.query.assert_called_once_with(f"create database if not exists raw_usage{place}")
+    client.query.assert_called_once_with(f"create database if not exists raw_usage{clause}")
 
 
 @pytest.mark.usefixtures("connections")
@@ -211,12 +211,12 @@ SNOWFLAKE_LOGINS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"authenticator": "programmatic_access_token", "token": "a token"},
         {"authenticator": "programmatic_access_token", "token": "a token"},
     ),
-    "such a token as a password": ({"password": "a token"}, {"password": "a token"}),
+    "a programmatic access token as a password": ({"password": "a token"}, {"password": "a token"}),
     "Okta": (
         {"password": "word", "authenticator": "https://company.example"},
         {"password": "word", "authenticator": "https://company.example"},
     ),
-    "the cloud's own identity": (
+    "a workload identity": (
         {"authenticator": "workload_identity", "workload_identity_provider": "aws"},
         {"authenticator": "WORKLOAD_IDENTITY", "workload_identity_provider": "aws"},
     ),
@@ -262,7 +262,7 @@ def test_snowflake_gets_the_key(
     assert own["private_key"] == dlts["private_key"] == der(key)
     assert "password" not in own
     assert dlts.get("password") is None
-    # neither the file nor its passphrase is the connector's business
+    # the connector gets neither the file nor its passphrase
     assert not {"private_key_path", "private_key_passphrase"} & (own.keys() | dlts.keys())
 
 
@@ -279,17 +279,17 @@ BIGQUERY_LOGINS: dict[str, tuple[dict[str, Any], str, dict[str, Any]]] = {
         "google.oauth2.service_account",
         {"service_account_email": "account@project-of-the-account.iam.gserviceaccount.com"},
     ),
-    "what is in it": (
+    "the content of a key file": (
         {"method": "service-account-json"},
         "google.oauth2.service_account",
         {"service_account_email": "account@project-of-the-account.iam.gserviceaccount.com"},
     ),
-    "another account by gcloud's login": (
+    "impersonation with gcloud's login": (
         {"method": "oauth", "impersonate_service_account": "other@project.iam.gserviceaccount.com"},
         "google.auth.impersonated_credentials",
         {"service_account_email": "other@project.iam.gserviceaccount.com"},
     ),
-    "another account by a key file": (
+    "impersonation with a key file": (
         {
             "method": "service-account",
             "keyfile": "key.json",
@@ -299,7 +299,7 @@ BIGQUERY_LOGINS: dict[str, tuple[dict[str, Any], str, dict[str, Any]]] = {
         {"service_account_email": "other@project.iam.gserviceaccount.com"},
     ),
     "a token": ({"method": "oauth-secrets", "token": "a token"}, "google.oauth2.credentials", {"token": "a token"}),
-    "a token for tokens": (
+    "a refresh token": (
         {
             "method": "oauth-secrets",
             "refresh_token": "again",
@@ -348,7 +348,7 @@ def test_bigquery_gets_the_credentials_that_dbt_makes(
     monkeypatch.setattr("tokenmart.destinations.bigquery.create_google_credentials", lambda credentials: made)
     _, dlts = connections.of("bigquery", method="oauth", project="a-project", dataset="marts")
     assert dlts["credentials"] is made
-    # BigQuery's own default, which dlt's client wants to hear
+    # BigQuery's default, which dlt's client needs explicitly
     assert dlts["location"] == "US"
 
 

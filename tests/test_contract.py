@@ -15,13 +15,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conftest import as_line, tokenledger
+from conftest import as_line, new_reader, tokenledger
 from tokenmart import formats
 from tokenmart.errors import UsageError
 from tokenmart.files import find
 from tokenmart.formats import Parser
 from tokenmart.parse import parse
-from tokenmart.reader import Options, Reader
 from tokenmart.recognition import best, counts
 from tokenmart.unmapped import Keep
 
@@ -44,26 +43,26 @@ def parsed(*lines: Line, format_: str = "tokenledger", **options: Any) -> Outcom
     """The result of parsing these lines, with the Parser's options."""
     chunk = pa.array([as_line(line) for line in lines], pa.large_binary())
     used = parser(**options)
-    found = parse(
+    result = parse(
         pa.chunked_array([chunk]),
         pa.chunked_array([pa.repeat(False, len(lines))]),
         used.format(format_),
         used,
     )
-    omitted = sorted(tuple(row.values()) for row in found.omitted.to_pylist())
-    return Outcome(found.events.to_pylist(), found.rejected.to_pylist(), omitted)
+    omitted = sorted(tuple(row.values()) for row in result.omitted.to_pylist())
+    return Outcome(result.events.to_pylist(), result.rejected.to_pylist(), omitted)
 
 
 def landed(*lines: Line, **options: Any) -> list[dict[str, Any]]:
-    """The events of lines that all land."""
-    found = parsed(*lines, **options)
-    assert [row["reason"] for row in found.rejected] == []
-    assert len(found.events) == len(lines)
-    return found.events
+    """The events of these lines, after checking that all lines land."""
+    result = parsed(*lines, **options)
+    assert [row["reason"] for row in result.rejected] == []
+    assert len(result.events) == len(lines)
+    return result.events
 
 
 def with_raw(**fields: str) -> bytes:
-    """A TokenLedger line with fields whose JSON is given, so that no digit of it is Python's."""
+    """A TokenLedger line with fields in raw JSON, so that Python does not change their digits."""
     event = {name: value for name, value in tokenledger("raw").items() if name not in fields}
     return as_line(event)[:-1] + "".join(f', "{name}": {value}' for name, value in fields.items()).encode() + b"}"
 
@@ -82,7 +81,7 @@ REJECTED: dict[str, tuple[Line, str]] = {
     "single quotes": (b"{'event_id': 'e'}", "not JSON"),
     "raw control character": (with_raw(user_id='"a\x01b"'), "not JSON"),
     "raw NUL in a text": (with_raw(user_id='"a\x00b"'), "not JSON"),
-    "raw NUL behind": (GOOD + b"\x00", "not JSON"),
+    "raw NUL at the end": (GOOD + b"\x00", "not JSON"),
     "only raw NULs": (b"\x00" * 9, "not JSON"),
     "array": (b"[" + GOOD + b"]", "not a JSON object"),
     "empty array": (b"[]", "not a JSON object"),
@@ -146,10 +145,10 @@ REJECTED: dict[str, tuple[Line, str]] = {
 @pytest.mark.parametrize("case", REJECTED)
 def test_a_bad_line_is_rejected_unchanged_and_later_lines_land(case: str) -> None:
     line, reason = as_line(REJECTED[case][0]), REJECTED[case][1]
-    # the first line's keys are what the others are compared with
-    found = parsed(line, tokenledger("behind"), tokenledger("last"))
-    assert [event["event_id"] for event in found.events] == ["behind", "last"]
-    (row,) = found.rejected
+    # the other lines are compared with the keys of the first line
+    result = parsed(line, tokenledger("next"), tokenledger("last"))
+    assert [event["event_id"] for event in result.events] == ["next", "last"]
+    (row,) = result.rejected
     assert (row["line_id"], row["reason"]) == (0, reason)
     if b"\x00" in line or line.decode("utf-8", "replace").encode() != line:
         assert (row["line"], base64.b64decode(row["line_base64"])) == (None, line)
@@ -159,11 +158,11 @@ def test_a_bad_line_is_rejected_unchanged_and_later_lines_land(case: str) -> Non
 
 def test_each_of_many_bad_lines_is_rejected_for_its_own_reason() -> None:
     lines = [line for line, _ in REJECTED.values()]
-    found = parsed(*lines)
-    assert [(row["line_id"], row["reason"]) for row in found.rejected] == [
+    result = parsed(*lines)
+    assert [(row["line_id"], row["reason"]) for row in result.rejected] == [
         (number, reason) for number, (_, reason) in enumerate(REJECTED.values())
     ]
-    assert found.events == []
+    assert result.events == []
 
 
 def test_landed_skipped_and_rejected_lines_of_a_file_add_up_to_the_lines_read(tmp_path: Path) -> None:
@@ -172,7 +171,7 @@ def test_landed_skipped_and_rejected_lines_of_a_file_add_up_to_the_lines_read(tm
     lines = [line for trio in zip([GOOD] * len(bad), bad, blank * len(bad), strict=False) for line in trio]
     path = tmp_path / "mixed.jsonl"
     path.write_bytes(b"".join(line + b"\n" for line in lines))
-    reader = Reader(Options(format="tokenledger"), lambda _bytes, _lines: None)
+    reader = new_reader(format="tokenledger")
     tables = list(reader.tables(find([str(path)]), {}))
     (file,) = reader.result.files
     assert (file.read, file.landed, file.skipped, file.rejected) == (
@@ -196,19 +195,19 @@ def test_landed_skipped_and_rejected_lines_of_a_file_add_up_to_the_lines_read(tm
 def test_an_overlong_line_is_rejected_with_its_head() -> None:
     used = parser()
     lines = pa.chunked_array([pa.array([GOOD, GOOD[:20]], pa.large_binary())])
-    found = parse(lines, pa.chunked_array([pa.array([False, True])]), used.format("tokenledger"), used)
-    (row,) = found.rejected.to_pylist()
+    result = parse(lines, pa.chunked_array([pa.array([False, True])]), used.format("tokenledger"), used)
+    (row,) = result.rejected.to_pylist()
     assert (row["line_id"], row["line"]) == (1, GOOD[:20].decode())
     assert row["reason"] == "longer than 64 MiB: only its first 1 MiB is kept"
-    assert found.events["line_id"].to_pylist() == [0]
+    assert result.events["line_id"].to_pylist() == [0]
 
 
 def test_an_overlong_line_is_rejected_even_if_its_head_is_an_event() -> None:
     used = parser()
     lines = pa.chunked_array([pa.array([GOOD, GOOD + b" "], pa.large_binary())])
-    found = parse(lines, pa.chunked_array([pa.array([False, True])]), used.format("tokenledger"), used)
-    assert found.events["line_id"].to_pylist() == [0]
-    assert found.rejected["line_id"].to_pylist() == [1]
+    result = parse(lines, pa.chunked_array([pa.array([False, True])]), used.format("tokenledger"), used)
+    assert result.events["line_id"].to_pylist() == [0]
+    assert result.rejected["line_id"].to_pylist() == [1]
 
 
 # ---------------------------------------------------------------- what lands
@@ -217,7 +216,7 @@ def test_an_overlong_line_is_rejected_even_if_its_head_is_an_event() -> None:
 @pytest.mark.parametrize(
     "line",
     [GOOD + b"\r", b" " + GOOD, GOOD + b" \t", b"\t\r" + GOOD],
-    ids=["CRLF", "before", "behind", "both"],
+    ids=["CRLF", "before", "after", "both"],
 )
 def test_white_space_around_an_event_changes_nothing(line: bytes) -> None:
     (plain,), (spaced,) = landed(GOOD), landed(line)
@@ -226,8 +225,8 @@ def test_white_space_around_an_event_changes_nothing(line: bytes) -> None:
 
 @pytest.mark.parametrize("blank", [b"", b" ", b"\t", b"\r", b" \t \r"])
 def test_blank_lines_are_skipped(blank: bytes) -> None:
-    found = parsed(blank, GOOD, blank)
-    assert ([event["line_id"] for event in found.events], found.rejected) == ([1], [])
+    result = parsed(blank, GOOD, blank)
+    assert ([event["line_id"] for event in result.events], result.rejected) == ([1], [])
 
 
 @pytest.mark.parametrize(
@@ -287,9 +286,9 @@ def test_empty_text_is_unknown() -> None:
 )
 def test_a_nul_escape_lands_as_the_replacement_character(escaped: str, text: str) -> None:
     assert json.loads(f'"{escaped}"').replace("\0", "\ufffd") == text
-    before, event, behind = landed(GOOD, with_raw(user_id=f'"{escaped}"'), GOOD)
+    before, event, after = landed(GOOD, with_raw(user_id=f'"{escaped}"'), GOOD)
     assert event["user_id"] == text
-    assert before["event_id"] == behind["event_id"] == "good"
+    assert before["event_id"] == after["event_id"] == "good"
 
 
 def test_a_nul_escape_is_replaced_in_keys_tags_and_extra() -> None:
@@ -317,9 +316,9 @@ def test_a_nul_escape_is_replaced_in_keys_tags_and_extra() -> None:
     ],
 )
 def test_an_unpaired_surrogate_is_removed_and_its_line_lands(escaped: str, text: str | None) -> None:
-    before, event, behind = landed(GOOD, with_raw(error_message=f'"{escaped}"'), GOOD)
+    before, event, after = landed(GOOD, with_raw(error_message=f'"{escaped}"'), GOOD)
     assert event["error_message"] == text
-    assert before["event_id"] == behind["event_id"] == "good"
+    assert before["event_id"] == after["event_id"] == "good"
 
 
 def test_an_unpaired_surrogate_does_not_affect_metadata_in_json_text() -> None:
@@ -349,13 +348,13 @@ def test_a_line_with_100_000_levels_of_nesting_lands(key: str, head: bytes, tail
         ("-0.0", "0"),
         ("1E+2", "100"),
         ("999999999999", "999999999999"),
-        # half of the twelfth place goes away from zero
+        # halves are rounded away from zero
         ("0.0000000000005", "0.000000000001"),
         ("0.0000000000015", "0.000000000002"),
         ("0.0000000000025", "0.000000000003"),
         ("0.00000000000049", "0"),
         ("0.1234567890125", "0.123456789013"),
-        # of a JSON number, what a double carries: near 12,345,678 they are 1.9e-9 apart
+        # a JSON number is as exact as a double: near 12,345,678 they are 1.9e-9 apart
         ("12345678.123456789012", "12345678.12345679"),
     ],
 )
@@ -366,9 +365,9 @@ def test_a_cost_is_rounded_to_twelve_decimal_places(json_: str, usd: str) -> Non
 
 @pytest.mark.parametrize("json_", ["-0.000001", "-1", "-1e10"])
 def test_a_negative_cost_is_ignored(json_: str) -> None:
-    found = parsed(GOOD, with_raw(cost_usd=json_))
-    assert [event["reported_cost_usd"] for event in found.events] == [None, None]
-    assert found.omitted == [(1, "reported_cost_usd", "negative cost")]
+    result = parsed(GOOD, with_raw(cost_usd=json_))
+    assert [event["reported_cost_usd"] for event in result.events] == [None, None]
+    assert result.omitted == [(1, "reported_cost_usd", "negative cost")]
 
 
 @settings(max_examples=30, deadline=None)
@@ -409,7 +408,7 @@ KOLKATA, BERLIN = "Asia/Kolkata", "Europe/Berlin"
         ("UTC", "2026-10-01", "2026-10-01 00:00:00"),
         ("UTC", "2000-01-01T00:00:00Z", "2000-01-01 00:00:00"),
         ("UTC", "2099-12-31T23:59:59.999999Z", "2099-12-31 23:59:59.999999"),
-        # half an hour off, all the year
+        # 05:30 hours before UTC, all year
         (KOLKATA, "2026-10-01T12:00:00", "2026-10-01 06:30:00"),
         (KOLKATA, "2026-10-01T05:29:59.999999", "2026-09-30 23:59:59.999999"),
         (KOLKATA, "2026-10-01T12:00:00Z", "2026-10-01 12:00:00"),
@@ -435,9 +434,9 @@ def test_a_timestamp_without_an_offset_is_in_the_time_zone_of_the_load(
 @pytest.mark.parametrize(
     ("timestamp", "either"),
     [
-        # there twice: 00:30 UTC before the clocks go back, 01:30 UTC behind
+        # ambiguous: 00:30 UTC before the clocks go back, 01:30 UTC after it
         ("2026-10-25T02:30:00", {"2026-10-25 00:30:00", "2026-10-25 01:30:00"}),
-        # not there at all: 01:30 UTC by the winter's clock, 00:30 UTC by the summer's
+        # skipped: 01:30 UTC in standard time, 00:30 UTC in summer time
         ("2026-03-29T02:30:00", {"2026-03-29 01:30:00", "2026-03-29 00:30:00"}),
     ],
 )
@@ -475,48 +474,48 @@ IN, EX = "inclusive", "exclusive"
 
 @pytest.fixture(scope="module")
 def bare(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A format that hands token counts and convention on as they are."""
+    """A format that passes token counts and convention on unchanged."""
     path = tmp_path_factory.mktemp("formats") / "bare.sql"
     path.write_text(OWN_FORMAT)
     return str(path)
 
 
 @pytest.mark.parametrize(
-    ("counts", "convention", "input_tokens", "meant"),
+    ("counts", "convention", "input_tokens", "landed_convention"),
     [
         ({"i": 100, "r": 40, "w": 10}, IN, 100, IN),
         ({"i": 100, "r": 40, "w": 10}, EX, 150, EX),
         ({"i": 100, "r": 40, "w": 10}, None, 100, IN),
         ({"i": 100, "r": 40, "w": 60}, None, 100, IN),
-        # parts that exceed their whole cannot have been counted in it
+        # parts larger than the input are not included in it
         ({"i": 100, "r": 40, "w": 61}, None, 201, EX),
         ({"i": 100, "r": 40, "w": 61}, IN, 201, EX),
         ({"i": 0, "r": 1}, None, 1, EX),
         ({"i": 0, "r": 0, "w": 0}, None, 0, IN),
         ({"i": 7}, EX, 7, EX),
         ({"i": 7, "r": None, "w": 3}, EX, 10, EX),
-        # nobody knows the whole of an unknown and a part
+        # the sum of an unknown count and a part is unknown
         ({"r": 40, "w": 10}, EX, None, EX),
         ({"r": 40}, None, None, IN),
         ({"i": 10**10, "r": 10**10, "w": 10**10}, EX, 3 * 10**10, EX),
     ],
 )
 def test_landed_input_includes_its_cached_parts(
-    counts: dict[str, Any], convention: str | None, input_tokens: int | None, meant: str, bare: str
+    counts: dict[str, Any], convention: str | None, input_tokens: int | None, landed_convention: str, bare: str
 ) -> None:
     (event,) = landed({**counts, "convention": convention}, format_=bare)
-    assert (event["input_tokens"], event["token_convention"]) == (input_tokens, meant)
+    assert (event["input_tokens"], event["token_convention"]) == (input_tokens, landed_convention)
     assert (event["cache_read_tokens"], event["cache_write_tokens"]) == (counts.get("r"), counts.get("w"))
 
 
 @pytest.mark.parametrize(
-    ("written", "of_these_1h", "cache_write_tokens", "input_tokens"),
+    ("writes", "one_hour_writes", "cache_write_tokens", "input_tokens"),
     [
         (1000, 400, 1000, 1100),
         (1000, 1000, 1000, 1100),
         (1000, 0, 1000, 1100),
         (1000, None, 1000, 1100),
-        # 1,001 cannot be a part of 1,000: 2,001 were written, and 100 more were read uncached
+        # 1,001 cannot be included in 1,000: 2,001 were written, in addition to 100 uncached ones
         (1000, 1001, 2001, 2101),
         (0, 5, 5, 105),
         (None, 5, 5, 105),
@@ -525,11 +524,11 @@ def test_landed_input_includes_its_cached_parts(
     ],
 )
 def test_landed_cache_writes_include_one_hour_writes(
-    written: int | None, of_these_1h: int | None, cache_write_tokens: int | None, input_tokens: int, bare: str
+    writes: int | None, one_hour_writes: int | None, cache_write_tokens: int | None, input_tokens: int, bare: str
 ) -> None:
-    (event,) = landed({"i": 100, "w": written, "w1": of_these_1h, "convention": EX}, format_=bare)
+    (event,) = landed({"i": 100, "w": writes, "w1": one_hour_writes, "convention": EX}, format_=bare)
     assert event["cache_write_tokens"] == cache_write_tokens
-    assert event["cache_write_1h_tokens"] == of_these_1h
+    assert event["cache_write_1h_tokens"] == one_hour_writes
     assert event["input_tokens"] == input_tokens
 
 
@@ -538,7 +537,7 @@ def test_landed_cache_writes_include_one_hour_writes(
     [
         (1970, 956, 1970),
         (1970, 1970, 1970),
-        # 495 thoughts in addition to 364 candidates, not among them
+        # 495 reasoning tokens in addition to 364 of output, not included in them
         (364, 495, 859),
         (0, 7, 7),
         (5, None, 5),
@@ -611,7 +610,7 @@ def test_the_replies_of_claude_code_are_not_in_extra_unless_they_are_kept() -> N
     assert json.loads(event["extra"]) == {**kept, "toolUseResult": {"stdout": SECRET}}
 
 
-@pytest.mark.parametrize("place", ["extra", "metadata", "metadata as a text", "tags of tokenmeter"])
+@pytest.mark.parametrize("place", ["extra", "metadata", "metadata as text", "tags of tokenmeter"])
 def test_only_short_harmless_values_are_kept(place: str) -> None:
     kept: dict[str, Any] = {
         **{"customer": "ACME Corp", "at": "2026-10-01T12:00:00Z", "n": -1.5e-7, "big": 12345678901234567, "yes": True},
@@ -631,19 +630,21 @@ def test_only_short_harmless_values_are_kept(place: str) -> None:
     values["deep"] = {"er": dict(values), "empty": {}, "what did they ask, then?": 1}
     key = {"extra": "extra", "metadata": "tags"}.get(place, "tags")
     if place == "extra":
-        found = parsed(GOOD, {**tokenledger("e"), **values})
+        result = parsed(GOOD, {**tokenledger("e"), **values})
     elif place == "tags of tokenmeter":
         line = {"timestamp": "2026-10-01T12:00:00", "model": "m"}
-        found = parsed(line, {**line, "tags": values}, format_="tokenmeter")
+        result = parsed(line, {**line, "tags": values}, format_="tokenmeter")
     else:
-        found = parsed(GOOD, tokenledger("e", metadata=values if place == "metadata" else json.dumps(values, indent=1)))
-    assert json.loads(found.events[1][key]) == expected
+        result = parsed(
+            GOOD, tokenledger("e", metadata=values if place == "metadata" else json.dumps(values, indent=1))
+        )
+    assert json.loads(result.events[1][key]) == expected
     reasons = {**dict.fromkeys(content, "content key"), **dict.fromkeys(credentials, "credential")}
     reasons |= {name: reason for name, (_, reason) in other.items()}
     reasons |= {f"deep.er.{name}": reason for name, reason in reasons.items()}
     reasons["deep.(unusual key)"] = "unusual key"
     before = "" if place == "extra" else "tags."
-    assert found.omitted == sorted((1, before + name, reason) for name, reason in reasons.items())
+    assert result.omitted == sorted((1, before + name, reason) for name, reason in reasons.items())
 
 
 def test_content_lands_on_request_and_credentials_never() -> None:
@@ -651,15 +652,15 @@ def test_content_lands_on_request_and_credentials_never() -> None:
     line |= {"headers": {"Authorization": "Bearer abcd1234", "x-api-key": ["abcd"], "retries": 2}, "tokens": ["a"]}
     (event,) = parsed(line).events
     assert (event["extra"], event["tags"]) == (None, None)
-    found = parsed(line, keep=Keep(keys=("ANSWER", "tags.prompt", "headers")))
+    result = parsed(line, keep=Keep(keys=("ANSWER", "tags.prompt", "headers")))
     headers = {"Authorization": None, "x-api-key": None, "retries": 2}
-    assert json.loads(found.events[0]["extra"]) == {"answer": SECRET, "headers": headers}
-    assert json.loads(found.events[0]["tags"]) == {"prompt": SECRET}
-    assert found.omitted == [
+    assert json.loads(result.events[0]["extra"]) == {"answer": SECRET, "headers": headers}
+    assert json.loads(result.events[0]["tags"]) == {"prompt": SECRET}
+    assert result.omitted == [
         *((0, "headers", "credential"), (0, "messages", "content key"), (0, "tokens", "array")),
     ]
-    found = parsed(line, keep=Keep(content=True))
-    extra = json.loads(found.events[0]["extra"])
+    result = parsed(line, keep=Keep(content=True))
+    extra = json.loads(result.events[0]["extra"])
     assert (extra["answer"], extra["messages"], extra["headers"]) == (SECRET, [{"content": SECRET}], headers)
 
 
@@ -688,15 +689,15 @@ CREDENTIAL_TEXTS = [
 
 @pytest.mark.parametrize("deep", [False, True])
 def test_keys_that_name_credentials_or_content_are_left_out(deep: bool) -> None:
-    lost = {key: reason for reason, keys in LEFT_OUT_KEYS.items() for key in keys}
-    # the second object is not plain, so that both ways to read it are tested
+    omitted = {key: reason for reason, keys in LEFT_OUT_KEYS.items() for key in keys}
+    # the second object is not plain, so that both ways of reading objects are tested
     for more in ({}, {"\u00fc": "\u00fc"}):
-        lines = [tokenledger("e", metadata={"a": {key: SECRET}} if deep else {key: SECRET, **more}) for key in lost]
-        found = parsed(*lines)
-        assert [event["tags"] for event in found.events] == [
-            None if deep or not more else '{"\u00fc":"\u00fc"}' for _ in lost
+        lines = [tokenledger("e", metadata={"a": {key: SECRET}} if deep else {key: SECRET, **more}) for key in omitted]
+        result = parsed(*lines)
+        assert [event["tags"] for event in result.events] == [
+            None if deep or not more else '{"\u00fc":"\u00fc"}' for _ in omitted
         ]
-        assert [reason for _, _, reason in found.omitted] == list(lost.values())
+        assert [reason for _, _, reason in result.omitted] == list(omitted.values())
 
 
 def test_credentials_never_land_even_if_content_is_kept() -> None:
@@ -704,10 +705,10 @@ def test_credentials_never_land_even_if_content_is_kept() -> None:
     values = [*named, *({"list": [value]} for value in named), *({"k": text} for text in CREDENTIAL_TEXTS)]
     lines = [tokenledger("e", metadata=value) for value in values]
     for keep in (Keep(), Keep(content=True)):
-        found = parsed(*lines, keep=keep)
-        kept = [value for value, event in zip(values, found.events, strict=True) if PASSWORD in str(event["tags"])]
+        result = parsed(*lines, keep=keep)
+        kept = [value for value, event in zip(values, result.events, strict=True) if PASSWORD in str(event["tags"])]
         assert kept == []
-        assert {line for line, _, _ in found.omitted} == set(range(len(values)))
+        assert {line for line, _, _ in result.omitted} == set(range(len(values)))
 
 
 @pytest.mark.parametrize("text", CREDENTIAL_TEXTS)
@@ -720,8 +721,8 @@ def test_mapped_texts_land_without_credentials(text: str) -> None:
 
 
 def test_a_credential_that_was_replaced_in_a_mapped_text_is_counted() -> None:
-    found = parsed(tokenledger("e1"), tokenledger("e2", error_message="Bearer abcdef12345", feature="sk-1234567890"))
-    assert sorted(found.omitted) == [(1, "error_message", "credential"), (1, "feature", "credential")]
+    result = parsed(tokenledger("e1"), tokenledger("e2", error_message="Bearer abcdef12345", feature="sk-1234567890"))
+    assert sorted(result.omitted) == [(1, "error_message", "credential"), (1, "feature", "credential")]
 
 
 def test_names_that_only_begin_like_credentials_are_kept() -> None:
@@ -784,12 +785,12 @@ def test_numbers_of_token_details_are_kept() -> None:
     ids=["2,000 keys", "100 kB with an object of messages", "brackets", "braces"],
 )
 def test_a_large_line_does_not_keep_others_from_landing(line: bytes) -> None:
-    found = parsed(GOOD, *[line] * 200 if len(line) < 200_000 else [line], GOOD)
-    assert [event["event_id"] for event in found.events][:: len(found.events) - 1] == ["good", "good"]
+    result = parsed(GOOD, *[line] * 200 if len(line) < 200_000 else [line], GOOD)
+    assert [event["event_id"] for event in result.events][:: len(result.events) - 1] == ["good", "good"]
     if len(line) > 200_000:
-        assert [(row["line_id"], row["reason"]) for row in found.rejected] == [(1, "not JSON")]
+        assert [(row["line_id"], row["reason"]) for row in result.rejected] == [(1, "not JSON")]
     else:
-        assert len(found.events) == 202 and found.rejected == []
+        assert len(result.events) == 202 and result.rejected == []
 
 
 def test_only_lines_that_take_too_much_memory_are_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -804,12 +805,12 @@ def test_only_lines_that_take_too_much_memory_are_rejected(monkeypatch: pytest.M
     monkeypatch.setattr(Parser, "run", run)
     lines = [heavy if number in (0, 7, 8) else with_raw(user_id=f'"{number}"', cost_usd="-1") for number in range(11)]
     table = pa.chunked_array([pa.array(lines, pa.large_binary())])
-    found = parse(table, pa.chunked_array([pa.repeat(False, 11)]), used.format("tokenledger"), used)
+    result = parse(table, pa.chunked_array([pa.repeat(False, 11)]), used.format("tokenledger"), used)
     landed_ids = [1, 2, 3, 4, 5, 6, 9, 10]
-    assert found.events["line_id"].to_pylist() == found.omitted["line_id"].to_pylist() == landed_ids
-    assert found.events["user_id"].to_pylist() == [str(number) for number in landed_ids]
+    assert result.events["line_id"].to_pylist() == result.omitted["line_id"].to_pylist() == landed_ids
+    assert result.events["user_id"].to_pylist() == [str(number) for number in landed_ids]
     reason = "parsing it takes more than 512MB of memory"
-    assert [(row["line_id"], row["reason"], row["line"]) for row in found.rejected.to_pylist()] == [
+    assert [(row["line_id"], row["reason"], row["line"]) for row in result.rejected.to_pylist()] == [
         (number, reason, heavy.decode()) for number in (0, 7, 8)
     ]
     assert best(counts(used, [heavy.decode(), GOOD.decode()])) == "tokenledger"
@@ -827,8 +828,8 @@ def test_a_line_too_long_for_extra_lands_with_its_length(monkeypatch: pytest.Mon
     short = as_line({**tokenledger("short"), "other": 1})
     lines = [short + b" " * (size - len(short)) for size in (1000, 1001)]
     table = pa.chunked_array([pa.array(lines, pa.large_binary())])
-    found = parse(table, pa.chunked_array([pa.array([False, False])]), used.format("tokenledger"), used)
-    fits, too_long = [json.loads(extra) for extra in found.events["extra"].to_pylist()]
+    result = parse(table, pa.chunked_array([pa.array([False, False])]), used.format("tokenledger"), used)
+    fits, too_long = [json.loads(extra) for extra in result.events["extra"].to_pylist()]
     assert fits == {"other": 1}
     assert too_long == {"too_long_for_extra": 1001}
 
@@ -842,5 +843,5 @@ def test_a_line_of_nine_megabytes_lands() -> None:
 def test_ids_that_are_too_long_for_an_index_are_rejected(column: str) -> None:
     (event,) = landed(tokenledger(**{"event_id": "e", column: "é" * 1_000}))
     assert event[column] == "é" * 1_000
-    found = parsed(tokenledger(**{"event_id": "e", column: "é" * 1_000 + "x"}))
-    assert [row["reason"] for row in found.rejected] == [f"{column} is longer than 2,000 bytes"]
+    result = parsed(tokenledger(**{"event_id": "e", column: "é" * 1_000 + "x"}))
+    assert [row["reason"] for row in result.rejected] == [f"{column} is longer than 2,000 bytes"]

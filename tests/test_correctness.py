@@ -1,4 +1,4 @@
-"""Cases that other tools get wrong, through the command."""
+"""Cases that other tools get wrong, loaded and built with the command."""
 
 import datetime as dt
 from collections.abc import Callable
@@ -27,7 +27,7 @@ from lines
 
 
 def claude_code(message_id: str, output: int, *, request_id: str | None = None, **usage: Any) -> Row:
-    """A line of Claude Code's with usage."""
+    """A Claude Code line with usage."""
     line = {"type": "assistant", "sessionId": "claude", "cwd": "/w", "timestamp": "2026-10-01T09:30:00.123Z"}
     counts = {
         "input_tokens": 0,
@@ -45,7 +45,7 @@ def claude_code(message_id: str, output: int, *, request_id: str | None = None, 
 
 
 def cost_point(session: str, day: dt.date, tokens: int, *, second: int = 0) -> Row:
-    """A line of ctm's: the session has had so many tokens of output by then, at a dollar each."""
+    """A ctm line: the output tokens of a session up to this time, at one dollar each."""
     milliseconds = int(dt.datetime(day.year, day.month, day.day, 12, 0, second, tzinfo=dt.UTC).timestamp()) * 1000
     counts = {"input_tokens": 0, "cache_tokens": 0, "output_tokens": tokens}
     return {"ts": milliseconds, "session": session, **counts, "cost_usd_micros": tokens * 1_000_000}
@@ -53,7 +53,7 @@ def cost_point(session: str, day: dt.date, tokens: int, *, second: int = 0) -> R
 
 @pytest.fixture(scope="module")
 def cases(make_mart: Callable[[str], Mart]) -> Mart:
-    """A target that the cases have been loaded and built in."""
+    """A target with the cases loaded and built."""
     mart = make_mart("cases")
     mart.write(
         "first/ledger.jsonl",
@@ -113,7 +113,7 @@ def first(cases: Mart) -> Tables:
 
 @pytest.fixture(scope="module")
 def later(cases: Mart, first: Tables) -> Tables:
-    """The marts after an event that is ten days late, and running totals from between those that were there."""
+    """The marts after an event that is ten days late, and running totals between the existing ones."""
     late_points = [cost_point("late", TOTALS[1], 250, second=n) for n in range(2)]
     cases.write("second/points.jsonl", *late_points, cost_point("", TOTALS_WITHOUT_SESSION[1], 250))
     cases.write("second/ledger.jsonl", tokenledger("late", f"{LATE_DAY}T23:00:00Z", status="timeout", duration_ms=300))
@@ -124,7 +124,7 @@ def later(cases: Mart, first: Tables) -> Tables:
 
 @pytest.fixture(scope="module")
 def again(cases: Mart, later: Tables) -> Tables:
-    """The marts after everything was delivered again, and two events that say as much, but another thing."""
+    """The marts after everything was loaded again, with two snapshots that are as full, but have another team."""
     cases.write(
         "third/ledger.jsonl",
         tokenledger("tie", f"{TIED_DAY}T12:00:00Z", team=TIED_TEAMS[1]),
@@ -180,7 +180,7 @@ def test_running_totals_are_not_summed(first: Tables) -> None:
 
 def test_running_totals_may_arrive_late_and_out_of_order(first: Tables, later: Tables, rebuilt: Tables) -> None:
     assert costs_of(TOTALS, first) == [100, None, 300]
-    # of the 250 of the day between, 150 are its own; the last day has added as many
+    # the second day adds 150 of its 250, and the last day another 150
     assert costs_of(TOTALS, later) == costs_of(TOTALS, rebuilt) == [100, 150, 150]
     for found in (first, later, rebuilt):
         session = one(found["sessions"], session_id="late")
@@ -194,6 +194,7 @@ def test_running_totals_without_a_session_count_as_one_session(first: Tables, la
 
 
 def costs_of(days: list[dt.date], found: Tables) -> list[Decimal | None]:
+    """The cost of each of these days, None for days without a row."""
     rows = {row["usage_date"]: row["cost_usd"] for row in found["daily_costs"]}
     return [rows.get(day) for day in days]
 
@@ -242,13 +243,13 @@ def test_every_mart_adds_up_to_the_requests(stage: str, request: pytest.FixtureR
 
 
 def test_a_late_event_changes_only_its_day(first: Tables, later: Tables) -> None:
-    for table, rows in first.items():
-        if not {"batch_id", "usage_date"} <= rows[0].keys():
-            continue
+    daily = {table: rows for table, rows in first.items() if {"batch_id", "usage_date"} <= rows[0].keys()}
+    assert daily
+    for table, rows in daily.items():
         before, after = by_day(rows), by_day(later[table])
         changed = {day for day in before.keys() | after.keys() if before.get(day) != after.get(day)}
         of_totals = set() if table == "daily_errors_by_type" else set(TOTALS[1:])
-        # the total before the late ones may be written again with its session
+        # the total before the late ones may be written again with the rest of its session
         assert changed - {TOTALS[0], *TOTALS_WITHOUT_SESSION} == {LATE_DAY} | of_totals, table
     day, was = (one(found["daily_costs"], usage_date=LATE_DAY) for found in (later, first))
     assert (was["requests"], day["requests"]) == (1, 2)
@@ -262,7 +263,7 @@ def test_loading_everything_again_changes_nothing(later: Tables, again: Tables) 
     assert [table for table in TABLES if before[table] != after[table]] == []
     last = max(row["batch_id"] for row in later["daily_costs"])
     written = {row["usage_date"] for row in again["daily_costs"] if row["batch_id"] > last}
-    # what a running total adds is worked out again from all of its session
+    # the increase of a running total is computed again from its whole session
     assert written <= {DAYS[7], TIED_DAY, *TOTALS, *TOTALS_WITHOUT_SESSION}
 
 

@@ -12,33 +12,21 @@ from typing import Any
 import psycopg2
 import pytest
 import yaml
-from dbt.cli.main import dbtRunner
 
-from conftest import PROJECT, as_line, tokenledger
+from conftest import PROJECT, as_lines, tokenledger
 from targets import EMULATED, MARTS, OTHERS, RAW, Engine, engine, schema_key, statements_sent
-from tokenmart.dbt_runner import disconnect
 from tokenmart.destinations import connect
 from tokenmart.report import summary
 
 
 @pytest.fixture(scope="module", params=OTHERS)
 def on(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    """A warehouse with a few requests, built."""
+    """A warehouse with a few requests, loaded and built."""
     with engine(request.param, tmp_path_factory.mktemp(request.param)) as started:
         log = started.folder / "log.jsonl"
-        log.write_bytes(b"".join(as_line(tokenledger(f"e{number}")) + b"\n" for number in range(5)))
+        log.write_bytes(as_lines(*(tokenledger(f"e{number}") for number in range(5))))
         started.run("run", log)
         yield started
-
-
-def dbt(on: Engine, target: Path, *arguments: str) -> Any:
-    """Runs dbt on the warehouse; what it makes comes to the folder `target`."""
-    places = ["--profiles-dir", str(on.folder), "--target-path", str(target), "--log-path", str(target)]
-    with on.chosen():
-        outcome = dbtRunner().invoke([*arguments, "--log-level", "none", *places])
-    disconnect()
-    assert outcome.success, outcome.exception or [result.message for result in outcome.result.results]
-    return outcome.result
 
 
 def test_selected_models_can_be_built_alone_and_empty(on: Engine, tmp_path: Path) -> None:
@@ -47,15 +35,15 @@ def test_selected_models_can_be_built_alone_and_empty(on: Engine, tmp_path: Path
     part = ["--exclude-resource-type", "unit_test", "--select", "+daily_costs"]
     # the emulators are slow
     empty = ["build", "--empty", *(part if on.name in EMULATED else part[:2])]
-    dbt(on, tmp_path, *empty)
+    on.dbt(*empty, artifacts=tmp_path)
     assert sorted(int(row[0]) for row in on.query(counts)) == before
-    # into tables that are not there yet, and then the requests
-    dbt(on, tmp_path, *empty, "--full-refresh")
+    # create the tables empty, and then add the requests
+    on.dbt(*empty, "--full-refresh", artifacts=tmp_path)
     assert [int(row[0]) for row in on.query(counts)] == [0, 0]
     log = on.folder / "later.jsonl"
-    log.write_bytes(as_line(tokenledger("later", "2026-10-04T12:00:00Z")) + b"\n")
+    log.write_bytes(as_lines(tokenledger("later", "2026-10-04T12:00:00Z")))
     on.run("load", log)
-    ran = {result.node.name for result in dbt(on, tmp_path, "build", *part).results}
+    ran = {result.node.name for result in on.dbt("build", *part, artifacts=tmp_path).results}
     assert {"daily_costs", "llm_requests"} <= ran
     assert any(name.startswith("tokenmart_adds_up_by_day_daily_costs_") for name in ran)
     assert [name for name in ran if "users" in name or "hourly" in name] == []
@@ -65,7 +53,7 @@ def test_selected_models_can_be_built_alone_and_empty(on: Engine, tmp_path: Path
 # the emulators do not know `create table ... clone`
 @pytest.mark.parametrize("on", [name for name in OTHERS if name not in EMULATED], indirect=True)
 def test_a_clone_has_the_rows_of_its_original(on: Engine, tmp_path: Path) -> None:
-    dbt(on, tmp_path / "state", "parse")
+    on.dbt("parse", artifacts=tmp_path / "state")
     output = {**on.target.settings, schema_key(on.target.settings): "tokenmart_test_clone"}
     profiles = tmp_path / "profiles"
     profiles.mkdir()
@@ -74,7 +62,7 @@ def test_a_clone_has_the_rows_of_its_original(on: Engine, tmp_path: Path) -> Non
     )
     cloned = replace(on, folder=profiles)
     try:
-        dbt(cloned, tmp_path / "clone", "clone", "--state", str(tmp_path / "state"))
+        cloned.dbt("clone", "--state", str(tmp_path / "state"), artifacts=tmp_path / "clone")
         count = "select count(*) from {}.llm_requests"
         assert on.query(count.format("tokenmart_test_clone")) == on.query(count.format("{marts}"))
     finally:
@@ -82,25 +70,25 @@ def test_a_clone_has_the_rows_of_its_original(on: Engine, tmp_path: Path) -> Non
         on.query(f"drop {kind} if exists tokenmart_test_clone{cascade}")
 
 
-# on BigQuery it passes too, and takes a minute
+# it also passes on BigQuery, but takes a minute there
 @pytest.mark.parametrize("on", [name for name in OTHERS if name != "bigquery"], indirect=True)
 def test_requests_that_retention_deleted_are_restored_only_by_a_full_refresh(on: Engine, tmp_path: Path) -> None:
     selected = ["run", "--select", "+daily_costs"]
     requests = "select sum(requests) from {marts}.daily_costs"
     before = on.query(requests)
-    dbt(on, tmp_path, *selected, "--vars", "retention_days: 1")
+    on.dbt(*selected, "--vars", "retention_days: 1", artifacts=tmp_path)
     with on.chosen(), connect(on.target) as warehouse:
         totals = summary(warehouse, on.target).totals
     assert (totals["requests"] or 0, totals["days"], totals["first_date"], totals["last_date"]) == (0, 0, None, None)
     assert "retention_days has been raised or removed" in on.run("build", code=1).output
-    dbt(on, tmp_path, *selected, "--full-refresh")
-    dbt(on, tmp_path, *selected)
+    on.dbt(*selected, "--full-refresh", artifacts=tmp_path)
+    on.dbt(*selected, artifacts=tmp_path)
     assert on.query(requests) == before
 
 
 @pytest.fixture
 def bi_tool(on: Engine) -> Iterator[dict[str, Any]]:
-    """The connection of a role that may read the present marts, as it was granted once."""
+    """The connection of a role that was granted the right to read the existing marts once."""
     role = "tokenmart_test_reader"
     settings = {name: on.target.settings[name] for name in ("host", "port", "dbname")}
     own = {name: on.target.settings[name] for name in ("user", "password")}
@@ -120,11 +108,13 @@ def test_a_role_that_was_granted_access_once_can_read_the_marts_after_later_runs
 ) -> None:
     for number in range(3):
         log = on.folder / f"granted-{number}.jsonl"
-        log.write_bytes(as_line(tokenledger(f"granted-{number}", f"2026-10-1{number}T12:00:00Z")) + b"\n")
+        log.write_bytes(as_lines(tokenledger(f"granted-{number}", f"2026-10-1{number}T12:00:00Z")))
         on.run("run", log)
     users = on.query("select requests from {marts}.users")
     with psycopg2.connect(**bi_tool) as connection, connection.cursor() as cursor:
-        for mart in (path.stem for folder in ("marts", "summaries") for path in PROJECT.glob(f"models/{folder}/*.sql")):
+        marts = [path.stem for folder in ("marts", "summaries") for path in PROJECT.glob(f"models/{folder}/*.sql")]
+        assert marts
+        for mart in marts:
             cursor.execute(f"select count(*) from {MARTS}.{mart}")
             assert cursor.fetchone() != (0,) or mart == "daily_errors_by_type"
         cursor.execute(f"select requests from {MARTS}.users")
@@ -133,7 +123,7 @@ def test_a_role_that_was_granted_access_once_can_read_the_marts_after_later_runs
 
 @pytest.mark.parametrize("on", ["postgres"], indirect=True)
 def test_concurrent_builds_with_plain_dbt_are_repaired_by_the_next_build(on: Engine, tmp_path: Path) -> None:
-    """As two machines do whose dbt takes no lock: what a build does to the other fails at most these two."""
+    """As on two machines where plain dbt takes no lock: at most one of the two builds fails."""
     places = ["--project-dir", str(PROJECT), "--profiles-dir", str(on.folder), "--log-level", "none"]
     without_tests = [
         "--exclude-resource-type",
@@ -147,7 +137,7 @@ def test_concurrent_builds_with_plain_dbt_are_repaired_by_the_next_build(on: Eng
     log, environment = on.folder / "shared.jsonl", {**os.environ, "TOKENMART_RAW_SCHEMA": RAW}
     for number in range(2):
         lines = [tokenledger(f"shared-{i}", f"2026-11-0{1 + i % 4}T12:00:00Z", output_tokens=number) for i in range(99)]
-        log.write_bytes(b"".join(as_line(line) + b"\n" for line in lines))
+        log.write_bytes(as_lines(*lines))
         on.run("load", log, "--again")
         folders = [str(tmp_path / f"machine-{machine}") for machine in range(2)]
         builds = [
@@ -166,18 +156,18 @@ def test_concurrent_builds_with_plain_dbt_are_repaired_by_the_next_build(on: Eng
 
 
 def test_source_freshness_is_the_age_of_the_last_load(on: Engine, tmp_path: Path) -> None:
-    results = dbt(on, tmp_path, "source", "freshness").results
+    results = on.dbt("source", "freshness", artifacts=tmp_path).results
     assert [(result.node.name, result.status, result.age < 600) for result in results] == [("events", "pass", True)]
 
 
 def test_docs_list_every_column(on: Engine, tmp_path: Path) -> None:
-    # the emulator has no statistics of tables, which the catalog asks for
-    dbt(on, tmp_path, "docs", "generate", *(["--empty-catalog"] if on.target.type == "bigquery" else []))
+    # the emulator does not have the table statistics that the catalog needs
+    on.dbt("docs", "generate", *(["--empty-catalog"] if on.target.type == "bigquery" else []), artifacts=tmp_path)
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     catalog = json.loads((tmp_path / "catalog.json").read_text())["nodes"]
     models = {name: node for name, node in manifest["nodes"].items() if node["resource_type"] == "model"}
     assert {node["name"] for node in models.values()} == {path.stem for path in PROJECT.glob("models/*/*.sql")}
-    # what the emulators say of their tables is not what the real ones do
+    # the catalogs of the emulators differ from those of the real warehouses
     for name, node in models.items() if on.name not in EMULATED else ():
         found = {column.lower() for column in catalog[name]["columns"]}
         assert found == set(node["columns"]), name
@@ -187,21 +177,20 @@ def test_docs_list_every_column(on: Engine, tmp_path: Path) -> None:
 def test_percentiles_may_be_approximate(on: Engine, tmp_path: Path) -> None:
     log = on.folder / "durations.jsonl"
     lines = [tokenledger(f"d{number}", "2026-10-02T12:00:00Z", duration_ms=number) for number in range(1, 1002)]
-    log.write_bytes(b"".join(as_line(line) + b"\n" for line in lines))
+    log.write_bytes(as_lines(*lines))
     on.run("load", log)
-    dbt(on, tmp_path, "run", "--select", "+daily_latency")
+    on.dbt("run", "--select", "+daily_latency", artifacts=tmp_path)
     ask = "select duration_ms_p50, duration_ms_p95 from {marts}.daily_latency where usage_date = '2026-10-02'"
     assert on.query(ask) == [(501.0, 951.0)]
     with statements_sent("bigquery") as sent:
-        dbt(
-            on,
-            tmp_path,
+        on.dbt(
             "run",
             "--select",
             "daily_latency",
             "--full-refresh",
             "--vars",
             "approximate_percentiles: true",
+            artifacts=tmp_path,
         )
     assert any("approx_quantiles" in sql for sql in sent)
     ((p50, p95),) = on.query(ask)
@@ -210,14 +199,14 @@ def test_percentiles_may_be_approximate(on: Engine, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("on", ["postgres"], indirect=True)
 def test_text_is_sorted_by_its_bytes_whatever_the_locale(on: Engine, tmp_path: Path) -> None:
-    # the server that is started here sorts so by itself, and its values would prove nothing
-    (found,) = dbt(on, tmp_path, "compile", "--inline", "{{ binary_collation('name') }}").results
-    assert found.node.compiled_code.strip() == '(name) collate "C"'
+    # the server that is started here sorts by bytes anyway, so its values would prove nothing
+    (result,) = on.dbt("compile", "--inline", "{{ binary_collation('name') }}", artifacts=tmp_path).results
+    assert result.node.compiled_code.strip() == '(name) collate "C"'
 
 
-# what is no fault of the models: dbt-clickhouse stumbles over results without rows, percentiles differ in the last bit
-# of a double (the conformance test allows for that), and the literal of a clock is read in the server's time zone
-NOT_THERE = {
+# not errors of the models: dbt-clickhouse fails on results without rows, percentiles differ in the last bit of a double
+# (the conformance test allows for that), and a timestamp literal is read in the server's time zone
+SKIPPED_UNIT_TESTS = {
     "clickhouse": [
         "test_build_settings_adds_nothing_when_incremental",
         "test_daily_costs_rebuilds_nothing_where_no_day_has_changed",
@@ -232,12 +221,12 @@ NOT_THERE = {
 }
 
 
-# on BigQuery each passes too, and they take minutes
+# they also pass on BigQuery, but take minutes there
 @pytest.mark.parametrize("on", [name for name in OTHERS if name != "bigquery"], indirect=True)
 def test_unit_tests_pass(on: Engine, tmp_path: Path) -> None:
-    left_out = NOT_THERE.get(on.name, [])
+    left_out = SKIPPED_UNIT_TESTS.get(on.name, [])
     exclude = ["--exclude", *(f"test_name:{name}" for name in left_out)] if left_out else []
-    results = dbt(on, tmp_path, "test", "--select", "test_type:unit", *exclude).results
+    results = on.dbt("test", "--select", "test_type:unit", *exclude, artifacts=tmp_path).results
     assert {result.status for result in results} == {"pass"}
     written = [path.read_text().count("\n  - name: test_") for path in PROJECT.glob("models/*/*_unit_tests.yml")]
     assert len(results) + len(left_out) == sum(written)

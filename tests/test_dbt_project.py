@@ -1,4 +1,4 @@
-"""The dbt project keeps its own rules: everything is described and tested, and no model knows an engine."""
+"""The dbt project follows its own rules: everything is described and tested, and no model names an engine."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from dbt.cli.main import dbtRunner
 PROJECT = Path(__file__).parent.parent
 ENGINES = re.compile("duckdb|postgres|timescale|clickhouse|bigquery|snowflake", re.IGNORECASE)
 NOT_PORTABLE = re.compile(r"::|\bqualify\b|\btarget\s*\.\s*type\b", re.IGNORECASE)
-# who adds an engine says here, in macros/dialect and in dbt_project.yml what it calls things, and nowhere else
+# the only folder, in addition to the file dbt_project.yml, in which engines may be named
 DIALECT = PROJECT / "macros" / "dialect"
 
 Node = dict[str, Any]
@@ -21,7 +21,7 @@ Node = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def manifest(profiles: Path, tmp_path_factory: pytest.TempPathFactory) -> Node:
-    """What dbt has parsed of the project; no warehouse is asked."""
+    """dbt's manifest of the project, which needs no warehouse."""
     target = tmp_path_factory.mktemp("target")
     arguments = [
         "parse",
@@ -47,7 +47,7 @@ def nodes(manifest: Node, resource_type: str) -> list[Node]:
 
 
 def macros(manifest: Node) -> list[Node]:
-    """The project's own macros, without what they do on one engine or another."""
+    """The project's public macros, without their implementations for single engines."""
     own = [macro for macro in manifest["macros"].values() if macro["package_name"] == "tokenmart"]
     public = [macro for macro in own if "__" not in macro["name"]]
     assert public
@@ -61,7 +61,7 @@ def files(*globs: str) -> list[Path]:
 
 
 def places(pattern: re.Pattern[str], paths: list[Path]) -> Iterator[str]:
-    """Every line that the pattern is found in, as people look it up."""
+    """Every line that matches the pattern, with its path and number."""
     for path in paths:
         for number, line in enumerate(path.read_text().splitlines(), 1):
             if pattern.search(line):
@@ -91,7 +91,7 @@ def test_every_column_is_described(manifest: Node) -> None:
 
 
 def test_a_column_has_the_same_description_in_every_model(manifest: Node) -> None:
-    """Its description is the doc block of its name, and nothing else."""
+    """The description is the doc block with the column's name, and nothing else."""
     others = [
         f"{model['name']}.{column['name']}"
         for model in nodes(manifest, "model")
@@ -118,11 +118,11 @@ def test_every_macro_is_described_with_its_arguments(manifest: Node) -> None:
     for macro in macros(manifest):
         signature = re.search(r"{%-?\s*(?:macro|test)\s+\w+\(([^)]*)\)", macro["macro_sql"])
         assert signature, macro["name"]
-        taken = [argument.split("=")[0].strip() for argument in signature[1].split(",") if argument.strip()]
+        parameters = [argument.split("=")[0].strip() for argument in signature[1].split(",") if argument.strip()]
         if not macro["description"].strip():
             problems.append(f"{macro['name']} is not described")
-        if [argument["name"] for argument in macro["arguments"]] != taken:
-            problems.append(f"{macro['name']} takes {taken}")
+        if [argument["name"] for argument in macro["arguments"]] != parameters:
+            problems.append(f"{macro['name']} takes {parameters}")
         problems += [
             f"{macro['name']}: {argument['name']}" for argument in macro["arguments"] if not argument["description"]
         ]
@@ -181,5 +181,5 @@ def test_singular_tests_begin_with_a_comment_that_states_their_rule() -> None:
     for path in files("tests/*.sql"):
         assert path.name.startswith("assert_"), path.name
         comment = re.match(r"(?:-- .+\n)+", path.read_text())
-        assert comment, f"{path.name} begins with no comment"
+        assert comment, f"{path.name} has no comment at its top"
         assert comment[0].rstrip().endswith("."), comment[0]

@@ -1,4 +1,4 @@
-"""Every macro that differs between warehouses returns the same values on all of them, worked out here in Python.
+"""Every macro that differs between warehouses returns the same values on all of them, computed here in Python.
 
 A case is SQL with the project's macros, over literal rows, and the rows that it must return. All cases of a warehouse
 are compiled at once, because dbt takes seconds to start, and run one by one.
@@ -33,7 +33,7 @@ Sample = list[float | None]
 
 @dataclass(frozen=True)
 class Case:
-    """A query, and the rows that it gives in that order."""
+    """A query, and its expected rows in order."""
 
     sql: str
     rows: list[Row]
@@ -41,7 +41,7 @@ class Case:
 
 # ---------------------------------------------------------------- queries of literal rows
 
-# what a backslash and a quote are in a literal: first where a backslash escapes
+# a backslash and a quote in a literal: first for engines where a backslash escapes
 ESCAPES = r"""
     {%- set escapes = ("\\\\", "\\'") if target.type in ("clickhouse", "bigquery", "snowflake") else ("\\", "''") -%}
     {%- set backslash, quote = escapes -%}
@@ -58,7 +58,7 @@ def literal(value: Any, data_type: str) -> str:
 
 
 def table(rows: list[Row], **types: str) -> str:
-    """SQL of a relation `given` of these rows, whose columns have these names and types."""
+    """SQL of a relation `given` with these rows, and columns with these names and types."""
     selects = []
     for row in rows:
         cells = zip(row, types.items(), strict=True)
@@ -74,7 +74,7 @@ def macro(name: str, *arguments: Any) -> str:
 
 
 def per_row(columns: list[str], rows: list[Row], expected: list[Row], **types: str) -> Case:
-    """The case of some expressions over each of the rows."""
+    """A case with these expressions for each of the rows."""
     given = table([(number, *row) for number, row in enumerate(rows)], n="bigint", **types)
     names = ", ".join(f"{column} as c{number}" for number, column in enumerate(columns))
     return Case(f"select n, {names} from {given} order by n", [(number, *row) for number, row in enumerate(expected)])
@@ -88,16 +88,16 @@ ZONES = (
     "Europe/Berlin",
     "Asia/Kolkata",
     "Asia/Kathmandu",
-    "Australia/Lord_Howe",  # whose summer time is half an hour
+    "Australia/Lord_Howe",  # summer time adds half an hour
     "Pacific/Apia",
     "America/St_Johns",
 )
 PERIODS = ("hour", "day")
 MICROSECOND, MINUTE, HOUR = dt.timedelta(microseconds=1), dt.timedelta(minutes=1), dt.timedelta(hours=1)
-# in UTC, when the clocks of New York, Berlin and Lord Howe change in 2026
+# when the clocks of New York, Berlin and Lord Howe change in 2026, in UTC
 CHANGES = ("03-08 07:00", "11-01 06:00", "03-29 01:00", "10-25 01:00", "10-03 15:30", "04-04 15:00")
 AROUND = (-HOUR, -30 * MINUTE, -MICROSECOND, 0 * HOUR, 29 * MINUTE, 30 * MINUTE, HOUR - MICROSECOND, HOUR)
-# local midnights: leap days and the day after, a first of January, a Sunday, a Monday, after the day that Apia left out
+# local midnights: leap days and the day after, January 1, a Sunday, a Monday, the day after the one that Apia skipped
 MIDNIGHTS = ("2000-02-29", "2024-02-29", "2024-03-01", "2026-01-01", "2026-06-14", "2026-06-15", "2011-12-31")
 INSTANTS = ("2000-01-01 00:00:00", "2026-12-31 23:59:59.999999", "2099-12-31 00:00:00", "2099-12-31 23:59:59.999999")
 DAYS = ("2000-03-01", "2024-02-29", "2024-03-01", "2025-02-28", "2026-01-01", "2026-03-30", "2099-12-31")
@@ -125,7 +125,7 @@ def local(utc: dt.datetime, zone: str) -> Row:
 
 
 def subtract_days() -> Case:
-    """Days before others, with leap days and ends of years in between."""
+    """Days minus a number of days, across leap days and ends of years."""
     days = [dt.date.fromisoformat(day) for day in DAYS]
     expected = [tuple(day - dt.timedelta(distance) for distance in DISTANCES) for day in days]
     columns = [macro("subtract_days", "given.d", distance) for distance in DISTANCES]
@@ -166,15 +166,15 @@ NUMBERS = f"""
 
 
 def percentiles_of(sample: Sample) -> Row:
-    """The percentiles: of the two neighbors of a place, each as much as the place is near to it."""
+    """The percentiles, each interpolated linearly between the two neighbors of its position."""
     values = sorted(Fraction(value) for value in sample if value is not None)
-    places = [Fraction(str(p)) * (len(values) - 1) for p in FRACTIONS]
-    near = [(values[floor(place)], values[ceil(place)], place % 1) for place in places] if values else []
-    return tuple(float(low + (high - low) * part) for low, high, part in near) or (None,) * len(FRACTIONS)
+    positions = [Fraction(str(p)) * (len(values) - 1) for p in FRACTIONS]
+    neighbors = [(values[floor(at)], values[ceil(at)], at % 1) for at in positions] if values else []
+    return tuple(float(low + (high - low) * part) for low, high, part in neighbors) or (None,) * len(FRACTIONS)
 
 
 def average_of(sample: Sample) -> Row:
-    """The mean in milliseconds with six places, of values rounded to microseconds."""
+    """The mean in milliseconds with six decimal places, of values rounded to microseconds."""
     known = [Decimal(str(value)).quantize(Decimal("0.001"), ROUND_HALF_UP) for value in sample if value is not None]
     return (float(quotient(sum(known), len(known), places=6)),) if known else (None,)
 
@@ -187,23 +187,23 @@ def quotient(total: Decimal | int, count: int, places: int = 12) -> Decimal:
 
 
 def measured(columns: str, measure: Callable[[Sample], Row], samples: dict[str, Sample]) -> dict[str, Case]:
-    """Each sample alone, no rows at all, and all samples as groups of one table, their rows dealt out in turns."""
+    """Cases for each sample, for no rows, and for all samples as groups of one table with alternating rows."""
     tables = {name: (table([(x,) for x in sample], x="double"), sample) for name, sample in samples.items()}
     tables["no rows"] = (table([(1.0,)], x="double") + " where given.x < 0", [])
     cases = {
         name: Case(f"select {columns} from {given}", [measure(sample)]) for name, (given, sample) in tables.items()
     }
     rows = [(turn, group, x) for group, sample in enumerate(samples.values()) for turn, x in enumerate(sample)]
-    dealt = table([row[1:] for row in sorted(rows, key=lambda row: row[:2])], g="bigint", x="double")
+    alternating = table([row[1:] for row in sorted(rows, key=lambda row: row[:2])], g="bigint", x="double")
     expected = [(group, *measure(sample)) for group, sample in enumerate(samples.values())]
     return {
         **cases,
-        "groups": Case(f"select given.g, {columns} from {dealt} group by given.g order by given.g", expected),
+        "groups": Case(f"select given.g, {columns} from {alternating} group by given.g order by given.g", expected),
     }
 
 
 def generated(columns: str, expected: Row, count: int, number: str, divisor: int) -> Case:
-    """A sample of quotients, for n from 0."""
+    """A case with a generated sample of quotients, for n from 0."""
     quotients = (
         f"select cast({number} as {macro('data_type', 'double')}) / {divisor} as x from numbers where n < {count}"
     )
@@ -256,7 +256,7 @@ VALUES = {
 
 
 def binary_collation() -> Case:
-    """Texts in the order of their UTF-8."""
+    """Text in the order of its UTF-8 bytes."""
     given = table([(text,) for text in UNORDERED], t="text")
     expected = sorted(UNORDERED, key=str.encode)
     return Case(
@@ -265,7 +265,7 @@ def binary_collation() -> Case:
 
 
 def types() -> Case:
-    """A value of each of the types, and null of those that have it."""
+    """A value of each type, and null for the types that allow it."""
     assert VALUES.keys() == TYPES.keys()
     optional = [name for name in TYPES if name not in NEVER_NULL]
     cells = [(f"a_{name}", VALUES[name], name) for name in TYPES] + [(f"no_{name}", None, name) for name in optional]
@@ -273,7 +273,7 @@ def types() -> Case:
     return Case(f"select {columns}", [tuple(value for _, value, _ in cells)])
 
 
-# ---------------------------------------------------------------- what the warehouses say
+# ---------------------------------------------------------------- the cases on every warehouse
 
 CASES = {
     **{f"local_period, {zone}": local_period(zone) for zone in ZONES},
@@ -313,21 +313,21 @@ def ask(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         statements = dict(zip(queries, compiled, strict=True))
 
         def answer(query: str) -> list[Row]:
-            # Engine.query has a use for single braces
+            # Engine.query replaces names in single braces
             return [tuple(map(plain, row)) for row in on.query(re.sub(r"([{}])", r"\1\1", statements[query]))]
 
         yield answer
 
 
 def differences(found: list[Row], expected: list[Row]) -> Iterator[str]:
-    """Every value that is not the same, or as a float not within the tolerance."""
+    """Every value that differs; floats may differ by the tolerance."""
     if len(found) != len(expected):
         yield f"{len(found)} rows, not {len(expected)}"
-    for here, there in zip(found, expected, strict=False):
-        for value, right in zip(here, there, strict=True):
+    for row, expected_row in zip(found, expected, strict=False):
+        for value, right in zip(row, expected_row, strict=True):
             is_near = type(value) is type(right) is float and abs(value - right) <= FLOAT_TOLERANCE
             if not is_near and (type(value) is not type(right) or value != right):
-                yield f"{value!r}, not {right!r}, in {here}"
+                yield f"{value!r}, not {right!r}, in {row}"
 
 
 @pytest.mark.parametrize("name", CASES)

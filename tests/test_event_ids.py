@@ -16,27 +16,27 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conftest import as_line, tokenledger
+from conftest import as_line, new_reader, tokenledger
 from tokenmart import lines, reader
 from tokenmart.event_ids import EventIds
 from tokenmart.files import find
 from tokenmart.lines import Block
-from tokenmart.reader import Options, Reader
 
 START = 1_793_525_400_000
 
 
 def point(second: int = 0, session: str = "s1") -> bytes:
-    """A line of ctm, which has no ids, so many seconds after the first."""
+    """A ctm line, which has no id, this number of seconds after START."""
     return as_line({"ts": START + 1000 * second, "session": session, "cost_usd_micros": 7})
 
 
 def nth(line: bytes, number: int) -> str:
+    """The id of the occurrence of a line with this number."""
     return f"{hashlib.md5(line).hexdigest()}-{number}"
 
 
 def expected(*contents: bytes) -> list[str]:
-    """The ids of a file's lines."""
+    """The ids that the lines of a file must have."""
     seen: Counter[bytes] = Counter()
     ids = []
     for line in contents:
@@ -51,8 +51,8 @@ def write(path: Path, *contents: bytes, mode: str = "wb") -> None:
 
 
 def load(path: Path, known: dict[str, Any] | None = None, **options: Any) -> list[str]:
-    """The ids of the lines that a load lands, in their order; updates `known` as the warehouse's state."""
-    used = Reader(Options(**{"format": "ctm", **options}), lambda _bytes, _lines: None)
+    """Loads a path; returns the ids of the landed lines in order, and updates the checkpoints in `known`."""
+    used = new_reader(**{"format": "ctm", **options})
     tables = list(used.tables(find([str(path)]), known or {}))
     if known is not None:
         known |= json.loads(json.dumps(used.checkpoints))
@@ -112,7 +112,7 @@ def test_a_compressed_file_has_the_ids_of_the_plain_one(tmp_path: Path) -> None:
     assert load(tmp_path / "a.log.gz") == expected(*contents)
 
 
-# ---------------------------------------------------------------- a file that is read on
+# ---------------------------------------------------------------- a file that grows
 
 
 @pytest.mark.parametrize("name", ["a.log", "a.log.1"])
@@ -160,38 +160,38 @@ def test_reading_a_file_again_gives_the_same_ids(tmp_path: Path) -> None:
     st.sampled_from([10, 100, 10_000]),
 )
 def test_reading_in_several_loads_gives_the_same_ids_as_in_one(
-    goes: Sequence[Sequence[tuple[int, str]]], size: int
+    steps: Sequence[Sequence[tuple[int, str]]], size: int
 ) -> None:
-    contents = [[point(second, session) for second, session in go] for go in goes]
+    contents = [[point(second, session) for second, session in step] for step in steps]
     known: dict[str, Any] = {}
     found: list[str] = []
     sizes = (mock.patch.object(lines, "BLOCK_BYTES", size), mock.patch.object(lines, "READ_BYTES", size))
     with tempfile.TemporaryDirectory() as folder, sizes[0], sizes[1], mock.patch.object(reader, "BATCH_BYTES", size):
         path = Path(folder, "a.log")
-        for go in contents:
-            write(path, *go, mode="ab")
+        for step in contents:
+            write(path, *step, mode="ab")
             found += load(path, known)
-    assert found == expected(*(line for go in contents for line in go))
+    assert found == expected(*(line for step in contents for line in step))
 
 
-# ---------------------------------------------------------------- when former lines are counted
+# ---------------------------------------------------------------- when earlier lines are read again
 
 
-class Former:
-    """What former loads read of files, and which of them were asked for."""
+class EarlierLines:
+    """The lines of earlier loads by file, and a record of the files that were requested."""
 
     def __init__(self, contents: dict[int, list[bytes]]) -> None:
         self.contents = contents
-        self.asked: list[int] = []
+        self.requested: list[int] = []
 
     def __call__(self, file: int) -> Iterator[Block]:
-        self.asked.append(file)
+        self.requested.append(file)
         array = pa.array(self.contents[file], pa.large_binary())
         yield Block(pa.chunked_array([array]), 1, 0, sum(map(len, array.to_pylist())))
 
 
 def identify(event_ids: EventIds, *rows: tuple[int, int, bytes]) -> list[str]:
-    """The ids of (file, second, line)."""
+    """The ids of events, each given as file, second and line."""
     numbers, seconds, contents = zip(*rows, strict=True)
     moments = [time_of(second) for second in seconds]
     events = pa.table(
@@ -211,48 +211,48 @@ def time_of(second: int) -> dt.datetime:
 
 
 def test_earlier_lines_are_not_read_if_new_lines_have_later_times() -> None:
-    former = Former({0: [b"x"]})
-    event_ids = EventIds(former)
+    earlier = EarlierLines({0: [b"x"]})
+    event_ids = EventIds(earlier)
     event_ids.begin(0, time_of(10))
     assert identify(event_ids, (0, 11, b"y"), (0, 12, b"z")) == [nth(b"y", 1), nth(b"z", 1)]
     assert identify(event_ids, (0, 13, b"y")) == [nth(b"y", 2)]
-    assert former.asked == []
+    assert earlier.requested == []
     assert event_ids.latest == {0: time_of(13)}
 
 
 @pytest.mark.parametrize("second", [10, 9, -1000])
 def test_earlier_lines_are_read_once_if_a_new_line_is_not_later(second: int) -> None:
-    former = Former({0: [b"x", b"x", b"w"]})
-    event_ids = EventIds(former)
+    earlier = EarlierLines({0: [b"x", b"x", b"w"]})
+    event_ids = EventIds(earlier)
     event_ids.begin(0, time_of(10))
     assert identify(event_ids, (0, 11, b"y"), (0, second, b"x")) == [nth(b"y", 1), nth(b"x", 3)]
     assert identify(event_ids, (0, second, b"w"), (0, second, b"x")) == [nth(b"w", 2), nth(b"x", 4)]
-    assert former.asked == [0]
+    assert earlier.requested == [0]
     assert event_ids.latest == {0: time_of(11)}
 
 
 def test_earlier_lines_are_read_if_a_line_is_not_later_than_others_of_its_load() -> None:
-    former = Former({0: [b"x"]})
-    event_ids = EventIds(former)
+    earlier = EarlierLines({0: [b"x"]})
+    event_ids = EventIds(earlier)
     event_ids.begin(0, time_of(10))
     assert identify(event_ids, (0, 20, b"y")) == [nth(b"y", 1)]
     assert identify(event_ids, (0, 15, b"z"), (0, 10, b"x")) == [nth(b"z", 1), nth(b"x", 2)]
-    assert former.asked == [0]
+    assert earlier.requested == [0]
 
 
 def test_lines_of_one_file_do_not_count_in_another() -> None:
-    former = Former({0: [b"x"], 1: [b"x", b"x"]})
-    event_ids = EventIds(former)
+    earlier = EarlierLines({0: [b"x"], 1: [b"x", b"x"]})
+    event_ids = EventIds(earlier)
     event_ids.begin(0, time_of(10))
     event_ids.begin(1, time_of(10))
     event_ids.begin(2, None)
     ids = identify(event_ids, (0, 11, b"x"), (1, 5, b"x"), (2, 5, b"x"))
     assert ids == [nth(b"x", 1), nth(b"x", 3), nth(b"x", 1)]
-    assert former.asked == [1]
+    assert earlier.requested == [1]
 
 
 def test_a_new_file_has_no_earlier_lines() -> None:
-    event_ids = EventIds(Former({}))
+    event_ids = EventIds(EarlierLines({}))
     event_ids.begin(0, None)
     assert identify(event_ids, (0, 5, b"x"), (0, 1, b"x")) == [nth(b"x", 1), nth(b"x", 2)]
     assert identify(event_ids, (0, 5, b"x")) == [nth(b"x", 3)]

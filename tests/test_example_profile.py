@@ -1,4 +1,4 @@
-"""Every output of the example profile, with every way to log in, reaches dbt, the loader's driver and dlt's."""
+"""Every output of the example profile, with every way to log in, works with dbt, the loader's driver and dlt's."""
 
 import json
 import os
@@ -22,10 +22,10 @@ from tokenmart.profile import EXAMPLE, read_target
 pytest_plugins = ["connections"]
 
 
-# lines that say in words what the commented settings below them are for
+# a comment in words, and the commented settings below it that it describes
 WAY = re.compile(r"^ +# (?P<words>.+)\n(?P<settings>(?: +# [a-z_]+: .+\n)+)", re.MULTILINE)
 VARIABLE = re.compile(r"env_var\('(\w+)'")
-# settings that say how, not where or who: they may stand in the file
+# settings without secrets or local values, which may be in the file
 CONSTANTS = {"type", "schema", "dataset", "method", "authenticator", "sslmode", "priority"}
 SECRETS = {"password", "token", "private_key_passphrase"}
 OF_DBT_ITSELF = {"type", "threads"}
@@ -48,7 +48,7 @@ def commented_blocks() -> dict[str, str]:
 
 
 def ways(block: str) -> dict[str, str]:
-    """The block as it is, and with each group of settings that is still commented in it, keyed by the group's comment.
+    """The block unchanged, and with each of its commented groups of settings, by the comment of the group.
 
     The settings that the comment names after "instead of" are removed.
     """
@@ -73,7 +73,7 @@ WAYS = {f"{name}, {title}": (name, text) for name, block in BLOCKS.items() for t
 def environment(
     folder: Path, key: rsa.RSAPrivateKey, service_account: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The variables that the example names, all set, and the files that they name."""
+    """Sets all variables that the example uses, and writes the files that they refer to."""
     google_key, snowflake_key = folder / "google.json", folder / "snowflake.p8"
     google_key.write_text(json.dumps(service_account))
     snowflake_key.write_text(pem(key, "a passphrase"))
@@ -99,7 +99,7 @@ def test_the_example_has_an_output_for_every_warehouse() -> None:
     assert ("duckdb", *BLOCKS) == TYPES
     for name, block in BLOCKS.items():
         assert block.splitlines()[0].endswith(f": pip install 'tokenmart[{name}]'")
-    # as many as the words below speak of
+    # the number of ways to log in or connect
     assert {name: len(ways(block)) for name, block in BLOCKS.items()} == {
         "postgres": 3,
         "clickhouse": 5,
@@ -121,7 +121,7 @@ def test_dbt_accepts_every_output_of_the_example(way: str, folder: Path) -> None
     settings = kind.translate_aliases({key: target.settings[key] for key in target.settings.keys() - OF_DBT_ITSELF})
     kind.validate(settings)
     assert kind.from_dict(settings).schema == target.marts_schema == "marts"
-    # dbt does not mind a setting that it does not know
+    # dbt ignores unknown settings
     assert settings.keys() <= kind.__dataclass_fields__.keys() | OWN_SETTINGS.get(name, set())
     assert isinstance(target.settings["threads"], int)
 
@@ -129,15 +129,18 @@ def test_dbt_accepts_every_output_of_the_example(way: str, folder: Path) -> None
 @pytest.mark.parametrize("way", WAYS)
 def test_no_setting_of_the_example_is_repeated(way: str) -> None:
     name, block = WAYS[way]
-    # YAML would take the last of two, and say nothing
+    # YAML silently takes the last of two
     assert len(yaml.safe_load(block)[name]) == len(re.findall(r"^ {6}[a-z_]+:", block, re.MULTILINE))
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_the_example_has_no_secrets_or_local_values(way: str) -> None:
     name, block = WAYS[way]
-    for setting, value in yaml.safe_load(block)[name].items():
-        if isinstance(value, str) and value and setting not in CONSTANTS:
+    settings = yaml.safe_load(block)[name].items()
+    texts = {setting: value for setting, value in settings if isinstance(value, str) and setting not in CONSTANTS}
+    assert texts
+    for setting, value in texts.items():
+        if value:
             (variable,) = VARIABLE.findall(value)
             assert variable.startswith("DBT_ENV_SECRET_") == (setting in SECRETS)
 
@@ -154,9 +157,9 @@ def test_the_servers_of_compose_listen_where_the_example_connects() -> None:
     defaults = {name: re.findall(r"_PORT', '(\d+)'", block) for name, block in BLOCKS.items()}
     assert services["postgres"]["ports"] == [f"127.0.0.1:{port}:{port}" for port in defaults["postgres"]]
     assert services["clickhouse"]["ports"] == [f"127.0.0.1:{port}:{port}" for port in defaults["clickhouse"][:2]]
-    # variables of the example say how to run the tests against them
-    said = set(re.findall(r"([A-Z_]+)=", text)) - {"TOKENMART_TEST_POSTGRES", "TOKENMART_TEST_CLICKHOUSE"}
-    assert said - {"TOKENMART_TEST_TIMESCALE"} <= set(VARIABLE.findall("".join(BLOCKS.values())))
+    # the commands to run the tests against them use variables of the example
+    variables = set(re.findall(r"([A-Z_]+)=", text)) - {"TOKENMART_TEST_POSTGRES", "TOKENMART_TEST_CLICKHOUSE"}
+    assert variables - {"TOKENMART_TEST_TIMESCALE"} <= set(VARIABLE.findall("".join(BLOCKS.values())))
 
 
 @pytest.mark.usefixtures("environment")

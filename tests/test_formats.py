@@ -10,13 +10,12 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from conftest import as_line
+from conftest import as_line, as_lines, new_reader
 from tokenmart import formats
 from tokenmart.errors import UsageError
 from tokenmart.files import find
 from tokenmart.formats import Parser
 from tokenmart.parse import Parsed, parse
-from tokenmart.reader import Options, Reader
 from tokenmart.results import LoadResult
 from tokenmart.unmapped import Keep
 
@@ -25,7 +24,7 @@ parser = functools.cache(Parser)
 
 
 def parsed(format_: str, *lines: str | Line, used: Parser | None = None, **options: Any) -> Parsed:
-    """What becomes of these lines, with the Parser's options."""
+    """The result of parsing these lines, with the Parser's options."""
     used = used or parser(**options)
     chunk = pa.array([as_line(line) for line in lines], pa.large_binary())
     return parse(
@@ -38,19 +37,21 @@ def parsed(format_: str, *lines: str | Line, used: Parser | None = None, **optio
 
 def row(format_: str, line: str | Line, **options: Any) -> Line:
     """The columns of the line's event that are not NULL; times in UTC, JSON decoded."""
-    found = parsed(format_, line, **options)
-    assert found.rejected["reason"].to_pylist() == []
-    (event,) = found.events.drop_columns("line_id").to_pylist()
+    result = parsed(format_, line, **options)
+    assert result.rejected["reason"].to_pylist() == []
+    (event,) = result.events.drop_columns("line_id").to_pylist()
     event["occurred_at"] = event["occurred_at"].astimezone(dt.UTC)
     event.update({name: json.loads(event[name]) for name in ("tags", "extra") if event[name] is not None})
     return {name: value for name, value in event.items() if value is not None}
 
 
 def reasons(format_: str, *lines: str | Line) -> list[str]:
+    """Why these lines are rejected."""
     return parsed(format_, *lines).rejected["reason"].to_pylist()
 
 
 def at(*parts: int) -> dt.datetime:
+    """A time in UTC."""
     return dt.datetime(*parts, tzinfo=dt.UTC)  # type: ignore[misc,arg-type]
 
 
@@ -223,7 +224,7 @@ def test_a_tokenmeter_record_lands() -> None:
         "occurred_at": at(2026, 11, 1, 9, 30, 0, 392658),
         "provider": "anthropic",
         "model": "claude-sonnet-4-5",
-        # 10 uncached, 50,000 from the cache, 2,000 into it
+        # 10 uncached, 50,000 read from the cache, 2,000 written to it
         "input_tokens": 52010,
         "cache_read_tokens": 50000,
         "cache_write_tokens": 2000,
@@ -263,7 +264,7 @@ def test_a_tokenmeter_record_without_a_total_has_no_cost() -> None:
 
 
 def test_times_of_tokenmeter_are_local() -> None:
-    # Kolkata is five hours and a half ahead; Berlin went back to winter time, one hour ahead, on 25 October
+    # Kolkata is at UTC+05:30; Berlin returned to standard time, UTC+01:00, on October 25
     assert row("tokenmeter", TOKENMETER, time_zone="Asia/Kolkata")["occurred_at"] == at(2026, 11, 1, 4, 0, 0, 392658)
     assert row("tokenmeter", TOKENMETER, time_zone="Europe/Berlin")["occurred_at"] == at(2026, 11, 1, 8, 30, 0, 392658)
 
@@ -326,7 +327,7 @@ ASSISTANT: Line = {
 
 
 def assistant(usage: Any = None, message: Line | None = None, **fields: Any) -> Line:
-    """An assistant line with other fields, fields of the message, or usage; None leaves a field out."""
+    """An assistant line with other usage, fields of the message or fields of the line; None removes a field."""
     message = {**MESSAGE, "usage": USAGE if usage is None else usage, **(message or {})}
     line = {
         **ASSISTANT,
@@ -344,7 +345,7 @@ def test_a_claude_code_request_lands() -> None:
         "model": "claude-sonnet-4-5",
         "operation": "chat",
         "service_tier": "standard",
-        # 10 uncached, 50,000 from the cache, 2,000 into it
+        # 10 uncached, 50,000 read from the cache, 2,000 written to it
         "input_tokens": 52010,
         "cache_read_tokens": 50000,
         "cache_write_tokens": 2000,
@@ -373,7 +374,7 @@ def test_extra_has_only_keys_of_the_line() -> None:
 
 def test_an_old_line_of_claude_code_has_its_cost_and_duration() -> None:
     event = row("claude_code", assistant(costUSD=0.05898105000000001, durationMs=7689))
-    # the digits of the line, cut to twelve places: 0.058981050000 00001
+    # the digits of the line, cut to twelve decimal places: 0.058981050000 00001
     assert (event["reported_cost_usd"], event["duration_ms"]) == (Decimal("0.058981050000"), 7689.0)
 
 
@@ -393,25 +394,25 @@ def test_a_claude_code_request_is_identified_by_its_message_and_request_id(line:
 
 
 @pytest.mark.parametrize(
-    ("writes", "written", "of_these_1h"),
+    ("writes", "cache_writes", "one_hour_writes"),
     [
-        # the flat count has the split within it already
+        # the flat count includes the split
         ({"cache_creation_input_tokens": 1000, "cache_creation": (600, 400)}, 1000, 400),
         ({"cache_creation_input_tokens": 1000, "cache_creation": (1000, 0)}, 1000, 0),
         ({"cache_creation_input_tokens": 1000}, 1000, None),
         ({"cache_creation_input_tokens": 1000, "cache_creation": None}, 1000, None),
         ({"cache_creation_input_tokens": 0}, 0, None),
-        # without it, the two are the whole
+        # without the flat count, the two parts are the total
         ({"cache_creation": (600, 400)}, 1000, 400),
         ({"cache_creation": (600, None)}, 600, None),
         ({"cache_creation": (None, 400)}, 400, 400),
         ({"cache_creation_input_tokens": None, "cache_creation": (600, 400)}, 1000, 400),
-        # a part above its whole was not counted in it
+        # a part larger than the total is not included in it
         ({"cache_creation_input_tokens": 600, "cache_creation": (600, 700)}, 1300, 700),
         ({}, None, None),
     ],
 )
-def test_cache_writes_of_claude_code_land(writes: Line, written: int | None, of_these_1h: int | None) -> None:
+def test_cache_writes_of_claude_code_land(writes: Line, cache_writes: int | None, one_hour_writes: int | None) -> None:
     usage: Line = {"input_tokens": 10, "cache_read_input_tokens": 100, "output_tokens": 1, **writes}
     if split := usage.get("cache_creation"):
         usage["cache_creation"] = {
@@ -419,9 +420,9 @@ def test_cache_writes_of_claude_code_land(writes: Line, written: int | None, of_
             "ephemeral_1h_input_tokens": split[1],
         }
     event = row("claude_code", assistant(usage))
-    assert event.get("cache_write_tokens") == written
-    assert event.get("cache_write_1h_tokens") == of_these_1h
-    assert event["input_tokens"] == 10 + 100 + (written or 0)
+    assert event.get("cache_write_tokens") == cache_writes
+    assert event.get("cache_write_1h_tokens") == one_hour_writes
+    assert event["input_tokens"] == 10 + 100 + (cache_writes or 0)
 
 
 @pytest.mark.parametrize("split", [(-1, 400), (600, -1), (0.5, 400)])
@@ -453,9 +454,9 @@ def test_a_bad_part_of_split_cache_writes_is_rejected(split: tuple[float, float]
     ],
 )
 def test_a_claude_code_line_that_is_not_a_request_is_skipped(line: Line) -> None:
-    found = parsed("claude_code", ASSISTANT, line, ASSISTANT)
-    assert found.events["line_id"].to_pylist() == [0, 2]
-    assert found.rejected["reason"].to_pylist() == []
+    result = parsed("claude_code", ASSISTANT, line, ASSISTANT)
+    assert result.events["line_id"].to_pylist() == [0, 2]
+    assert result.rejected["reason"].to_pylist() == []
 
 
 @pytest.mark.parametrize(
@@ -481,9 +482,9 @@ def test_usage_without_counts_is_a_request_of_unknown_size() -> None:
 
 def test_all_snapshots_of_a_request_land_with_the_same_id() -> None:
     snapshots = [assistant({"output_tokens": output}, uuid=str(output)) for output in (9, 9, 159)]
-    found = parsed("claude_code", *snapshots).events
-    assert found["event_id"].to_pylist() == ["msg_1/req_1"] * 3
-    assert found["output_tokens"].to_pylist() == [9, 9, 159]
+    events = parsed("claude_code", *snapshots).events
+    assert events["event_id"].to_pylist() == ["msg_1/req_1"] * 3
+    assert events["output_tokens"].to_pylist() == [9, 9, 159]
 
 
 # ---------------------------------------------------------------- ctm
@@ -496,7 +497,7 @@ CTM: Line = {
 
 def test_a_ctm_cost_point_lands() -> None:
     assert row("ctm", CTM) == {
-        # 20,758 days after 1970-01-01 is 2026-11-01; 34,200.123 s more
+        # 2026-11-01 is 20,758 days after 1970-01-01, and 09:30:00.123 is 34,200.123 s
         "occurred_at": at(2026, 11, 1, 9, 30, 0, 123000),
         "session_id": "s1",
         "input_tokens": 110,
@@ -529,7 +530,7 @@ def test_costs_of_ctm_are_millionths(micros: float | None, usd: str | None) -> N
         (None, "no timestamp"),
         ("soon", "timestamp does not parse"),
         ({}, "timestamp does not parse"),
-        # seconds where milliseconds belong: January 1970
+        # seconds instead of milliseconds: January 1970
         (1793525400, "timestamp is not between 2000 and 2099"),
         (-1, "timestamp is not between 2000 and 2099"),
         (4102444800000, "timestamp is not between 2000 and 2099"),
@@ -540,9 +541,9 @@ def test_costs_of_ctm_are_millionths(micros: float | None, usd: str | None) -> N
     ],
 )
 def test_an_impossible_ctm_timestamp_is_rejected(ts: Any, reason: str) -> None:
-    found = parsed("ctm", CTM, {**CTM, "ts": ts}, CTM)
-    assert found.rejected["reason"].to_pylist() == [reason]
-    assert found.events["line_id"].to_pylist() == [0, 2]
+    result = parsed("ctm", CTM, {**CTM, "ts": ts}, CTM)
+    assert result.rejected["reason"].to_pylist() == [reason]
+    assert result.events["line_id"].to_pylist() == [0, 2]
 
 
 # ---------------------------------------------------------------- recognition
@@ -552,10 +553,10 @@ EXAMPLES = {"tokenledger": TOKENLEDGER, "tokenmeter": TOKENMETER, "claude_code":
 
 
 def loaded(folder: Path, *lines: str | bytes | Line, **options: Any) -> LoadResult:
-    """What a load of a file of these lines did."""
+    """Loads a file of these lines; returns the result."""
     path = folder / "file.jsonl"
-    path.write_bytes(b"".join(as_line(line) + b"\n" for line in lines))
-    reader = Reader(Options(**options), lambda _bytes, _lines: None)
+    path.write_bytes(as_lines(*lines))
+    reader = new_reader(**options)
     list(reader.tables(find([str(path)]), {}))
     return reader.result
 
@@ -590,26 +591,28 @@ def test_one_line_is_enough_to_recognize_a_format(line: Line, name: str, tmp_pat
 
 
 def test_lines_that_cannot_be_requests_are_counted_without_being_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
-    taken: list[int] = []
-    whole = Parser.parse
+    parsed_lines: list[int] = []
+    parse_lines = Parser.parse
     monkeypatch.setattr(
-        Parser, "parse", lambda used, format_, lines: (taken.append(len(lines)), whole(used, format_, lines))[1]
+        Parser,
+        "parse",
+        lambda used, format_, lines: (parsed_lines.append(len(lines)), parse_lines(used, format_, lines))[1],
     )
     user = {"type": "user", "sessionId": "s1", "message": {"role": "user", "content": "x" * 1000}}
-    found = parsed("claude_code", user, ASSISTANT, '{"type": "user"', '{"type": 1, "type": 2}', user, used=Parser())
-    assert (taken, found.events["line_id"].to_pylist()) == ([1], [1])
-    assert found.rejected["reason"].to_pylist() == ["not JSON", "duplicate key"]
+    result = parsed("claude_code", user, ASSISTANT, '{"type": "user"', '{"type": 1, "type": 2}', user, used=Parser())
+    assert (parsed_lines, result.events["line_id"].to_pylist()) == ([1], [1])
+    assert result.rejected["reason"].to_pylist() == ["not JSON", "duplicate key"]
 
 
 def test_a_request_with_an_escaped_key_lands() -> None:
     for key in (r"\u0075sage", r"u\u0073age", r"usa\u0067e"):
-        found = parsed("claude_code", json.dumps(ASSISTANT).replace('"usage"', f'"{key}"'))
-        assert found.events["output_tokens"].to_pylist() == [USAGE["output_tokens"]]
+        result = parsed("claude_code", json.dumps(ASSISTANT).replace('"usage"', f'"{key}"'))
+        assert result.events["output_tokens"].to_pylist() == [USAGE["output_tokens"]]
 
 
 def test_many_files_are_recognized_by_one_query(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number, line in enumerate([*EXAMPLES.values()] * 5):
-        (tmp_path / f"{number}.jsonl").write_bytes(as_line(line) + b"\n")
+        (tmp_path / f"{number}.jsonl").write_bytes(as_lines(line))
     queries: list[str] = []
     run = Parser.run
     monkeypatch.setattr(
@@ -617,7 +620,7 @@ def test_many_files_are_recognized_by_one_query(tmp_path: Path, monkeypatch: pyt
         "run",
         lambda used, query, *args, **columns: (queries.append(query), run(used, query, *args, **columns))[1],
     )
-    reader = Reader(Options(), lambda _bytes, _lines: None)
+    reader = new_reader()
     list(reader.tables(find([str(tmp_path)]), {}))
     assert [file.landed for file in reader.result.files] == [1] * 20
     assert len([query for query in queries if "recognizes" in query]) == 1
@@ -631,7 +634,7 @@ def test_a_transcript_with_only_a_summary_is_read_and_has_no_request(tmp_path: P
 def test_the_format_that_matches_the_most_lines_is_used(tmp_path: Path) -> None:
     (file,) = loaded(tmp_path, CTM, TOKENLEDGER, TOKENLEDGER).files
     assert (file.format, file.landed, file.rejected) == ("tokenledger", 2, 1)
-    # also if the first lines are another's
+    # even if the first lines are of another format
     (file,) = loaded(tmp_path, CTM, *[OTHER] * 20, TOKENLEDGER, TOKENLEDGER).files
     assert (file.format, file.landed, file.rejected) == ("tokenledger", 2, 21)
 
@@ -648,7 +651,7 @@ def test_a_file_that_matches_two_formats_equally_is_left_out(lines: list[Line], 
 
 
 @pytest.mark.parametrize(
-    ("lines", "said"),
+    ("lines", "message"),
     [
         ([OTHER], "unknown format: line 1 has the keys level, msg"),
         (["", OTHER], "unknown format: line 2 has the keys level, msg"),
@@ -660,18 +663,18 @@ def test_a_file_that_matches_two_formats_equally_is_left_out(lines: list[Line], 
     ],
 )
 def test_a_file_of_unknown_format_is_left_out_and_the_message_names_a_line(
-    lines: list[Any], said: str, tmp_path: Path
+    lines: list[Any], message: str, tmp_path: Path
 ) -> None:
     (file,) = loaded(tmp_path, *lines).files
     assert (file.read, file.format) == (0, None)
-    assert file.problem is not None and said in file.problem and "file.jsonl" in file.problem
+    assert file.problem is not None and message in file.problem and "file.jsonl" in file.problem
 
 
 @pytest.mark.parametrize("lines", [["12:00 server started"], [""], [OTHER]])
 def test_other_files_are_read_if_one_is_left_out(lines: list[Any], tmp_path: Path) -> None:
-    (tmp_path / "a.log").write_bytes(b"".join(as_line(line) + b"\n" for line in lines))
-    (tmp_path / "file.jsonl").write_bytes(as_line(TOKENLEDGER) + b"\n")
-    reader = Reader(Options(), lambda _bytes, _lines: None)
+    (tmp_path / "a.log").write_bytes(as_lines(*lines))
+    (tmp_path / "file.jsonl").write_bytes(as_lines(TOKENLEDGER))
+    reader = new_reader()
     list(reader.tables(find([str(tmp_path)]), {}))
     assert [(Path(file.name).name, file.landed) for file in reader.result.files] == [
         ("a.log", 0),
@@ -689,8 +692,8 @@ def test_a_format_is_recognized_in_the_first_200_lines(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("named", "line"), [("tokenledger", CTM), ("ctm", ASSISTANT), ("claude_code", TOKENMETER)])
 def test_a_file_that_is_not_of_the_named_format_is_left_out(named: str, line: Line, tmp_path: Path) -> None:
     (file,) = loaded(tmp_path, line, line, format=named).files
-    meant = next(name for name, example in EXAMPLES.items() if example is line)
-    assert (file.read, file.problem) == (0, f"{tmp_path / 'file.jsonl'}: not {named}: it looks like {meant}")
+    actual = next(name for name, example in EXAMPLES.items() if example is line)
+    assert (file.read, file.problem) == (0, f"{tmp_path / 'file.jsonl'}: not {named}: it looks like {actual}")
     (file,) = loaded(tmp_path, line, EXAMPLES[named], format=named).files
     assert (file.read, file.problem) == (2, None)
 
@@ -698,7 +701,7 @@ def test_a_file_that_is_not_of_the_named_format_is_left_out(named: str, line: Li
 def test_a_file_whose_lines_are_all_skipped_by_the_format_is_a_problem(tmp_path: Path) -> None:
     sql = "select line_id, line ->> '$.when' as occurred_at, 'm' as model from lines where line ->> '$.who' = 'u1'"
     for who, problem in (("u1", None), ("u2", f"{tmp_path / 'file.jsonl'}: the format own skipped every line")):
-        (file,) = loaded(tmp_path, {**OWN_LINE, "who": who}, format=own(tmp_path, sql)).files
+        (file,) = loaded(tmp_path, {**OWN_LINE, "who": who}, format=custom_format(tmp_path, sql)).files
         assert (file.read, file.problem) == (1, problem)
 
 
@@ -730,22 +733,23 @@ OWN_ROW: Line = {
 }
 
 
-def own(folder: Path, sql: str, name: str = "own.sql") -> str:
+def custom_format(folder: Path, sql: str, name: str = "own.sql") -> str:
+    """Writes a format and returns its path."""
     (folder / name).write_text(sql)
     return str(folder / name)
 
 
 def test_a_custom_format_with_a_type_has_extra(tmp_path: Path) -> None:
-    event = row(own(tmp_path, OWN_WITH_TYPE), OWN_LINE, used=Parser())
+    event = row(custom_format(tmp_path, OWN_WITH_TYPE), OWN_LINE, used=Parser())
     assert event == {**OWN_ROW, "extra": {"usage.new": 1, "more": 2}}
 
 
 def test_a_custom_format_without_a_type_reads_the_lines(tmp_path: Path) -> None:
-    assert row(own(tmp_path, OWN_WITHOUT_TYPE), OWN_LINE, used=Parser()) == OWN_ROW
+    assert row(custom_format(tmp_path, OWN_WITHOUT_TYPE), OWN_LINE, used=Parser()) == OWN_ROW
 
 
 def test_a_file_is_loaded_with_a_custom_format(tmp_path: Path) -> None:
-    (file,) = loaded(tmp_path, OWN_LINE, format=own(tmp_path, OWN_WITH_TYPE)).files
+    (file,) = loaded(tmp_path, OWN_LINE, format=custom_format(tmp_path, OWN_WITH_TYPE)).files
     assert (file.format, file.landed, file.problem) == ("own", 1, None)
 
 
@@ -753,14 +757,14 @@ def test_a_file_is_loaded_with_a_custom_format(tmp_path: Path) -> None:
     "name", ["own.sql", "my-own format.sql", "2026.sql", "o'wn.sql", "select.sql", "tokenledger.sql"]
 )
 def test_a_custom_format_may_have_any_name(name: str, tmp_path: Path) -> None:
-    assert row(own(tmp_path, OWN_WITH_TYPE, name), OWN_LINE, used=Parser())["user_id"] == "u1"
+    assert row(custom_format(tmp_path, OWN_WITH_TYPE, name), OWN_LINE, used=Parser())["user_id"] == "u1"
 
 
 @pytest.mark.parametrize(
     "end", [";", "\n;\n", "-- the end", "-- the end\n", "; -- the end\n", "/* the end */", ";\n\n-- '"]
 )
 def test_a_format_may_end_in_a_comment_or_a_semicolon(end: str, tmp_path: Path) -> None:
-    assert row(own(tmp_path, OWN_WITH_TYPE.rstrip() + end), OWN_LINE, used=Parser())["user_id"] == "u1"
+    assert row(custom_format(tmp_path, OWN_WITH_TYPE.rstrip() + end), OWN_LINE, used=Parser())["user_id"] == "u1"
 
 
 def test_typed_values_of_a_format_land_unchanged(tmp_path: Path) -> None:
@@ -770,7 +774,7 @@ def test_typed_values_of_a_format_land_unchanged(tmp_path: Path) -> None:
             3.0::double as output_tokens, 0.1::double as reported_cost_usd, true as is_estimate, 12 as user_id
         from lines
     """
-    event = row(own(tmp_path, sql), "{}", used=Parser(time_zone="Asia/Kolkata"))
+    event = row(custom_format(tmp_path, sql), "{}", used=Parser(time_zone="Asia/Kolkata"))
     assert event == {
         **{"occurred_at": at(2026, 11, 1, 4), "duration_ms": 1.5, "input_tokens": 7, "output_tokens": 3},
         **{
@@ -784,13 +788,13 @@ def test_typed_values_of_a_format_land_unchanged(tmp_path: Path) -> None:
 
 def test_lines_that_a_format_leaves_out_are_skipped(tmp_path: Path) -> None:
     sql = "select line_id, line ->> '$.when' as occurred_at, 'm' as model from lines where line ->> '$.who' = 'u1'"
-    path = own(tmp_path, sql)
+    path = custom_format(tmp_path, sql)
     (file,) = loaded(tmp_path, OWN_LINE, {**OWN_LINE, "who": "u2"}, {"who": "u1"}, format=path).files
     assert (file.read, file.landed, file.skipped, file.rejected) == (3, 1, 1, 1)
 
 
 @pytest.mark.parametrize(
-    ("sql", "said"),
+    ("sql", "message"),
     [
         ("select '2026-11-01' as occurred_at from lines", "it must select line_id"),
         (
@@ -811,15 +815,15 @@ def test_lines_that_a_format_leaves_out_are_skipped(tmp_path: Path) -> None:
         ("-- still to be written\n", "it has no select"),
     ],
 )
-def test_the_error_for_a_broken_format_has_its_name(sql: str, said: str, tmp_path: Path) -> None:
+def test_the_error_for_a_broken_format_has_its_name(sql: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError) as raised:
-        loaded(tmp_path, OWN_LINE, format=own(tmp_path, sql))
+        loaded(tmp_path, OWN_LINE, format=custom_format(tmp_path, sql))
     assert str(raised.value).startswith("own.sql is not a usable format: ")
-    assert said in str(raised.value)
+    assert message in str(raised.value)
 
 
 @pytest.mark.parametrize(
-    ("statement", "said"),
+    ("statement", "message"),
     [
         ("copy (select 1) to '{path}'", "but not: copy"),
         ("attach '{path}' as other", "but not: attach"),
@@ -836,15 +840,15 @@ def test_the_error_for_a_broken_format_has_its_name(sql: str, said: str, tmp_pat
     ],
 )
 @pytest.mark.parametrize("command", ["load", "preview"])
-def test_a_format_cannot_access_files(command: str, statement: str, said: str, tmp_path: Path) -> None:
+def test_a_format_cannot_access_files(command: str, statement: str, message: str, tmp_path: Path) -> None:
     path = tmp_path / "reached"
-    sql = own(tmp_path, statement.format(path=path) + ";" + OWN_WITHOUT_TYPE)
+    sql = custom_format(tmp_path, statement.format(path=path) + ";" + OWN_WITHOUT_TYPE)
     with pytest.raises(UsageError) as raised:
         if command == "load":
             loaded(tmp_path, OWN_LINE, format=sql)
         else:
-            Reader(Options(format=sql), lambda _bytes, _lines: None)
-    assert said in str(raised.value)
+            new_reader(format=sql)
+    assert message in str(raised.value)
     assert not path.exists()
 
 
@@ -855,7 +859,9 @@ def test_the_select_of_a_format_cannot_access_files_or_python_variables(tmp_path
         secret_table = pa.table({"event_id": ["e"]})
         assert len(secret_table) == 1
         with pytest.raises(UsageError, match=r"file system operations are disabled|secret_table does not exist"):
-            loaded(tmp_path, OWN_LINE, format=own(tmp_path, f"select line_id, {value} as event_id from lines"))
+            loaded(
+                tmp_path, OWN_LINE, format=custom_format(tmp_path, f"select line_id, {value} as event_id from lines")
+            )
 
 
 @pytest.mark.parametrize("name", ["nothing", "nothing.sql", "formats/nothing.sql", "."])
@@ -868,15 +874,16 @@ def test_the_error_for_a_missing_format_lists_the_known_ones(name: str, tmp_path
 def test_a_format_that_returns_two_rows_for_a_line_is_refused(tmp_path: Path) -> None:
     sql = "select line_id, line ->> '$.when' as occurred_at from lines, (values (1), (2)) as twice"
     with pytest.raises(UsageError, match=r"The format own returns more than one row for a line\."):
-        loaded(tmp_path, OWN_LINE, format=own(tmp_path, sql))
+        loaded(tmp_path, OWN_LINE, format=custom_format(tmp_path, sql))
 
 
 def test_a_format_that_fails_on_a_line_is_refused(tmp_path: Path) -> None:
     sql = "select line_id, cast(line ->> '$.who' as integer) as input_tokens from lines"
     with pytest.raises(UsageError, match=r"own.*Could not convert string 'u1' to INT32"):
-        loaded(tmp_path, OWN_LINE, format=own(tmp_path, sql))
+        loaded(tmp_path, OWN_LINE, format=custom_format(tmp_path, sql))
 
 
 def test_each_format_has_a_description() -> None:
+    assert formats.names()
     for name in formats.names():
         assert formats.description(name).endswith(".") and len(formats.description(name)) > 20

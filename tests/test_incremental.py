@@ -1,4 +1,4 @@
-"""After every run the marts equal a recount of all delivered lines, and only the dates that changed were built."""
+"""After every run the marts equal a recount of all loaded lines, and only the dates that changed were built."""
 
 import datetime as dt
 
@@ -27,14 +27,14 @@ def test_the_first_build_counts_everything_and_the_second_changes_nothing(story:
 
 
 def test_a_new_day_and_an_event_ten_days_late_change_only_their_two_days(story: Story) -> None:
-    story.deliver(event("late", "2026-01-03T05:00:00"), *(event(f"n{i}", f"2026-01-13T0{i}:00:00") for i in range(3)))
+    story.load(event("late", "2026-01-03T05:00:00"), *(event(f"n{i}", f"2026-01-13T0{i}:00:00") for i in range(3)))
     days = ["2026-01-03", "2026-01-13"]
     story.step(days=days, requests=["late", "n0", "n1", "n2"], bounds=days)
     story.step(bounds=[])
 
 
 def test_snapshots_across_midnight_move_their_requests_and_an_emptied_day_disappears(story: Story) -> None:
-    story.deliver(
+    story.load(
         snapshot(BEFORE_MIDNIGHT, timestamp="2026-01-13T00:00:20Z", output_tokens=159),
         snapshot(ALONE_ON_ITS_DAY, timestamp="2026-01-21T00:00:20Z", output_tokens=159, cost_usd=0.1),
     )
@@ -43,8 +43,8 @@ def test_snapshots_across_midnight_move_their_requests_and_an_emptied_day_disapp
     for mart in DAILY:
         assert story.mart.query(f"select count(*) from marts.{mart} where usage_date = date '2026-01-20'") == [(0,)]
     story.step()
-    # back again, over more than a day, and onto the day that was emptied
-    story.deliver(
+    # move them again, one back to the day that was emptied
+    story.load(
         snapshot(BEFORE_MIDNIGHT, timestamp="2026-01-14T00:00:20Z", output_tokens=500),
         snapshot(ALONE_ON_ITS_DAY, timestamp="2026-01-20T00:00:00Z", output_tokens=500),
     )
@@ -57,11 +57,11 @@ def test_snapshots_across_midnight_move_their_requests_and_an_emptied_day_disapp
 
 def test_events_loaded_again_change_no_row(story: Story) -> None:
     before = story.everything()
-    story.deliver(*BASE[:40], name="copy.jsonl", options=["--again"])
-    story.deliver(*reversed(BASE[:40]), *BASE[20:60], *BASE[:40], name="twice.jsonl")
+    story.load(*BASE[:40], name="copy.jsonl", options=["--again"])
+    story.load(*reversed(BASE[:40]), *BASE[20:60], *BASE[:40], name="twice.jsonl")
     story.step(bounds=["2026-01-01", "2026-01-02"])
     after = story.everything()
-    # but for the book-keeping: two loads more, each listed and processed, and their two days
+    # except the bookkeeping: two more loads, each listed and processed, and their two days
     assert len(after.pop("loads")) == len(before.pop("loads")) + 4
     assert len(after.pop("affected_dates")) == len(before.pop("affected_dates")) + 2
     assert after == before
@@ -69,11 +69,11 @@ def test_events_loaded_again_change_no_row(story: Story) -> None:
 
 def test_an_incomplete_load_is_ignored_until_it_is_complete(story: Story) -> None:
     fuller = snapshot(BASE[10], output_tokens=5000, provider="openai", model=MINI)
-    load_id = story.deliver(fuller, event("lost", "2026-01-05T03:00:00"))
+    load_id = story.load(fuller, event("lost", "2026-01-05T03:00:00"))
     story.mark(load_id, is_complete=False)
     story.step(bounds=[])
     story.build("--full-refresh")
-    story.deliver(
+    story.load(
         snapshot(fuller, output_tokens=4000),
         event("other", "2026-01-14T02:00:00"),
         event("same day", BASE[10]["timestamp"].removesuffix("Z")),
@@ -83,15 +83,15 @@ def test_an_incomplete_load_is_ignored_until_it_is_complete(story: Story) -> Non
     before = story.mart.query(count)
     story.mark(load_id, is_complete=True)
     story.step(days=["2026-01-01", "2026-01-05"], requests=["e10", "lost"])
-    assert story.mart.query(count) == before, "a watermark or a count would not have seen it"
+    assert story.mart.query(count) == before, "a watermark or a count would miss the load"
 
 
 def test_a_load_that_changes_nothing_writes_nothing(story: Story) -> None:
     line = event("streamed", "2026-01-13T01:00:00", output_tokens=700, status="success")
-    story.deliver(line)
+    story.load(line)
     story.step(days=["2026-01-13"], requests=["streamed"])
-    # a late snapshot with less output, and one of an earlier day that also lost
-    story.deliver(
+    # snapshots with less output that arrive late, one of them with an earlier day
+    story.load(
         snapshot(line, output_tokens=20),
         snapshot(line, output_tokens=10, timestamp="2026-01-11T01:00:00Z"),
         *(snapshot(known, output_tokens=0) for known in BASE[:5] if known["output_tokens"]),
@@ -101,14 +101,14 @@ def test_a_load_that_changes_nothing_writes_nothing(story: Story) -> None:
 
 
 def test_marts_that_were_left_out_of_a_run_catch_up(story: Story) -> None:
-    story.deliver(
+    story.load(
         snapshot(BEFORE_MIDNIGHT, timestamp="2026-01-13T00:00:20Z", output_tokens=159),
         snapshot(ALONE_ON_ITS_DAY, timestamp="2026-01-19T00:00:20Z", output_tokens=159),
     )
     story.dbt("run", "-s", "loads", "stg_usage__events", "affected_dates", "llm_requests")
-    story.deliver(event("m1", "2026-01-16T02:00:00"))
+    story.load(event("m1", "2026-01-16T02:00:00"))
     story.dbt("run", "-s", "loads", "stg_usage__events", "affected_dates", "llm_requests")
-    story.deliver(event("m2", "2026-01-17T02:00:00"))
+    story.load(event("m2", "2026-01-17T02:00:00"))
     story.step(
         days=["2026-01-12", "2026-01-13", "2026-01-16", "2026-01-17", "2026-01-19", "2026-01-20"],
         requests=["m2"],
@@ -136,7 +136,7 @@ def test_a_load_that_lost_its_mark_is_processed_again_without_changes(story: Sto
     story.mart.query("delete from marts.loads where load_status = 'processed'")
     story.step(bounds=sorted({line["timestamp"][:10] for line in BASE} | {"2026-01-12", "2026-01-20"}))
     after = story.everything()
-    # each load was listed twice, and is processed once
+    # each load is listed once more
     loads = [(load_id, status) for load_id, _, status in before.pop("loads")]
     assert sorted(row[::2] for row in after.pop("loads")) == sorted(
         loads + [row for row in loads if row[1] == "processing"]
@@ -147,15 +147,15 @@ def test_a_load_that_lost_its_mark_is_processed_again_without_changes(story: Sto
 
 def test_batch_ids_increase_even_if_an_earlier_clock_was_fast(story: Story) -> None:
     story.mart.query("insert into marts.loads values ('of a clock ahead', 9000000000000000, 'processed')")
-    story.deliver(event("m1", "2026-01-03T02:00:00"))
+    story.load(event("m1", "2026-01-03T02:00:00"))
     story.step(days=["2026-01-03"], requests=["m1"])
     assert story.mart.query("select max(batch_id) from marts.daily_costs") == [(9000000000000001,)]
-    story.deliver(event("m2", "2026-01-04T02:00:00"))
+    story.load(event("m2", "2026-01-04T02:00:00"))
     story.step(days=["2026-01-04"], requests=["m2"])
 
 
 def test_the_audit_finds_a_request_that_is_missing_from_llm_requests(story: Story) -> None:
-    story.deliver(event("new", "2026-01-13T05:00:00"))
+    story.load(event("new", "2026-01-13T05:00:00"))
     story.step(days=["2026-01-13"], requests=["new"])
     story.mart.query("delete from marts.llm_requests where event_id = 'e200'")  # 2026-01-06
     story.mart.run("build", "--force")
@@ -165,7 +165,7 @@ def test_the_audit_finds_a_request_that_is_missing_from_llm_requests(story: Stor
     story.dbt("run", "-s", "request_days", "--full-refresh")
     story.dbt("run")
     assert story.literal_days("compiled/tokenmart/models/marts/daily_costs.sql") == ["2026-01-06"]
-    story.deliver(BASE[200], options=["--again"])
+    story.load(BASE[200], options=["--again"])
     story.step(days=["2026-01-06"], requests=["e200"])
     story.mart.run("audit")
 
@@ -173,16 +173,16 @@ def test_the_audit_finds_a_request_that_is_missing_from_llm_requests(story: Stor
 def test_a_build_finds_missing_and_duplicate_requests_on_affected_dates(story: Story) -> None:
     story.mart.query("delete from marts.llm_requests where event_id = 'e200'")  # 2026-01-06
     story.mart.query("insert into marts.llm_requests from marts.llm_requests where event_id = 'e0'")  # 2026-01-01
-    story.deliver(event("new", "2026-01-06T05:00:00"))
+    story.load(event("new", "2026-01-06T05:00:00"))
     failed = story.mart.json("build", code=1)["failures"]
     assert [failure for failure in failed if "lost_or_doubled" in failure and "event_id=e200, times=0" in failure]
-    story.deliver(event("newer", "2026-01-01T05:00:00"))
+    story.load(event("newer", "2026-01-01T05:00:00"))
     failed = story.mart.json("build", code=1)["failures"]
     assert [failure for failure in failed if "lost_or_doubled" in failure and "event_id=e0, times=2" in failure]
 
 
 def test_a_run_without_affected_dates_stops_before_it_duplicates_rows(story: Story) -> None:
-    story.deliver(snapshot(BASE[0], output_tokens=5000))
+    story.load(snapshot(BASE[0], output_tokens=5000))
     outcome = story.invoke("run", "-s", "loads", "llm_requests")
     assert "llm_requests needs the rows that affected_dates adds in the same run" in str(
         outcome.result.results[-1].message
@@ -191,23 +191,23 @@ def test_a_run_without_affected_dates_stops_before_it_duplicates_rows(story: Sto
 
 
 def test_a_run_without_retention_searches_no_history_for_deleted_requests(story: Story) -> None:
-    # whoever searches finds that the first day is missing
+    # a search would find that the first day is missing
     story.mart.query("delete from marts.llm_requests where usage_date = date '2026-01-01'")
     story.dbt("run", "-s", "llm_requests")
 
 
 def test_a_full_refresh_gives_the_same_rows_as_the_runs_before_it(story: Story) -> None:
-    story.deliver(event("late", "2026-01-03T05:00:00"), event("new", "2026-01-13T05:00:00"), *BASE[100:150])
+    story.load(event("late", "2026-01-03T05:00:00"), event("new", "2026-01-13T05:00:00"), *BASE[100:150])
     story.step(days=["2026-01-03", "2026-01-13"], requests=["late", "new"])
-    story.deliver(
+    story.load(
         snapshot(BEFORE_MIDNIGHT, timestamp="2026-01-13T00:00:20Z", output_tokens=159),
         snapshot(ALONE_ON_ITS_DAY, timestamp="2026-01-21T00:00:20Z", output_tokens=159),
         snapshot(BASE[50], timestamp="2026-01-09T00:00:00Z", output_tokens=0),
     )
     story.step(days=["2026-01-12", "2026-01-13", "2026-01-20", "2026-01-21"], requests=["moving", "alone"])
-    story.deliver(*CTM_LATER, name="later.jsonl")
+    story.load(*CTM_LATER, name="later.jsonl")
     story.build()
-    story.deliver(*CTM_EARLIER, name="earlier.jsonl")
+    story.load(*CTM_EARLIER, name="earlier.jsonl")
     story.build()
     before = story.contents()
     story.build("--full-refresh")
@@ -218,9 +218,9 @@ def test_a_full_refresh_gives_the_same_rows_as_the_runs_before_it(story: Story) 
 
 
 def test_rows_duplicated_by_concurrent_builds_are_repaired_by_the_next_build(story: Story) -> None:
-    """As two runs leave it that take a load at the same time: both have written, counted and marked it."""
+    """As after two concurrent runs on the same load: both have written, counted and marked it."""
     before = story.contents()
-    story.deliver(event("new", "2026-01-13T05:00:00"), snapshot(BASE[0], output_tokens=5000))
+    story.load(event("new", "2026-01-13T05:00:00"), snapshot(BASE[0], output_tokens=5000))
     story.build()
     mark = story.mart.query("select load_id, max(batch_id) from marts.loads group by 1 order by 2 desc limit 1")[0]
     for status in ("processing", "processed"):
@@ -235,16 +235,16 @@ def test_rows_duplicated_by_concurrent_builds_are_repaired_by_the_next_build(sto
             f" where batch_id = {mark[1]}"
         )
     story.build()
-    healed = story.everything()
+    repaired = story.everything()
     story.step()
-    assert story.everything() == healed
+    assert story.everything() == repaired
     after = story.contents()
     story.build("--full-refresh")
     assert story.contents() == after != before
 
 
 def test_a_day_that_was_counted_without_the_rows_of_another_run_is_counted_again(story: Story) -> None:
-    story.deliver(event("new", "2026-01-12T05:00:00"))
+    story.load(event("new", "2026-01-12T05:00:00"))
     story.build()
     before = story.contents()
     story.mart.query("update marts.request_days set requests = requests - 1 where usage_date = date '2026-01-12'")

@@ -33,7 +33,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.fixture
 def copy(built: tuple[Path, Path], mart: Mart, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Mart]:
-    """The project and the mart, to be changed. Starting dbt fails."""
+    """Copies of the project and the mart that a test can change. Starting dbt fails."""
     project, path = built
     changed = mart.folder / "copy"
     shutil.copytree(project, changed)
@@ -95,8 +95,8 @@ CHANGES: dict[str, Callable[[Path, Mart], object]] = {
 def test_dbt_does_not_start_if_nothing_has_changed(copy: tuple[Path, Mart]) -> None:
     project, mart = copy
     assert "nothing has changed since the build of 20" in mart.run("build", "--project-dir", project).stdout
-    found = mart.json("build", "--project-dir", project)
-    assert found["unchanged_since"] and found["failures"] == []
+    answer = mart.json("build", "--project-dir", project)
+    assert answer["unchanged_since"] and answer["failures"] == []
 
 
 @pytest.mark.parametrize("options", [["--force"], ["--full-refresh"]])
@@ -116,10 +116,10 @@ def test_prices_are_loaded_again_only_if_they_have_changed(
     copy: tuple[Path, Mart], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project, mart = copy
-    given = []
+    has_seed = []
 
     def start(_: object, arguments: list[str], **__: object) -> None:
-        given.append("seed" in arguments)
+        has_seed.append("seed" in arguments)
         raise AssertionError("dbt was started")
 
     monkeypatch.setattr(tokenmart.build, "run_dbt", start)
@@ -127,4 +127,4 @@ def test_prices_are_loaded_again_only_if_they_have_changed(
         change(project, mart)
         mart.run("build", "--project-dir", project, code=1)
     mart.run("build", "--full-refresh", "--project-dir", project, code=1)
-    assert given == [True, True, False, False]
+    assert has_seed == [True, True, False, False]

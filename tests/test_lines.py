@@ -1,4 +1,4 @@
-"""Whole lines come out of a stream unchanged, however it is cut while it is read."""
+"""The complete lines of a stream are read unchanged, wherever reads and blocks end."""
 
 import io
 from collections.abc import Iterator
@@ -14,18 +14,18 @@ from tokenmart.lines import Block, blocks
 BOM = b"\xef\xbb\xbf"
 ANY_LENGTH = 1 << 30
 PIECES = [b"", b"\r", b"a", b"{}", b"longer", b"x" * 15, b"y" * 40, BOM]
-# any bytes, and what has many lines of different lengths
+# any bytes, and content with many lines of different lengths
 CONTENTS = st.binary(max_size=60) | st.lists(st.sampled_from(PIECES), min_size=4, max_size=20).map(b"\n".join)
 
 
 class Trickle(io.BytesIO):
-    """A stream that gives less than it is asked for, as a pipe or a decompressor does."""
+    """A stream that returns fewer bytes than requested, as a pipe or a decompressor does."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         return super().read(max(1, (size or 0) // 2))
 
 
-def cut(
+def blocks_of(
     data: bytes | io.BytesIO,
     *,
     read: int = 4,
@@ -57,8 +57,8 @@ def rows(found: list[Block]) -> Iterator[tuple[int, int, bytes, bool]]:
             yield number, offset, line, block.is_overlong
 
 
-def whole_lines(data: bytes, *, final: bool) -> list[tuple[int, int, bytes]]:
-    """Number, offset and bytes of each line, by bytes.split()."""
+def lines_by_split(data: bytes, *, final: bool) -> list[tuple[int, int, bytes]]:
+    """Number, offset and bytes of each complete line, computed with bytes.split()."""
     offset = len(BOM) if data.startswith(BOM) else 0
     pieces = data[offset:].split(b"\n")
     if not (final and pieces[-1]):
@@ -75,8 +75,8 @@ def whole_lines(data: bytes, *, final: bool) -> list[tuple[int, int, bytes]]:
 @example(BOM, 3, 1, True)
 @example(BOM + b"\n" + BOM + b"\n", 3, 1, False)
 def test_lines_and_offsets_equal_those_of_split(data: bytes, read: int, block: int, final: bool) -> None:
-    found = [row[:3] for row in rows(cut(data, read=read, block=block, final=final))]
-    assert found == whole_lines(data, final=final)
+    found = [row[:3] for row in rows(blocks_of(data, read=read, block=block, final=final))]
+    assert found == lines_by_split(data, final=final)
     assert all(data[offset : offset + len(line)] == line for _, offset, line in found)
 
 
@@ -87,8 +87,8 @@ def test_lines_and_offsets_equal_those_of_split(data: bytes, read: int, block: i
     st.booleans(),
 )
 def test_short_reads_change_nothing(data: bytes, read: int, block: int, final: bool) -> None:
-    found = [row[:3] for row in rows(cut(Trickle(data), read=read, block=block, final=final))]
-    assert found == whole_lines(data, final=final)
+    found = [row[:3] for row in rows(blocks_of(Trickle(data), read=read, block=block, final=final))]
+    assert found == lines_by_split(data, final=final)
 
 
 @given(
@@ -103,7 +103,7 @@ def test_short_reads_change_nothing(data: bytes, read: int, block: int, final: b
 def test_blocks_are_contiguous_and_within_their_limits(
     data: bytes, read: int, block: int, longest: int, kept: int, line: int, final: bool
 ) -> None:
-    found = cut(data, read=read, block=block, longest=longest, kept=kept, line=line, final=final)
+    found = blocks_of(data, read=read, block=block, longest=longest, kept=kept, line=line, final=final)
     end, before = (len(BOM) if data.startswith(BOM) else 0), line
     for part in found:
         assert (part.start, part.first_line) == (end, before + 1)
@@ -119,22 +119,22 @@ def test_an_overlong_line_keeps_its_head_and_later_lines_are_unchanged(
     data: bytes, read: int, block: int, longest: int, kept: int, final: bool
 ) -> None:
     kept = min(kept, longest)
-    expected = whole_lines(data, final=final)
-    found = list(rows(cut(data, read=read, block=block, longest=longest, kept=kept, final=final)))
+    expected = lines_by_split(data, final=final)
+    found = list(rows(blocks_of(data, read=read, block=block, longest=longest, kept=kept, final=final)))
     assert [row[:2] for row in found] == [row[:2] for row in expected]
     for (_, _, line, is_overlong), (_, _, whole) in zip(found, expected, strict=True):
         assert line == (whole[:kept] if is_overlong else whole)
-        # a line whose end comes with the read that passes the limit is there already
+        # a line that ends in the same read that passes the limit is kept completely
         assert len(whole) > longest if is_overlong else len(whole) <= longest + read
 
 
 @given(CONTENTS, st.integers(0, 60), st.integers(3, 20), st.integers(1, 40))
 def test_reading_in_two_steps_gives_the_same_lines_as_in_one(data: bytes, size: int, read: int, block: int) -> None:
-    first = cut(data[:size], read=read, block=block)
+    first = blocks_of(data[:size], read=read, block=block)
     offset = first[-1].end if first else 0
     line = sum(len(part.lines) for part in first)
-    rest = cut(data, read=read, block=block, offset=offset, line=line, final=True)
-    assert [row[:3] for row in rows(first + rest)] == whole_lines(data, final=True)
+    rest = blocks_of(data, read=read, block=block, offset=offset, line=line, final=True)
+    assert [row[:3] for row in rows(first + rest)] == lines_by_split(data, final=True)
 
 
 @pytest.mark.parametrize(
@@ -153,23 +153,23 @@ def test_reading_in_two_steps_gives_the_same_lines_as_in_one(data: bytes, size: 
     ],
 )
 def test_small_files_have_the_expected_lines(data: bytes, expected: list[tuple[int, int, bytes]]) -> None:
-    assert [row[:3] for row in rows(cut(data))] == expected
+    assert [row[:3] for row in rows(blocks_of(data))] == expected
 
 
 def test_a_last_line_without_newline_waits_unless_it_is_final() -> None:
-    assert [row[2] for row in rows(cut(b"one\ntwo"))] == [b"one"]
-    assert [row[2] for row in rows(cut(b"one\ntwo", final=True))] == [b"one", b"two"]
-    assert cut(b"one\ntwo", final=True)[-1].end == 7
+    assert [row[2] for row in rows(blocks_of(b"one\ntwo"))] == [b"one"]
+    assert [row[2] for row in rows(blocks_of(b"one\ntwo", final=True))] == [b"one", b"two"]
+    assert blocks_of(b"one\ntwo", final=True)[-1].end == 7
 
 
 def test_a_byte_order_mark_within_a_file_belongs_to_its_line() -> None:
-    assert list(rows(cut(b"a\n" + BOM + b"b\n", offset=2, line=1))) == [(2, 2, BOM + b"b", False)]
+    assert list(rows(blocks_of(b"a\n" + BOM + b"b\n", offset=2, line=1))) == [(2, 2, BOM + b"b", False)]
 
 
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
-        # number, offset, bytes, is it overlong: reads of 4, lines of up to 10, heads of 3
+        # number, offset, bytes and whether it is overlong; reads of 4 bytes, lines of up to 10, heads of 3
         (b"a\n" + b"x" * 20 + b"\nb\n", [(1, 0, b"a", False), (2, 2, b"xxx", True), (3, 23, b"b", False)]),
         (
             b"x" * 20 + b"\n" + b"y" * 30 + b"\n" + b"z" * 40 + b"\nb\n",
@@ -187,11 +187,11 @@ def test_a_byte_order_mark_within_a_file_belongs_to_its_line() -> None:
         "several in a row",
         "before empty lines",
         "at the end",
-        "behind a byte-order mark",
+        "after a byte-order mark",
     ],
 )
 def test_only_the_heads_of_overlong_lines_are_kept(data: bytes, expected: list[tuple[int, int, bytes, bool]]) -> None:
-    found = cut(data, longest=10)
+    found = blocks_of(data, longest=10)
     assert list(rows(found)) == expected
     assert found[-1].end == len(data)
     assert [len(part.lines) for part in found if part.is_overlong] == [1] * sum(row[3] for row in expected)
@@ -199,8 +199,8 @@ def test_only_the_heads_of_overlong_lines_are_kept(data: bytes, expected: list[t
 
 def test_an_overlong_last_line_without_newline_waits_unless_it_is_final() -> None:
     data = b"a\n" + b"x" * 20
-    assert list(rows(cut(data, longest=10))) == [(1, 0, b"a", False)]
-    found = cut(data, longest=10, final=True)
+    assert list(rows(blocks_of(data, longest=10))) == [(1, 0, b"a", False)]
+    found = blocks_of(data, longest=10, final=True)
     assert list(rows(found)) == [(1, 0, b"a", False), (2, 2, b"xxx", True)]
     assert found[-1].end == len(data)
 
@@ -209,6 +209,6 @@ def test_an_overlong_last_line_without_newline_waits_unless_it_is_final() -> Non
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=30), st.integers(1, 30))
 def test_a_block_ends_with_the_read_that_fills_it(lengths: list[int], block: int) -> None:
     data = b"".join(b"x" * length + b"\n" for length in lengths)
-    found = cut(data, read=1, block=block)
+    found = blocks_of(data, read=1, block=block)
     assert all(part.end - part.start >= block for part in found[:-1])
     assert all(part.end - part.start < block + 10 for part in found)

@@ -16,52 +16,38 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import pyarrow as pa
 import pytest
 
 import tokenmart.destinations.duckdb
 import tokenmart.prefetch
-from conftest import PROJECT, Mart, as_line, tokenledger
+from conftest import PROJECT, Mart, as_line, as_lines, tokenledger, zstd
+from story import BOOKKEEPING
 from tokenmart import locks
 from tokenmart.destinations import lock
 from tokenmart.errors import TokenmartError
 from tokenmart.profile import Target
 from tokenmart.sample import FORMATS, write_sample
 
-# the days of snapshots are those that were seen when the row was written
-BOOK_KEEPING = ("batch_id", "loaded_at", "load_id")
-
-
-@pytest.fixture(scope="module")
-def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where dbt writes what it compiles."""
-    return tmp_path_factory.mktemp("dbt")
-
 
 @pytest.fixture
-def mart(mart: Mart, artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> Mart:
-    """An empty target, at the same path in every test: for another one dbt would parse everything again."""
-    path = artifacts / "mart.duckdb"
-    path.unlink(missing_ok=True)
-    monkeypatch.setenv("TOKENMART_DUCKDB_PATH", str(path))
-    monkeypatch.setenv("DBT_TARGET_PATH", str(artifacts))
-    monkeypatch.setenv("DBT_LOG_PATH", str(artifacts / "logs"))
-    return dataclasses.replace(mart, path=path)
+def mart(module_mart: Mart) -> Mart:
+    """An empty target."""
+    return module_mart
 
 
 def contents(mart: Mart) -> dict[str, list[tuple[Any, ...]]]:
-    """All rows of the requests and of every mart, without book-keeping."""
+    """All rows of the requests and of every mart, without the bookkeeping columns."""
     models = mart.query(
         "select table_name from duckdb_tables() where schema_name = 'marts' and table_name not in"
         " ('loads', 'request_days', 'affected_dates', 'build_settings', 'model_prices')"
     )
     assert ("daily_costs",) in models
-    columns = f"columns(lambda name: name not in {BOOK_KEEPING})"
+    columns = f"columns(lambda name: name not in {BOOKKEEPING})"
     return {model: sorted(mart.query(f"select {columns} from marts.{model}"), key=repr) for (model,) in models}
 
 
 def everything(mart: Mart) -> dict[str, list[tuple[Any, ...]]]:
-    """All rows of all tables of the marts, with their batches, except the lists of loads and of their dates."""
+    """All rows of all tables in the schema of the marts, except loads and affected_dates."""
     models = mart.query(
         "select table_name from duckdb_tables()"
         " where schema_name = 'marts' and table_name not in ('loads', 'affected_dates')"
@@ -70,7 +56,7 @@ def everything(mart: Mart) -> dict[str, list[tuple[Any, ...]]]:
 
 
 def events(mart: Mart) -> list[tuple[Any, ...]]:
-    """The landed rows of complete loads: id and place."""
+    """The id, line and offset of each event of a complete load."""
     return mart.query(
         "select event_id, source_line, source_offset from raw_usage.events"
         " where _dlt_load_id in (select load_id from raw_usage._dlt_loads where status = 0)"
@@ -89,7 +75,7 @@ def counts(loaded: dict[str, Any]) -> tuple[int, int, int, int]:
 
 
 def ctm(session: str, ts: int, total: int) -> dict[str, Any]:
-    """A cost point: ctm's lines have no id."""
+    """A ctm line, which has no id."""
     tokens = {"input_tokens": total, "output_tokens": total, "cache_tokens": 0, "cost_usd_micros": 7 * total}
     return {"ts": 1767225600000 + ts, "session": session, **tokens}
 
@@ -118,7 +104,7 @@ def test_the_order_of_loading_does_not_change_the_marts(mart: Mart, tmp_path: Pa
     for model in expected:
         assert found[model] == expected[model], model
 
-    # again, under their first names, and from the beginning
+    # load the files again under their first names, and then from the beginning
     before = everything(mart)
     assert counts(mart.json("load", tmp_path / "logs")) == (0, 0, 0, 0)
     assert counts(mart.json("load", tmp_path / "logs", "--again"))[1] > 160
@@ -143,20 +129,20 @@ def test_the_order_of_loading_does_not_decide_between_equally_full_snapshots(mar
             mart.run("load", mart.write("lines.jsonl", *delivered), "--again")
             mart.run("build")
         found.append(contents(mart))
-    for this_way, that_way in zip(found[0]["llm_requests"], found[1]["llm_requests"], strict=True):
-        assert this_way == that_way
+    for row, other in zip(found[0]["llm_requests"], found[1]["llm_requests"], strict=True):
+        assert row == other
     assert found[0] == found[1]
 
 
 def grown(lines: list[dict[str, Any]], cuts: tuple[int, int]) -> list[bytes]:
-    """A file of these lines in three states, each of whole lines."""
+    """The content of a file of these lines at three times, each with complete lines."""
     content = [as_line(line) + b"\n" for line in lines]
     return [b"".join(content[:cut]) for cut in (*cuts, len(content))]
 
 
 WITHOUT_IDS = [
     *(tokenledger(None, f"2026-01-05T00:00:{i:02}Z", user_id="u1") for i in range(20)),
-    *(tokenledger(None, "2026-01-05T00:00:19Z", user_id="u1") for _ in range(3)),  # identical with the last one
+    *(tokenledger(None, "2026-01-05T00:00:19Z", user_id="u1") for _ in range(3)),  # identical to the last one
     tokenledger(None, "2026-01-04T00:00:00Z"),  # late
     *(tokenledger(None, "2026-01-05T00:00:19Z", user_id="u1") for _ in range(2)),
     *(tokenledger(None, f"2026-01-06T00:00:{i:02}Z", user_id="u1") for i in range(20)),
@@ -176,7 +162,7 @@ LEDGER = [
 
 
 def test_a_file_that_grows_in_three_steps_gives_the_same_marts_as_one_load(mart: Mart, tmp_path: Path) -> None:
-    # cut between lines that are the same, and before one that is late
+    # cut between equal lines, and before a late one
     states = {
         "without_ids.jsonl": grown(WITHOUT_IDS, (21, 24)),
         "totals.jsonl": grown(TOTALS, (20, 24)),
@@ -202,7 +188,7 @@ def test_a_file_that_grows_in_three_steps_gives_the_same_marts_as_one_load(mart:
     assert found_events == events(mart)
     for model in expected:
         assert found[model] == expected[model], model
-    # 46 requests without an id, 45 points of which two sessions' totals are 190 each, 41 events
+    # 46 requests without an id, 45 ctm points in two sessions with totals of 190 each, and 41 other requests
     assert mart.query("select count(*) from marts.llm_requests") == [(46 + 45 + 41,)]
     assert mart.query(
         "select session_id, requests, output_tokens from marts.sessions where session_id <> 'unattributed' order by 1"
@@ -213,37 +199,33 @@ def test_a_file_that_grows_in_three_steps_gives_the_same_marts_as_one_load(mart:
 
 
 def test_an_incomplete_last_line_waits_for_the_next_load(mart: Mart, project: Path) -> None:
-    whole = b"".join(as_line(tokenledger(f"e{i}")) + b"\n" for i in range(5))
+    content = as_lines(*(tokenledger(f"e{i}") for i in range(5)))
     path = mart.folder / "growing.jsonl"
-    cut = whole.rindex(b'"model"')
-    path.write_bytes(whole[:cut])
+    cut = content.rindex(b'"model"')
+    path.write_bytes(content[:cut])
     assert counts(mart.json("load", path)) == (4, 4, 0, 0)
     assert counts(mart.json("load", path)) == (0, 0, 0, 0)
-    path.write_bytes(whole[:-1])  # all but its newline
+    path.write_bytes(content[:-1])  # all but the last newline
     assert counts(mart.json("load", path)) == (0, 0, 0, 0)
     assert counts(mart.json("load", path, "--final")) == (1, 1, 0, 0)
-    path.write_bytes(whole + as_line(tokenledger("e5")) + b"\n")
+    path.write_bytes(content + as_lines(tokenledger("e5")))
     loaded = mart.json("load", path)
     assert (counts(loaded)[1], counts(loaded)[3]) == (1, 0)
     assert [row[0] for row in events(mart)] == ["e0", "e1", "e2", "e3", "e4", "e5"]
 
 
 def test_a_file_that_only_begins_like_another_is_read_completely(mart: Mart, project: Path) -> None:
-    same = [tokenledger(f"same {i}") for i in range(40)]  # more than is looked at of a beginning
+    same = [tokenledger(f"same {i}") for i in range(40)]  # longer than the head that is compared
     path = mart.write("a.jsonl", *same, *(tokenledger(f"a{i}") for i in range(10)))
     assert counts(mart.json("load", path)) == (50, 50, 0, 0)
     other = mart.write("b.jsonl", *same, *(tokenledger(f"b{i}") for i in range(20)))
     assert counts(mart.json("load", other)) == (60, 60, 0, 0)
-    # started again under its own name, with less in it and then with more
+    # rewritten under the same name, first with fewer lines and then with more
     path = mart.write("a.jsonl", *same[:5])
     assert counts(mart.json("load", path)) == (5, 5, 0, 0)
     path = mart.write("a.jsonl", *(tokenledger(f"c{i}") for i in range(60)))
     assert counts(mart.json("load", path)) == (60, 60, 0, 0)
     assert len({row[0] for row in events(mart)}) == 40 + 10 + 20 + 60
-
-
-def zstd(content: bytes) -> bytes:
-    return bytes(pa.compress(content, codec="zstd", asbytes=True))
 
 
 @pytest.mark.parametrize(("pack", "suffix"), [(gzip.compress, ".gz"), (zstd, ".zst")])
@@ -254,7 +236,7 @@ def test_a_compressed_copy_of_a_file_is_recognized(
     plain = mart.folder / "app.jsonl"
     plain.write_bytes(b"".join(lines[:3]))
     mart.run("load", plain)
-    # what the log was when it was rotated, in two members, as an appending packer leaves them
+    # the log as it was when it was rotated, compressed in two parts
     compressed = mart.folder / f"app.jsonl.1{suffix}"
     compressed.write_bytes(pack(b"".join(lines[:2])) + pack(b"".join(lines[2:6])))
     assert counts(mart.json("load", compressed)) == (3, 3, 0, 0)
@@ -322,7 +304,7 @@ def test_the_line_counts_of_loaded_files_add_up(mart: Mart, project: Path) -> No
 
 
 def test_the_readable_lines_of_a_truncated_file_land_and_the_file_is_named(mart: Mart, project: Path) -> None:
-    # lines that do not pack well, so that a good part of them comes before the break
+    # lines that compress badly, so that many of them are in the first half
     lines = [as_line(tokenledger(f"e{i}", trace_id=f"{i * 2654435761 % 2**64:x}")) + b"\n" for i in range(5000)]
     compressed = gzip.compress(b"".join(lines))
     path = mart.folder / "broken.jsonl.gz"
@@ -334,7 +316,7 @@ def test_the_readable_lines_of_a_truncated_file_land_and_the_file_is_named(mart:
     assert 1000 < broken["landed"] < 4000
     assert (fine["read"], fine["landed"]) == (1, 1)
     assert str(path) in mart.run("load", path, other, code=3).output
-    # and once it is whole, the rest of it
+    # the rest lands when the file is complete
     path.write_bytes(compressed)
     assert mart.json("load", path)["files"][0]["landed"] == 5000 - broken["landed"]
     assert len({row[0] for row in events(mart)}) == 5001 == len(events(mart))
@@ -368,7 +350,7 @@ def test_a_file_that_is_not_a_log_is_refused_with_its_name_and_a_line(
     path.write_bytes(content)
     output = mart.run("load", path, code=1).output
     assert output.count(name) == 1 and line in output and "Traceback" not in output
-    # with a good file it is left out
+    # together with a good file, it is left out
     output = mart.run("load", path, mart.write("good.jsonl", tokenledger("e1")), code=3).output
     assert output.count(name) == 1 and line in output
     assert [row[0] for row in events(mart)] == ["e1"]
@@ -415,7 +397,7 @@ def test_rejected_lines_are_exported_unchanged_and_land_when_they_are_fixed(mart
     assert len({row[0] for row in events(mart)}) == 16
 
 
-# ---------------------------------------------------------------- whose state it is
+# ---------------------------------------------------------------- where checkpoints are stored
 
 
 def test_checkpoints_are_stored_in_the_warehouse(
@@ -428,15 +410,15 @@ def test_checkpoints_are_stored_in_the_warehouse(
     first, second = new_mart("first"), new_mart("second")
     path = first.write("a.jsonl", *(tokenledger(f"e{i}") for i in range(5)))
     assert load(first) == (5, 5, 0, 0)
-    assert load(second) == (5, 5, 0, 0), "another target has read nothing yet"
-    assert len(list((project / ".tokenmart").iterdir())) == 2, "and has its own working folder"
-    assert not list(project.glob(".tokenmart/*/*")), "in which a run leaves nothing behind"
+    assert load(second) == (5, 5, 0, 0), "another target has no checkpoints yet"
+    assert len(list((project / ".tokenmart").iterdir())) == 2, "each target has its own working folder"
+    assert not list(project.glob(".tokenmart/*/*")), "a load leaves nothing in it"
     shutil.rmtree(project / ".tokenmart")
-    assert load(first) == load(second) == (0, 0, 0, 0), "it is not the working folder that remembers"
+    assert load(first) == load(second) == (0, 0, 0, 0), "the working folder does not store checkpoints"
     second.path.unlink()
-    assert load(second) == (5, 5, 0, 0), "a new warehouse knows nothing"
+    assert load(second) == (5, 5, 0, 0), "a new warehouse has no checkpoints"
     moved = dataclasses.replace(first, path=first.path.rename(first.folder / "moved.duckdb"))
-    assert load(moved) == (0, 0, 0, 0), "one that is moved keeps what it knows"
+    assert load(moved) == (0, 0, 0, 0), "a warehouse that is moved keeps its checkpoints"
 
 
 def test_older_duckdb_versions_can_open_the_file(mart: Mart, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -450,7 +432,7 @@ def test_older_duckdb_versions_can_open_the_file(mart: Mart, project: Path, monk
         mart.run("build")
 
 
-# ---------------------------------------------------------------- other programs, and a bad end
+# ---------------------------------------------------------------- other programs, and loads that are interrupted
 
 HOLD = """
 import sys, time, duckdb
@@ -462,7 +444,7 @@ time.sleep(float(sys.argv[2]))
 
 @contextlib.contextmanager
 def held(path: Path, seconds: float, script: str = HOLD) -> Iterator[None]:
-    """Another process has the DuckDB file open, for so long at most."""
+    """Another process has the DuckDB file open, for this time at most."""
     process = subprocess.Popen([sys.executable, "-c", script, path, str(seconds)], stdout=subprocess.PIPE)
     assert process.stdout
     process.stdout.readline()
@@ -535,13 +517,13 @@ def reached(*_, **__):
     time.sleep(60)
 
 def first_table(self, *arguments):
-    tables = whole(self, *arguments)
+    tables = all_tables(self, *arguments)
     yield next(tables)
     reached()
 
-# a shell may have set background processes to ignore it
+# a shell may make background processes ignore SIGINT
 signal.signal(signal.SIGINT, signal.default_int_handler)
-whole = Reader.tables
+all_tables = Reader.tables
 if sys.argv[1] == "while it reads":
     Reader.tables = first_table
 elif sys.argv[1] == "before it loads":
@@ -553,14 +535,14 @@ main(sys.argv[3:])
 
 
 def process_until(moment: str, path: Path, mart: Mart, **options: Any) -> "subprocess.Popen[bytes]":
-    """A process that loads a file and has come to this moment."""
-    script, sign = mart.folder / "killed.py", mart.folder / "reached"
+    """Starts a process that loads a file, and waits until it reaches this moment."""
+    script, marker = mart.folder / "killed.py", mart.folder / "reached"
     script.write_text(KILLED)
-    process = subprocess.Popen([sys.executable, script, moment, sign, "load", path], **options)
+    process = subprocess.Popen([sys.executable, script, moment, marker, "load", path], **options)
     deadline = time.monotonic() + 60
-    while not sign.exists() and process.poll() is None and time.monotonic() < deadline:
+    while not marker.exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert sign.exists()
+    assert marker.exists()
     return process
 
 
@@ -573,17 +555,17 @@ def test_a_killed_load_neither_loses_nor_duplicates_lines(
     if not is_first:
         mart.run("load", path, code=3)
         with path.open("ab") as stream:
-            stream.writelines(as_line(tokenledger(f"f{i}")) + b"\n" for i in range(500))
+            stream.write(as_lines(*(tokenledger(f"f{i}") for i in range(500))))
             stream.write(b"broken too\n")
     process = process_until(moment, path, mart)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    # a later load starts dlt only once something new has been read, which may have been before or after the kill
+    # a later load starts dlt when it has read something new, which may be before or after the kill
     assert len(list(project.glob(".tokenmart/*/load-*"))) in ((0, 1) if moment == "while it reads" else (1,))
 
     if moment == "before it is complete":
         status = mart.json("status")
-        assert status["orphaned"] == 501, "the rows are there, and count for nothing"
+        assert status["orphaned"] == 501, "the rows are there, but do not count"
         assert status["events"] == (0 if is_first else 500)
     loaded = mart.json("load", path, code=3)
     assert counts(loaded) == (501, 500, 0, 1)
@@ -609,7 +591,7 @@ def test_a_failed_load_does_not_wait_for_the_end_of_a_pipe(path: str, mart: Mart
     process = subprocess.Popen(command, cwd=project, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdin and process.stderr
     with process, process.stdin if path == "-" else (project / path).open("wb") as stream:
-        stream.write(as_line(tokenledger("e")) + b"\n")
+        stream.write(as_lines(tokenledger("e")))
         stream.flush()
         assert process.wait(timeout=60) == 1
         assert b"Cannot write to" in process.stderr.read()
@@ -663,16 +645,16 @@ def test_an_interrupted_load_says_so_and_has_no_effect(mart: Mart, project: Path
     path = mart.write("a.jsonl", *(tokenledger(f"e{i}") for i in range(50)))
     process = process_until("before it loads", path, mart, stderr=subprocess.PIPE)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=30)
+    _, message = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert said.startswith(b"Stopped.") and said.count(b"\n") == 1
+    assert message.startswith(b"Stopped.") and message.count(b"\n") == 1
     assert counts(mart.json("load", path)) == (50, 50, 0, 0)
 
 
 def test_a_killed_load_has_no_effect_even_if_its_working_folder_is_gone(mart: Mart, project: Path) -> None:
     path = mart.write("a.jsonl", *(tokenledger(f"e{i}") for i in range(50)))
     mart.run("load", path)
-    # as a container leaves it that was killed in mid-load: rows of a load id that never became complete
+    # as after a container was killed during a load: rows of a load that never became complete
     mart.query("insert into raw_usage.events select * replace ('9999999999.9' as _dlt_load_id) from raw_usage.events")
     assert mart.json("status")["orphaned"] == 50
     assert counts(mart.json("load", path)) == (0, 0, 0, 0)
@@ -696,16 +678,16 @@ def test_a_load_of_nothing_new_imports_neither_dlt_nor_pyarrow(mart: Mart, proje
         "from tokenmart.cli import main; main(sys.argv[1:])"
     )
 
-    def said(*options: str) -> str:
+    def output(*options: str) -> str:
         command = [sys.executable, "-c", script, "load", str(path), *options]
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
 
-    assert said().startswith("Nothing new") and said().endswith("\nduckdb\n")
+    assert output().startswith("Nothing new") and output().endswith("\nduckdb\n")
     with path.open("ab") as file:
-        file.write(as_line(tokenledger("e2")) + b"\n")
-    preview = said("--dry-run")
+        file.write(as_lines(tokenledger("e2")))
+    preview = output("--dry-run")
     assert "would land event_id=e2" in preview and "dlt" not in preview.splitlines()[-1].split()
-    assert said().startswith("Landed 1 of 1 new line ")
+    assert output().startswith("Landed 1 of 1 new line ")
 
 
 def test_a_file_with_two_names_has_one_lock(tmp_path: Path) -> None:

@@ -19,13 +19,11 @@ from typing import Any
 import duckdb
 import pytest
 import yaml
-from dbt.cli.main import dbtRunner
 from dlt.pipeline.pipeline import Pipeline
 
-from conftest import PROJECT, as_line, tokenledger
+from conftest import PROJECT, as_lines, tokenledger
 from targets import MARTS, OTHERS, RAW, Engine, engine, own, statements_sent
 from tokenmart import contract, locks
-from tokenmart.dbt_runner import disconnect
 from tokenmart.destinations import clickhouse, connect, lock, postgres
 from tokenmart.errors import TokenmartError
 from tokenmart.profile import read_target
@@ -39,7 +37,7 @@ WRONG: dict[str, list[tuple[str, dict[str, Any], str, str]]] = {
         ("wrong password", {"password": "wrong"}, "password authentication failed", "Check user and password"),
         ("missing database", {"dbname": "missing"}, '"missing" does not exist', "Create it"),
         *(
-            # a login without rights is known of the server that is started here alone
+            # only the server that is started here is known to have a login without rights
             [("missing rights", {"user": "reader", "password": "reader"}, "permission denied", "Ask an administrator")]
             if not own("postgres")
             else []
@@ -58,17 +56,17 @@ WRONG: dict[str, list[tuple[str, dict[str, Any], str, str]]] = {
     ],
 }
 CASES = [
-    pytest.param(name, settings, said, hint, id=f"{name}, {what}")
+    pytest.param(name, settings, message, hint, id=f"{name}, {what}")
     for name in OTHERS
-    for what, settings, said, hint in WRONG.get(name, [])
-    # there may be another way to log in to one's own
+    for what, settings, message, hint in WRONG.get(name, [])
+    # your own target may log in without a password
     if "password" not in settings or not own(name) or "password" in read_target(PROJECT, own(name)).settings
 ]
 
 
 @pytest.fixture(scope="module")
 def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Engine]]:
-    """All warehouses, started as they are first asked for."""
+    """All warehouses; each is started when it is first used."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tokenmart.destinations.bigquery.CONNECT_SECONDS", 2)
         managers: list[Any] = []
@@ -97,29 +95,30 @@ def with_settings(on: Engine, folder: Path, **changed: Any) -> Engine:
 
 
 def write(folder: Path, count: int, name: str = "log.jsonl") -> Path:
+    """Writes a log with this number of requests."""
     path = folder / name
-    path.write_bytes(b"".join(as_line(tokenledger(f"{name} {number}")) + b"\n" for number in range(count)))
+    path.write_bytes(as_lines(*(tokenledger(f"{name} {number}") for number in range(count))))
     return path
 
 
 def landed(on: Engine) -> tuple[int, int]:
-    """Rows of complete loads, and of others."""
+    """The numbers of rows of complete and of incomplete loads."""
     status = json.loads(on.run("status", "--json").stdout)
     return status["events"], status["orphaned"]
 
 
-@pytest.mark.parametrize(("name", "settings", "said", "hint"), CASES)
+@pytest.mark.parametrize(("name", "settings", "message", "hint"), CASES)
 def test_connection_problems_are_reported_with_a_hint(
-    name: str, settings: dict[str, Any], said: str, hint: str, engines: dict[str, Engine], tmp_path: Path
+    name: str, settings: dict[str, Any], message: str, hint: str, engines: dict[str, Engine], tmp_path: Path
 ) -> None:
     wrong = with_settings(engines[name], tmp_path, **settings)
     result = wrong.run("load", write(tmp_path, 3), "--again", code=1)
     lines = result.output.splitlines()
-    assert lines[0].startswith("Failed: ") and said in lines[0]
+    assert lines[0].startswith("Failed: ") and message in lines[0]
     assert lines[1:] and hint in lines[1] and len(lines) == 2
     examined = wrong.run("doctor", code=1).output
     assert "\nerror  " in examined and hint in examined
-    # and with the right settings it goes on
+    # with the right settings the load succeeds
     right = engines[name]
     right.clear()
     right.run("load", tmp_path / "log.jsonl")
@@ -136,10 +135,10 @@ def test_an_interrupted_load_has_no_effect_and_the_next_one_completes(
     path = write(tmp_path, 7)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tokenmart.pipeline.ATTEMPTS", 1)
-        # the rows are there, and what makes them count never comes
+        # the rows are there, but the load is never marked as complete
         patch.setattr("dlt.destinations.job_client_impl.SqlJobClientBase.complete_load", broken)
         result = on.run("load", path, code=1)
-    assert "the line went dead" in result.output.splitlines()[0]
+    assert "the link went down" in result.output.splitlines()[0]
     assert landed(on) == (5, 0)
     on.run("load", path)
     assert landed(on) == (12, 0)
@@ -147,7 +146,7 @@ def test_an_interrupted_load_has_no_effect_and_the_next_one_completes(
 
 
 def broken(*_: Any) -> None:
-    raise ConnectionError("the line went dead")
+    raise ConnectionError("the link went down")
 
 
 def test_a_transient_failure_is_retried(engines: dict[str, Engine], tmp_path: Path) -> None:
@@ -183,11 +182,11 @@ def test_raw_tables_of_version_0_1_are_upgraded(name: str, engines: dict[str, En
     with on.chosen(), connect(on.target, to_read=True) as warehouse:
         assert contract.missing(warehouse.tables(RAW))
     # doctor changes nothing
-    said = on.run("doctor").output
-    assert "loaded_files.is_sample" in said and "tokenmart status" in said
+    output = on.run("doctor").output
+    assert "loaded_files.is_sample" in output and "tokenmart status" in output
     with on.chosen(), connect(on.target, to_read=True) as warehouse:
         assert contract.missing(warehouse.tables(RAW))
-    # what comes first, without a line that is new
+    # status adds the columns, without any new line
     assert landed(on) == (3, 0)
     with on.chosen(), connect(on.target, to_read=True) as warehouse:
         assert not contract.missing(warehouse.tables(RAW))
@@ -199,7 +198,7 @@ def test_raw_tables_of_version_0_1_are_upgraded(name: str, engines: dict[str, En
     assert landed(on) == (7, 0)
 
 
-# the raw tables that version 0.1 made
+# the raw tables of version 0.1
 VERSION_0_1 = {
     "events": """event_id occurred_at duration_ms time_to_first_token_ms provider model requested_model region
         service_tier operation endpoint input_tokens cache_read_tokens cache_write_tokens cache_write_1h_tokens
@@ -214,7 +213,7 @@ VERSION_0_1 = {
 
 
 def as_version_0_1(patch: pytest.MonkeyPatch) -> None:
-    """Has loads land what version 0.1 landed."""
+    """Makes loads create the tables and columns of version 0.1."""
     columns = {table: names.split() for table, names in VERSION_0_1.items()}
     kinds = {table: {name: contract.TABLES[table][name] for name in names} for table, names in columns.items()}
     tables = Reader.tables
@@ -245,7 +244,7 @@ def test_status_reports_columns_that_a_login_may_not_add(engines: dict[str, Engi
 
 @contextmanager
 def a_login(on: Engine, folder: Path, *grants: str, options: str = "") -> Iterator[Engine]:
-    """PostgreSQL with a login that has just these rights, as long as the test needs it."""
+    """PostgreSQL with a temporary login that has only these rights."""
     on.query("drop role if exists tokenmart_test_guest")
     on.query(f"create role tokenmart_test_guest login password 'guest' {options}")
     try:
@@ -264,15 +263,15 @@ def test_doctor_finds_permissions_that_a_later_run_would_lack(engines: dict[str,
     on.query(f"revoke temporary on database {database} from public")
     try:
         with a_login(on, tmp_path, f"create on database {database}") as guest:
-            said = guest.run("doctor", code=1).output
-            assert "permission denied to create temporary tables" in said and "grant temporary on database" in said
+            output = guest.run("doctor", code=1).output
+            assert "permission denied to create temporary tables" in output and "grant temporary on database" in output
             on.query(f"grant temporary on database {database} to tokenmart_test_guest")
-            said = guest.run("doctor").output
-            assert "alter default privileges in schema tokenmart_test_marts grant select on tables" in said
-            # of somebody else, who began
+            output = guest.run("doctor").output
+            assert "alter default privileges in schema tokenmart_test_marts grant select on tables" in output
+            # a mart that another user created
             on.query("create table {marts}.users (a int)")
-            said = guest.run("doctor", code=1).output
-            assert "does not own users" in said and "owner to" in said
+            output = guest.run("doctor", code=1).output
+            assert "does not own users" in output and "owner to" in output
     finally:
         on.query(f"grant temporary on database {database} to public")
 
@@ -306,40 +305,40 @@ def test_only_one_job_at_a_time_holds_the_lease(name: str, engines: dict[str, En
         patch.setattr(locks, "LEASE_SECONDS", 2.0)
         patch.setattr(locks, "LEASE_POLL_SECONDS", 0.1)
         waiting, taken, done = threading.Event(), threading.Event(), threading.Event()
-        said: list[str] = []
+        messages: list[str] = []
 
         def wait_for_it() -> None:
-            with lock(on.target, "load", lambda who: (said.append(who), waiting.set())):
+            with lock(on.target, "load", lambda who: (messages.append(who), waiting.set())):
                 taken.set()
                 done.wait(60)
 
         second = threading.Thread(target=wait_for_it)
-        with lock(on.target, "load", said.append) as check:
-            # another lock, for which nobody waits
-            with lock(on.target, "build", said.append):
-                assert not said
+        with lock(on.target, "load", messages.append) as check:
+            # another lock, which nobody waits for
+            with lock(on.target, "build", messages.append):
+                assert not messages
             second.start()
             assert waiting.wait(60)
-            # longer than it is valid without the thread that renews it
+            # longer than the lease is valid without being renewed
             assert not taken.wait(3)
             check()
         assert taken.wait(60)
-        assert len(said) == 1 and f"process {os.getpid()}, " in said[0] and " UTC or later" in said[0]
+        assert len(messages) == 1 and f"process {os.getpid()}, " in messages[0] and " UTC or later" in messages[0]
         done.set()
         second.join()
-        # a holder that was thought dead, and is not: another has taken the lease over
+        # another job takes over the lease of a holder that seems dead, but is not
         update = importlib.import_module(f"tokenmart.destinations.{name}").LEASE.update
         other = update.format(table=f"{RAW}.load_lease", values="holder = 'another'", condition="holder <> ''")
-        with lock(on.target, "load", said.append) as check:
+        with lock(on.target, "load", messages.append) as check:
             on.query(other)
             ((valid_until,),) = on.query("select expires_at from {raw}.load_lease")
             with pytest.raises(TokenmartError, match="was lost"):
                 check()
-        # that one is killed, and waited for until its lease has expired
-        with lock(on.target, "load", said.append):
+        # the other job is killed; a new one waits until its lease has expired
+        with lock(on.target, "load", messages.append):
             ((holder, until),) = on.query("select holder, expires_at from {raw}.load_lease")
         assert f"process {os.getpid()}" in holder and until > valid_until
-        assert len(said) == 2 and "another, until" in said[1]
+        assert len(messages) == 2 and "another, until" in messages[1]
 
 
 def test_a_lease_is_checked_and_released_even_if_the_login_that_took_it_has_expired() -> None:
@@ -377,8 +376,8 @@ def test_doctor_finds_a_pooler_that_changes_sessions(engines: dict[str, Engine])
     on.run("doctor")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(postgres, "_query", pooled)
-        said = on.run("doctor", code=1).output
-    assert "locks do not hold" in said and "pool_mode = session" in said
+        output = on.run("doctor", code=1).output
+    assert "locks do not hold" in output and "pool_mode = session" in output
 
 
 def test_doctor_tries_the_update_that_takes_a_lease(engines: dict[str, Engine]) -> None:
@@ -386,8 +385,8 @@ def test_doctor_tries_the_update_that_takes_a_lease(engines: dict[str, Engine]) 
     on.clear()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(clickhouse, "LEASE", replace(clickhouse.LEASE, update="refused: {table} {values} {condition}"))
-        said = on.run("doctor", code=1).output
-    assert "refused" in said
+        output = on.run("doctor", code=1).output
+    assert "refused" in output
     for schema in (RAW, MARTS):
         assert on.query(f"select name from system.tables where database = '{schema}' and name like '%doctor%'") == []
     on.run("doctor")
@@ -415,8 +414,8 @@ def test_concurrent_loads_of_two_machines_and_targets_land_every_line_once(
             )
         for machine in machines:
             assert machine.stderr
-            said = machine.stderr.readline()
-            assert "(load by connection " in said and "tokenmart" in said
+            message = machine.stderr.readline()
+            assert "(load by connection " in message and "tokenmart" in message
     landed_by = [json.loads(machine.communicate(timeout=120)[0])["files"][0]["landed"] for machine in machines]
     assert sorted(landed_by) == [0, 500]
     assert on.query("select count(*), count(distinct event_id) from {raw}.events") == [(500, 500)]
@@ -447,7 +446,7 @@ def test_a_load_completes_the_table_layout_of_an_interrupted_load(engines: dict[
     on.clear()
     indexes = "select indexdef from pg_indexes where schemaname = '{raw}' and tablename = 'events' order by indexdef"
     with pytest.MonkeyPatch.context() as patch:
-        # as if it had been killed between
+        # as if the load had been killed before it creates the indexes
         patch.setattr("tokenmart.destinations.postgres._lay_out", broken)
         on.run("load", write(tmp_path, 3), code=1)
     assert not on.query(indexes)
@@ -480,7 +479,7 @@ def test_two_targets_with_the_same_schema_are_reported(engines: dict[str, Engine
     path = write(tmp_path, 3)
     assert "postgres and twin build into the same schema" in both.run("run", path).output
     assert "twin build into the same schema" in both.run("doctor", code=1).output
-    # the second has what the first has landed: nothing is doubled
+    # the second target has the events of the first: nothing is duplicated
     assert "Nothing new" in both.run("run", path, "--target", "twin").output
     assert landed(on) == (3, 0)
     assert "the same schema" not in both.run("load", path, "--target", "other").output
@@ -501,7 +500,7 @@ def test_a_bucket_is_used_only_by_warehouses_that_read_files_from_one(
         on.clear()
         for number in (1, 2):
             on.run("load", write(tmp_path, 3, f"{number}.jsonl"))
-            # those of the load before have gone
+            # the files of the previous load were deleted
             assert len(list((tmp_path / "bucket").rglob("events/*.parquet"))) == 1
     assert landed(on) == (6, 0)
 
@@ -531,7 +530,7 @@ def test_retention_days_sets_the_ttl_on_clickhouse(engines: dict[str, Engine], t
     on.clear()
     on.run("run", write(tmp_path, 3))
     ask = "select engine_full from system.tables where database = '{marts}' and name = 'llm_requests'"
-    # a table of that name elsewhere is another one
+    # a table with the same name in another database must not be used
     on.query("drop database if exists other_{marts}")
     on.query("create database other_{marts}")
     elsewhere = "other_{marts}.llm_requests (day Date) engine = MergeTree order by day ttl day + interval 1 year"
@@ -542,8 +541,8 @@ def test_retention_days_sets_the_ttl_on_clickhouse(engines: dict[str, Engine], t
         *[(None, None)] * 2,
     ):
         build_with(on, tmp_path, retention_days=days)
-        ((said,),) = on.query(ask)
-        assert expected in said if expected else "TTL" not in said
+        ((engine_full,),) = on.query(ask)
+        assert expected in engine_full if expected else "TTL" not in engine_full
     on.query("drop database other_{marts}")
 
 
@@ -554,9 +553,9 @@ def test_retention_days_sets_the_partition_expiration_on_bigquery(engines: dict[
     for days, expected in ((3650, "3652"), (7300, "7302"), (None, "null")):
         with statements_sent("bigquery") as sent:
             build_with(on, tmp_path, "+llm_requests", retention_days=days)
-        # the emulator keeps no such option; the conformance test has Google's analyzer read the statement
-        (said,) = [sql for sql in sent if "partition_expiration_days" in sql]
-        assert re.search(rf"llm_requests`\s+set options \(partition_expiration_days = {expected}\)", said)
+        # the emulator ignores this option; the conformance test checks the statement with Google's analyzer
+        (statement,) = [sql for sql in sent if "partition_expiration_days" in sql]
+        assert re.search(rf"llm_requests`\s+set options \(partition_expiration_days = {expected}\)", statement)
 
 
 def test_clickhouse_sorts_events_by_load(engines: dict[str, Engine], tmp_path: Path) -> None:
@@ -569,13 +568,8 @@ def test_clickhouse_sorts_events_by_load(engines: dict[str, Engine], tmp_path: P
 
 def build_with(on: Engine, folder: Path, selected: str = "llm_requests", **variables: Any) -> None:
     """Builds the selected models with these variables of the project."""
-    places = ["--profiles-dir", str(on.folder), "--target-path", str(folder), "--log-path", str(folder)]
     no_tests = ["--exclude-resource-type", "test", "--exclude-resource-type", "unit_test"]
-    arguments = ["--select", selected, *no_tests, "--log-level", "none", "--vars", json.dumps(variables)]
-    with on.chosen():
-        outcome = dbtRunner().invoke(["build", *arguments, *places])
-    disconnect()
-    assert outcome.success, outcome.exception or [result.message for result in outcome.result.results]
+    on.dbt("build", "--select", selected, *no_tests, "--vars", json.dumps(variables), artifacts=folder)
 
 
 def test_marts_cannot_be_built_in_the_schema_of_the_raw_events(engines: dict[str, Engine], tmp_path: Path) -> None:

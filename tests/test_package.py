@@ -1,4 +1,4 @@
-"""Tokenmart as a package in another dbt project: its marts are built there, and no model of that project is touched."""
+"""Tokenmart is a package in another dbt project: its marts are built there, and that project's models are unchanged."""
 
 import json
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ import yaml
 from click.testing import CliRunner, Result
 from dbt.cli.main import dbtRunner
 
-from conftest import PROJECT, as_line, tokenledger
+from conftest import PROJECT, as_lines, tokenledger
 from targets import MARTS, Engine, engine
 from tokenmart.cli import main
 from tokenmart.dbt_runner import disconnect
@@ -20,7 +20,7 @@ from tokenmart.profile import schema_of_package
 FLAGS = {"send_anonymous_usage_stats": False, "require_ref_searches_node_package_before_root": True}
 FILES = {
     "packages.yml": f"packages:\n  - local: {PROJECT}\n",
-    # names that Tokenmart has too
+    # names that Tokenmart also has
     "models/loads.sql": "select 'own' as load_id",
     "models/users.sql": "select 'own' as user_id",
     "models/spending.sql": "select sum(cost_usd) as cost_usd from {{ ref('tokenmart', 'daily_costs') }}",
@@ -55,6 +55,7 @@ def on(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory)
 
 
 def in_shop(on: Engine, patch: pytest.MonkeyPatch) -> None:
+    """Makes the project `shop` the current folder, with its own profile."""
     patch.delenv("DBT_PROFILES_DIR")
     patch.chdir(on.folder / "shop")
 
@@ -81,11 +82,11 @@ def tokenmart(on: Engine, *arguments: str | Path) -> Result:
 def test_a_project_with_models_of_the_same_names_keeps_them(on: Engine) -> None:
     dbt(on, "deps")
     log = on.folder / "log.jsonl"
-    log.write_bytes(as_line(tokenledger("a", cost_usd=0.5)) + b"\n")
+    log.write_bytes(as_lines(tokenledger("a", cost_usd=0.5)))
     ran = tokenmart(on, "run", log).output
     assert "$0.500000 for 1 request on" in ran and "p95" not in ran.partition("By model")[0]
     assert on.query(f"select requests, cost_usd from {MARTS}_llm.users")[0][0] == 1
-    log.write_bytes(log.read_bytes() + as_line(tokenledger("b", cost_usd=0.25)) + b"\n")
+    log.write_bytes(log.read_bytes() + as_lines(tokenledger("b", cost_usd=0.25)))
     tokenmart(on, "load", log)
     assert "not in the marts yet: 1" in tokenmart(on, "status").output
 
@@ -101,7 +102,7 @@ def test_logs_can_be_loaded_while_the_project_does_not_parse(on: Engine) -> None
     broken = on.folder / "shop/models/broken.sql"
     broken.write_text("select {{ ref('no such model'")
     log = on.folder / "while broken.jsonl"
-    log.write_bytes(as_line(tokenledger("c")) + b"\n")
+    log.write_bytes(as_lines(tokenledger("c")))
     try:
         assert json.loads(tokenmart(on, "load", log, "--json").stdout)["files"][0]["landed"] == 1
     finally:

@@ -69,7 +69,7 @@ def by_dbt(path: Path, target: str | None = None) -> tuple[str, dict[str, Any]]:
 
 VALUES: dict[str, Any] = {
     "text": "warehouse",
-    "numbery text": "0012",
+    "text of digits": "0012",
     "text with a power": "1e5",
     "empty text": "",
     "number": 5432,
@@ -83,13 +83,13 @@ VALUES: dict[str, Any] = {
     "several lines": "-----BEGIN KEY-----\nabc\n-----END KEY-----",
     "comment": "a{# not seen #}b",
     "condition": "{% if env_var('WORD') == 'warehouse' %}one{% else %}two{% endif %}",
-    "around": "host-{{ env_var('WORD') }}.example.com",
-    "two": "{{ env_var('WORD') }}{{ env_var('PORT') }}",
+    "variable within text": "host-{{ env_var('WORD') }}.example.com",
+    "two variables": "{{ env_var('WORD') }}{{ env_var('PORT') }}",
     "two numbers": "{{ env_var('PORT') }}{{ env_var('PORT') }}",
     "default": "{{ env_var('MISSING', 'here') }}",
     "default not needed": "{{ env_var('WORD', 'here') }}",
     "empty default": "{{ env_var('MISSING', '') }}",
-    "numbery default": "{{ env_var('MISSING', '0012') }}",
+    "default of digits": "{{ env_var('MISSING', '0012') }}",
     "number as default": "{{ env_var('MISSING', 5432) }}",
     "boolean as default": "{{ env_var('MISSING', false) }}",
     "number from a default": "{{ env_var('MISSING', '5432') | as_number }}",
@@ -98,7 +98,7 @@ VALUES: dict[str, Any] = {
     "upper": "{{ env_var('WORD') | upper }}",
     "expression": "{{ 1 + 1 }}",
     "comparison": "{{ env_var('WORD') == 'warehouse' }}",
-    "around a number": "1{{ env_var('PORT') | as_number }}",
+    "number after text": "1{{ env_var('PORT') | as_number }}",
     "spaces in braces": "{{env_var('PORT')|as_number}}",
     **{f"{name} as it is": f"{{{{ env_var('{name}') }}}}" for name in ENVIRONMENT},
     **{f"{name} as text": f"{{{{ env_var('{name}') | as_text }}}}" for name in ENVIRONMENT},
@@ -116,7 +116,7 @@ def test_a_value_is_rendered_as_by_dbt(case: str, folder: Path) -> None:
     path = write(folder, {"value": VALUES[case]})
     expected = by_dbt(path)[1]["value"]
     found = read_target(folder).settings["value"]
-    # dbt's own kinds of text are text
+    # dbt's subclasses of str count as str
     assert (found, type(found)) == (expected, str if isinstance(expected, str) else type(expected))
 
 
@@ -174,26 +174,26 @@ def test_the_example_is_read_as_dbt_reads_it(folder: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize(
-    ("written", "asked", "name"),
+    ("default", "requested", "name"),
     [
         ("dev", None, "dev"),
         ("dev", "prod", "prod"),
         ("{{ env_var('MISSING', 'prod') }}", None, "prod"),
         ("{{ env_var('TARGET') }}", None, "dev"),
         ("{{ env_var('TARGET') }}", "prod", "prod"),
-        # not needed where another is asked for
+        # not needed if another target is requested
         ("{{ env_var('MISSING') }}", "prod", "prod"),
     ],
 )
 def test_the_target_is_the_given_one_or_the_default_of_the_profile(
-    written: str, asked: str | None, name: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+    default: str, requested: str | None, name: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TARGET", "dev")
     path = write(
-        folder, {"path": "dev.duckdb"}, written, prod={"type": "duckdb", "path": "prod.duckdb", "schema": "marts"}
+        folder, {"path": "dev.duckdb"}, default, prod={"type": "duckdb", "path": "prod.duckdb", "schema": "marts"}
     )
-    target = read_target(folder, asked)
-    assert (target.name, target.settings) == by_dbt(path, asked)
+    target = read_target(folder, requested)
+    assert (target.name, target.settings) == by_dbt(path, requested)
     assert (target.name, target.settings["path"]) == (name, f"{name}.duckdb")
 
 
@@ -277,7 +277,7 @@ def test_jinja_that_does_not_render_is_reported_with_its_path(folder: Path) -> N
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project with the example, and a home without any profile."""
+    """A project with the example profile, and a home folder without a profile."""
     monkeypatch.delenv("DBT_PROFILES_DIR", raising=False)
     home = tmp_path / "home"
     home.mkdir()
@@ -359,10 +359,10 @@ def test_dbt_profiles_dir_without_a_profile_is_reported(
 
 
 def test_the_project_is_found_from_its_subfolders(project: Path, tmp_path: Path) -> None:
-    below = project / "models/deep"
-    below.mkdir(parents=True)
-    assert find_project(below) == find_project(project) == project
-    # from elsewhere it is the checkout of the code
+    subfolder = project / "models/deep"
+    subfolder.mkdir(parents=True)
+    assert find_project(subfolder) == find_project(project) == project
+    # from other folders, it is the checkout of the code
     assert find_project(tmp_path) == PROJECT
 
 
@@ -421,7 +421,7 @@ def test_only_targets_of_one_schema_share_a_working_folder(folder: Path) -> None
 
 
 def test_a_target_without_a_schema_is_refused(folder: Path) -> None:
-    # dbt would build in another one than the loader reads
+    # dbt would build in another schema than the loader reads
     (folder / "profiles.yml").write_text("tokenmart: {target: a, outputs: {a: {type: duckdb, shema: marts}}}")
     with pytest.raises(UsageError, match="no schema for the marts"):
         read_target(folder)

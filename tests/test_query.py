@@ -40,19 +40,19 @@ def on(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory)
         yield started
 
 
-def asked(on: Engine, sql: str) -> tuple[list[str], list[tuple[Any, ...]], int]:
-    """The columns, the rows, and the number of rows of a statement."""
+def run_select(on: Engine, sql: str) -> tuple[list[str], list[tuple[Any, ...]], int]:
+    """Runs a statement; returns its columns, its rows and the number of its rows."""
     with on.chosen(), select(on.target, sql) as answer:
         return answer.columns, list(answer.rows), answer.count()
 
 
 def test_a_query_reads_the_marts_exactly(on: Engine) -> None:
-    columns, rows, count = asked(on, "select requests, cost_usd from daily_costs order by requests -- all")
+    columns, rows, count = run_select(on, "select requests, cost_usd from daily_costs order by requests -- all")
     assert columns == ["requests", "cost_usd"] and count == 3
     costs = [row[1] for row in rows]
     assert costs == [Decimal("12345678901234.000000000001"), Decimal(0), Decimal("0.00042")]
     assert all(isinstance(cost, Decimal) for cost in costs)
-    columns, rows, count = asked(on, "with c as (select 7 as seven) select seven, null as nothing from c")
+    columns, rows, count = run_select(on, "with c as (select 7 as seven) select seven, null as nothing from c")
     assert (columns, rows, count) == (["seven", "nothing"], [(7, None)], 1)
 
 
@@ -69,19 +69,19 @@ def test_a_query_writes_nothing(on: Engine) -> None:
     for statement in ("delete from daily_costs where requests = 1", "drop table daily_costs"):
         with on.chosen(), pytest.raises(UsageError, match="only select statements"):
             select_statement(statement, on.target.type)
-        # the session itself does not write either; Snowflake has no such sessions
+        # the session is read-only too; Snowflake has no read-only sessions
         if on.name != "snowflake":
             with pytest.raises(TokenmartError):
-                asked(on, statement)
+                run_select(on, statement)
     assert on.query("select count(*) from {marts}.daily_costs") == before
 
 
 def test_an_error_of_the_statement_is_one_line(on: Engine) -> None:
     with pytest.raises(TokenmartError) as raised:
-        asked(on, "select * from daily_cost")
-    said = str(raised.value)
-    assert said.startswith("The query failed: ") and "daily_cost" in said.lower() and "\n" not in said
-    assert "LINE 1" not in said and "http" not in said and "tokenmart build" in str(raised.value.hint)
+        run_select(on, "select * from daily_cost")
+    message = str(raised.value)
+    assert message.startswith("The query failed: ") and "daily_cost" in message.lower() and "\n" not in message
+    assert "LINE 1" not in message and "http" not in message and "tokenmart build" in str(raised.value.hint)
 
 
 # ---------------------------------------------------------------- one select statement
@@ -103,7 +103,7 @@ def test_one_select_statement_is_accepted(text: str, statement: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("", "no query"),
         ("-- nothing", "no query"),
@@ -115,8 +115,8 @@ def test_one_select_statement_is_accepted(text: str, statement: str) -> None:
         ("select 'a", "does not end"),
     ],
 )
-def test_everything_else_is_refused(text: str, said: str) -> None:
-    with pytest.raises(UsageError, match=said):
+def test_everything_else_is_refused(text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
         select_statement(text, "postgres")
 
 
@@ -154,7 +154,7 @@ def test_a_query_prints_a_table_json_or_csv(costs: Mart) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "message"),
     [
         (["select * from daily_cost"], 1, "Did you mean"),
         (["select from"], 1, "The query failed: Parser Error"),
@@ -166,8 +166,8 @@ def test_a_query_prints_a_table_json_or_csv(costs: Mart) -> None:
     ],
     ids=str,
 )
-def test_a_query_that_cannot_be_answered_says_why(arguments: list[str], code: int, said: str, costs: Mart) -> None:
-    assert said in costs.run("query", *arguments, code=code).output
+def test_a_query_that_cannot_be_answered_says_why(arguments: list[str], code: int, message: str, costs: Mart) -> None:
+    assert message in costs.run("query", *arguments, code=code).output
 
 
 def test_a_query_before_the_first_build_says_what_to_do(mart: Mart, project: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the README shows works: its queries, its own format, and plain dbt in the checkout."""
+"""The examples of the README work: its queries, its custom format, and plain dbt in the checkout."""
 
 import json
 import os
@@ -19,7 +19,7 @@ MARTS = {path.stem for folder in ("marts", "summaries") for path in (PROJECT / "
 
 
 def blocks(language: str) -> list[str]:
-    """The README's code blocks of a language."""
+    """The README's code blocks in a language."""
     return re.findall(rf"```{language}\n(.*?)```", README, flags=re.S)
 
 

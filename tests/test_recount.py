@@ -1,4 +1,4 @@
-"""A sample of all formats, counted again in Python, gives the same marts."""
+"""The marts of a sample of all formats equal a recount in Python."""
 
 import csv
 import datetime as dt
@@ -30,7 +30,7 @@ PLACES = Decimal("1e-12")
 
 @dataclass(frozen=True)
 class Request:
-    """A request as its log line has it: input with its cached parts, output with its reasoning."""
+    """A request of a log; input includes the cached tokens, output includes the reasoning."""
 
     event_id: str
     occurred_at: dt.datetime
@@ -80,12 +80,12 @@ class Request:
 
 
 def utc(text: str) -> dt.datetime:
-    """A time as the marts show it, in UTC; one that names no offset is in UTC."""
+    """A timestamp in UTC, without a time zone as in the marts; one without an offset is in UTC."""
     return dt.datetime.fromisoformat(text.replace("Z", "+00:00")).replace(tzinfo=None)
 
 
 def money(value: Any) -> Decimal | None:
-    """To twelve places; a negative amount is none."""
+    """An amount with twelve decimal places; None if it is negative."""
     amount = None if value is None else Decimal(value).quantize(PLACES, ROUND_HALF_UP)
     return None if amount is None or amount < 0 else amount
 
@@ -148,7 +148,7 @@ def claude_code_request(line: Row) -> Request | None:
 
 
 def ctm_requests(lines: list[Row]) -> Iterator[Request]:
-    """What each total adds to the one before it in its session."""
+    """The increase of each total over the one before it in its session."""
     before: dict[str, Row] = {}
     names = ("input_tokens", "cache_tokens", "output_tokens", "cost_usd_micros")
     for number, line in sorted(enumerate(lines), key=lambda numbered: numbered[1]["ts"]):
@@ -169,7 +169,7 @@ def ctm_requests(lines: list[Row]) -> Iterator[Request]:
 
 
 def fullest(snapshots: Iterable[Request]) -> list[Request]:
-    """One request of each id: the one with the most output."""
+    """The snapshot with the most output of each request."""
     best: dict[str, Request] = {}
     for snapshot in snapshots:
         other = best.setdefault(snapshot.event_id, snapshot)
@@ -190,7 +190,7 @@ def like(pattern: str) -> re.Pattern[str]:
 
 @cache
 def price_of(provider: str, model: str, day: dt.date) -> Row | None:
-    """The price row of a model on a day: of its provider, else of a vendor; the lowest rank, and then the day."""
+    """The price row of a model on a day: from its provider, otherwise from a vendor; only of the first match_order."""
     fits = [row for row, pattern in price_rows() if pattern.fullmatch(model)]
     own = [row for row in fits if row["provider"] == provider] or [row for row in fits if row["is_vendor"] == "true"]
     if not own:
@@ -233,7 +233,7 @@ def known(requests: list[Request], name: str) -> list[Any]:
     return [value for value in (getattr(request, name) for request in requests) if value is not None]
 
 
-def added(requests: list[Request], name: str) -> Any:
+def total(requests: list[Request], name: str) -> Any:
     values = known(requests, name)
     return sum(values) if values else None
 
@@ -246,7 +246,7 @@ def costs(requests: list[Request]) -> Row:
         "priced_requests": len(known(requests, "cost_usd")),
         "unpriced_requests": len(requests) - len(known(requests, "cost_usd")),
         "unmetered_requests": sum(r.input_tokens is None and r.output_tokens is None for r in requests),
-        **{name: added(requests, name) for name in (*tokens, *money_)},
+        **{name: total(requests, name) for name in (*tokens, *money_)},
     }
 
 
@@ -258,25 +258,25 @@ def span(requests: list[Request]) -> Row:
 def durations(requests: list[Request]) -> Row:
     measures: Row = {}
     for name in ("duration_ms", "time_to_first_token_ms"):
-        # as exact as they are written; of the marts' floats the last digit may differ
+        # exact fractions; the last digit of a float in the marts may differ
         ordered = sorted(Fraction(str(value)) for value in known(requests, name))
         exact = {"avg": sum(ordered) / len(ordered) if ordered else None, "max": max(ordered, default=None)}
         exact |= {f"p{percent}": percentile(ordered, Fraction(percent, 100)) for percent in (50, 90, 95, 99)}
         measures["timed_requests" if name == "duration_ms" else "first_token_timed_requests"] = len(ordered)
         for measure, value in exact.items():
-            # means are rounded to six places
+            # means are rounded to six decimal places
             tolerance = {"abs": 5.001e-7, "rel": 0} if measure == "avg" else {"abs": 0, "rel": 1e-12}
             measures[f"{name}_{measure}"] = None if value is None else pytest.approx(float(value), **tolerance)
     return measures
 
 
 def percentile(ordered: list[Fraction], p: Fraction) -> Fraction | None:
-    """Linear interpolation between the two values that the place (n - 1) x p lies between."""
+    """Linear interpolation between the two values next to the position (n - 1) x p."""
     if not ordered:
         return None
-    place = (len(ordered) - 1) * p
-    low, high = ordered[math.floor(place)], ordered[math.ceil(place)]
-    return low + (high - low) * (place - math.floor(place))
+    position = (len(ordered) - 1) * p
+    low, high = ordered[math.floor(position)], ordered[math.ceil(position)]
+    return low + (high - low) * (position - math.floor(position))
 
 
 def failures(requests: list[Request]) -> Row:
@@ -327,7 +327,7 @@ COUNTS: dict[str, tuple[tuple[str, ...], Count]] = {
 
 @dataclass(frozen=True)
 class Recount:
-    """A sample of all formats: what it has, counted here, and what the marts say."""
+    """A sample of all formats: its requests, counted here, and its marts."""
 
     requests: list[Request]
     found: Tables
@@ -360,7 +360,7 @@ def test_the_sample_covers_what_can_go_wrong(recount: Recount) -> None:
     assert {request.status for request in requests} == {"success", "error", "timeout", None}
     for name in ("cost_usd", "input_tokens", "user_id", "session_id", "team", "duration_ms"):
         assert 0 < len(known(requests, name)) < len(requests), name
-    assert added(requests, "cache_write_1h_tokens") > 0
+    assert total(requests, "cache_write_1h_tokens") > 0
     assert any(request.reported_cost_usd not in (None, request.computed_cost_usd) for request in requests)
 
 
@@ -376,19 +376,20 @@ def test_a_mart_equals_the_recount(mart: str, recount: Recount) -> None:
     found = {tuple(row.pop(key) for key in keys): row for row in map(dict, recount.found[mart])}
     for row in found.values():
         row.pop("batch_id", None)
-    assert found == expected
+    assert found == expected and expected
 
 
 def test_usage_summary_equals_the_recount(recount: Recount) -> None:
     days = known(recount.requests, "usage_date")
     first, last = min(days), max(days)
+    assert recount.found["usage_summary"]
     for row in recount.found["usage_summary"]:
         offset = row["window_days"] if row["period"] == "previous" else 0
         first_date, last_date = (last - dt.timedelta(offset + days) for days in (row["window_days"] - 1, 0))
         assert (row["first_date"], row["last_date"]) == (first_date, last_date)
         requests = [request for request in recount.requests if first_date <= request.usage_date <= last_date]
-        spent, counts = added(requests, "cost_usd"), failures(requests)
-        # the sample's days are over
+        spent, counts = total(requests, "cost_usd"), failures(requests)
+        # all days of the sample have ended
         complete = max((last_date - max(first_date, first)).days + 1, 0)
         month = spent and (spent * 30 / complete).quantize(PLACES, ROUND_HALF_UP) if complete >= 3 else None
         expected = {

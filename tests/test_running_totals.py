@@ -1,4 +1,4 @@
-"""Running totals count with what they add, in whatever order they arrive."""
+"""Running totals count by their increase, in whatever order they arrive."""
 
 from decimal import Decimal
 
@@ -17,13 +17,13 @@ def test_late_running_totals_change_the_increase_of_later_ones(empty: Story) -> 
         "select cast(usage_date as text), requests, input_tokens, output_tokens, cost_usd"
         " from marts.daily_costs order by usage_date"
     )
-    empty.deliver(*CTM_LATER, name="later.jsonl")
+    empty.load(*CTM_LATER, name="later.jsonl")
     empty.build()
     assert empty.mart.query(by_day) == [("2026-01-31", 4, 454, 19, Decimal("0.004007"))]
-    load_id = empty.deliver(*CTM_EARLIER, name="earlier.jsonl")
+    load_id = empty.load(*CTM_EARLIER, name="earlier.jsonl")
     empty.mark(load_id, is_complete=False)
     empty.build("--full-refresh")
-    # of the 440 + 14 input tokens (cached ones included) the session r1 had 275 by the end of the day before
+    # session r1 had 275 of the 440 + 14 input tokens (with cached ones) at the end of the previous day
     empty.mark(load_id, is_complete=True)
     empty.build()
     assert empty.mart.query(by_day) == [
@@ -37,10 +37,10 @@ def test_late_running_totals_change_the_increase_of_later_ones(empty: Story) -> 
 
 
 def test_running_totals_loaded_again_change_no_row(empty: Story) -> None:
-    empty.deliver(*CTM_EARLIER, *CTM_LATER, name="totals.jsonl")
+    empty.load(*CTM_EARLIER, *CTM_LATER, name="totals.jsonl")
     empty.build()
     before = empty.everything()
-    empty.deliver(*CTM_EARLIER, *CTM_LATER, name="totals.jsonl", options=["--again"])
+    empty.load(*CTM_EARLIER, *CTM_LATER, name="totals.jsonl", options=["--again"])
     empty.step()
     after = empty.everything()
     assert len(after.pop("loads")) == len(before.pop("loads")) + 2
@@ -49,12 +49,12 @@ def test_running_totals_loaded_again_change_no_row(empty: Story) -> None:
 
 
 def test_a_running_total_that_decreases_in_one_column_does_not_stop_the_build(empty: Story) -> None:
-    empty.deliver(
+    empty.load(
         point("r1", "2026-01-30T23:00:00", 100, 10, 0, 500),
         point("r1", "2026-01-30T23:00:10", 50, 20, 40, 600),
         name="totals.jsonl",
     )
-    empty.deliver(event("good", "2026-01-30T12:00:00"))
+    empty.load(event("good", "2026-01-30T12:00:00"))
     for options in ([], ["--full-refresh"]):
         empty.build(*options)
         assert empty.mart.query(
@@ -64,8 +64,8 @@ def test_a_running_total_that_decreases_in_one_column_does_not_stop_the_build(em
 
 
 def test_one_more_running_total_changes_only_its_own_request(empty: Story) -> None:
-    empty.deliver(*CTM_EARLIER, *CTM_LATER, name="totals.jsonl")
+    empty.load(*CTM_EARLIER, *CTM_LATER, name="totals.jsonl")
     empty.build()
     last = point("r1", "2026-02-01T00:20:00", 45, 13, 450, 4_500)
-    empty.deliver(last, name="last.jsonl")
+    empty.load(last, name="last.jsonl")
     empty.step(days=["2026-02-01"], requests=[event["id"] for event in of_ctm([last])])

@@ -1,4 +1,4 @@
-"""Samples are the same bytes for the same arguments, and hold what real logs hold."""
+"""Samples have the same bytes for the same arguments, and resemble real logs."""
 
 import datetime
 import functools
@@ -125,7 +125,7 @@ def test_tokenledger_has_the_requested_number_of_events_and_days(tokenledger: Li
     assert len(events) == EVENTS
     dates = Counter(line["timestamp"][:10] for line in events)
     assert len(dates) == DAYS and min(dates) == "2026-09-22" and max(dates) == "2026-10-31"
-    assert dates["2026-10-28"] > 2 * dates["2026-10-25"] > 0, "a Wednesday has more than the Sunday before it"
+    assert dates["2026-10-28"] > 2 * dates["2026-10-25"] > 0, "a Wednesday has more events than the Sunday before it"
     hours = Counter(line["timestamp"][11:13] for line in events)
     assert hours["10"] > 5 * hours["03"] > 0
 
@@ -152,7 +152,7 @@ def test_tokenledger_failed_calls_have_a_reason_no_cost_and_no_tokens(tokenledge
     assert {line["total_tokens"] for line in failed} == {None, 0}
     assert len({line["error_type"] for line in failed if line["status"] == "error"}) == 4
     timeouts = [line["duration_ms"] for line in failed if line["status"] == "timeout" and line["duration_ms"]]
-    assert all(59_000 < duration < 61_000 for duration in timeouts)
+    assert timeouts and all(59_000 < duration < 61_000 for duration in timeouts)
 
 
 def test_tokenledger_snapshots_grow(tokenledger: Lines) -> None:
@@ -321,5 +321,5 @@ def test_invalid_arguments_are_refused_before_anything_is_written(tmp_path: Path
 
 def test_a_sample_marks_its_files_and_no_others(tmp_path: Path) -> None:
     sample.write_sample(tmp_path, events=1, days=1, seed=1)
-    # files that are put next to them later are not samples
+    # files that are added next to them later are not samples
     assert not (tmp_path / ".sample").exists() and (tmp_path / "tokenledger/.sample").exists()

@@ -1,4 +1,4 @@
-"""What is printed fits the terminal, breaks between words, and lets nothing from data control the terminal."""
+"""Output fits the terminal, breaks between words, and has no control characters from data."""
 
 import ast
 import datetime as dt
@@ -44,7 +44,9 @@ def test_control_characters_are_visible() -> None:
 
 
 def test_only_the_screen_module_prints() -> None:
-    for path in (PROJECT / "loader").rglob("*.py"):
+    paths = list((PROJECT / "loader").rglob("*.py"))
+    assert paths
+    for path in paths:
         if path.name == "screen.py":
             continue
         for node in ast.walk(ast.parse(path.read_text())):
@@ -52,7 +54,7 @@ def test_only_the_screen_module_prints() -> None:
             assert name not in ("print", "Console", "Text", "click.echo", "click.secho", "sys.stdout.write"), path
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("rich"):
                 assert {alias.name for alias in node.names} <= {
-                    # what a Screen prints of these has no control characters
+                    # a Screen prints these without control characters
                     *("Group", "Panel", "Table", "RenderableType"),
                     *("escape", "Progress", "BarColumn", "DownloadColumn", "TextColumn", "TimeRemainingColumn"),
                 }, path
@@ -99,7 +101,7 @@ def test_contents_of_files_found_in_folders_are_not_printed(mart: Mart) -> None:
 
 
 def summary(days: int) -> Summary:
-    """Marts of so many days, of which every third is without requests."""
+    """A summary of this number of days, every third of them without requests."""
     dates = [dt.date(2026, 1, 1) + dt.timedelta(number) for number in range(days)]
     costs = {"requests": 1_234_567, "unpriced_requests": 3, "input_tokens": 10**9, "output_tokens": 10**7}
     costs["cost_usd"] = Decimal("98765.432100000000")  # type: ignore[assignment]
@@ -124,17 +126,17 @@ def test_a_summary_fits_the_terminal(width: int, days: int) -> None:
     show_summary(screen, summary(days), "/a/place", TARGET, are_samples=False)
     lines = screen.file.getvalue().splitlines()  # type: ignore[attr-defined]
     assert max(map(len, lines)) <= width
-    assert not any("…" in line for line in lines), "nothing is cut"
+    assert not any("…" in line for line in lines), "no text is cut"
     bars = [line for line in lines if re.match(r"│ (cost|requests|p95) ", line)]
     assert [line.split()[1] for line in bars] == ["cost", "requests", "p95"]
-    # blank are the same days in every row
-    blanks = {tuple(i for i, letter in enumerate(line) if letter in BARS) for line in bars}
-    assert len(blanks) == 1 and len(next(iter(blanks))) >= min(5, days - days // 3)
-    assert sum(letter in BARS for line in lines for letter in line) == 3 * len(next(iter(blanks))) + sum(
+    # all rows have bars for the same days
+    bar_positions = {tuple(i for i, letter in enumerate(line) if letter in BARS) for line in bars}
+    assert len(bar_positions) == 1 and len(next(iter(bar_positions))) >= min(5, days - days // 3)
+    assert sum(letter in BARS for line in lines for letter in line) == 3 * len(next(iter(bar_positions))) + sum(
         line.count("█") for line in lines if re.match(r"\d{4}-\d\d-\d\d ", line)
-    ), "no bar is alone on a line"
+    ), "no bar is wrapped to another line"
     for figure in ("$98,765.43", "1,234,567"):
-        assert figure in "\n".join(lines), "a number is never broken"
+        assert figure in "\n".join(lines), "numbers are not broken"
 
 
 def test_a_summary_of_one_request_uses_the_singular_and_needs_no_duration() -> None:
@@ -144,10 +146,10 @@ def test_a_summary_of_one_request_uses_the_singular_and_needs_no_duration() -> N
     screen = Screen(file=io.StringIO(), width=80)
     found = replace(known, totals={**known.totals, **one}, days=days)
     show_summary(screen, found, "/a/place", TARGET, are_samples=True)
-    said = screen.file.getvalue()  # type: ignore[attr-defined]
+    output = screen.file.getvalue()  # type: ignore[attr-defined]
     for text in ("1 request on 1 day,", "1 error (", "1 timeout ", "1 request has no price"):
-        assert text in said
-    assert "up to -" not in said and "your own logs, with tokenmart run PATH" in said and "status" not in said
+        assert text in output
+    assert "up to -" not in output and "your own logs, with tokenmart run PATH" in output and "status" not in output
 
 
 def test_less_important_columns_of_loads_are_left_out_first() -> None:

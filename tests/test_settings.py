@@ -74,8 +74,8 @@ def test_a_build_and_doctor_use_the_settings(mart: Mart, monkeypatch: pytest.Mon
     monkeypatch.setenv("TOKENMART_REPORTING_TIME_ZONE", "UTC")
     assert "reporting_time_zone has changed from Europe/Berlin to UTC" in mart.run("build", code=1).output
     monkeypatch.setenv("TOKENMART_REPORTING_TIME_ZONE", "Europe/Berlim")
-    said = mart.run("build", code=1).stderr
-    assert "did you mean Europe/Berlin" in said and "TOKENMART_" in said
+    message = mart.run("build", code=1).stderr
+    assert "did you mean Europe/Berlin" in message and "TOKENMART_" in message
     monkeypatch.setenv("TOKENMART_COST_PREFERENSE", "computed")
     assert "Did you mean TOKENMART_COST_PREFERENCE?" in mart.run("build", code=2).stderr
     assert "Did you mean TOKENMART_COST_PREFERENCE?" in mart.run("doctor", code=1).stdout

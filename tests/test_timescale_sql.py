@@ -1,4 +1,4 @@
-"""The macros for TimescaleDB change nothing on plain PostgreSQL, and the SQL sent there has the form that it needs."""
+"""The macros for TimescaleDB change nothing on plain PostgreSQL, and the SQL has the form that TimescaleDB needs."""
 
 from collections.abc import Iterator
 from pathlib import Path

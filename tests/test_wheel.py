@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from conftest import PROJECT, as_line, tokenledger
+from conftest import PROJECT, as_lines, tokenledger
 from tokenmart import __version__
 
 PIP = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
@@ -42,7 +42,7 @@ def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def run(environment: Path, tmp_path: Path) -> Run:
-    """Runs the installed command in the folder `elsewhere`, with a home of its own."""
+    """Runs the installed command in the folder `elsewhere`, with its own home folder."""
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     settings = {"PATH": os.defpath, "HOME": str(tmp_path / "home"), "XDG_DATA_HOME": str(tmp_path / "data")}
@@ -78,7 +78,7 @@ def test_the_version_is_the_same_everywhere(wheel: Path, run: Run) -> None:
 def test_an_installed_wheel_runs_in_any_folder(environment: Path, run: Run, tmp_path: Path) -> None:
     installed = files(environment)
     log = tmp_path / "log.jsonl"
-    log.write_bytes(b"".join(as_line(tokenledger(name, cost_usd=0.75)) + b"\n" for name in ("a", "b")))
+    log.write_bytes(as_lines(*(tokenledger(name, cost_usd=0.75) for name in ("a", "b"))))
     printed = run("run", log)
     database = tmp_path / "data/tokenmart/tokenmart.duckdb"
     assert "$1.50 for 2 requests on 1 day" in printed and f"The marts are in {database}." in printed

@@ -1,4 +1,4 @@
-"""Shared by the tests of TimescaleDB: requests of 28 days, and dbt with variables."""
+"""Helpers for the tests of TimescaleDB: requests of 28 days, and dbt with variables."""
 
 import json
 from collections.abc import Iterator
@@ -6,18 +6,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dbt.cli.main import dbtRunner
-
-from conftest import as_line, tokenledger
+from conftest import as_lines, tokenledger
 from targets import Engine, engine
-from tokenmart.dbt_runner import disconnect
 
 ALL_ON = {"columnstore_after_days": 30, "retention_days": 3650, "live_usage": True}
 
 
 @contextmanager
 def with_requests(name: str, folder: Path) -> Iterator[Engine]:
-    """The warehouse of this name, with 56 requests landed: two on each day from the 1st to the 28th of October 2026."""
+    """The warehouse of this name, with 56 loaded requests: two on each day from the 1st to the 28th of October 2026."""
     with engine(name, folder / "engine") as warehouse:
         load(warehouse, *(request_on(f"e{number}", number % 28 + 1) for number in range(56)))
         yield warehouse
@@ -28,19 +25,15 @@ def request_on(event_id: str, day: int, **fields: Any) -> dict[str, Any]:
 
 
 def load(on: Engine, *events: dict[str, Any]) -> None:
+    """Appends these events to a log and loads it."""
     path = on.folder / "log.jsonl"
     with path.open("ab") as log:
-        log.write(b"".join(as_line(event) + b"\n" for event in events))
+        log.write(as_lines(*events))
     on.run("load", path)
 
 
 def dbt(on: Engine, *arguments: str, **variables: Any) -> str:
-    """Runs dbt, by default `dbt build`; returns the SQL that it compiled or sent for the last node."""
+    """Runs dbt, by default `dbt build`; returns the SQL that it compiled or ran for the last node."""
     arguments = arguments or ("build", "--exclude-resource-type", "unit_test")
-    places = ["--profiles-dir", str(on.folder), "--target-path", str(on.folder), "--log-path", str(on.folder)]
-    with on.chosen():
-        given = ["--vars", json.dumps(variables), "--log-level", "none", *places]
-        outcome = dbtRunner().invoke([*arguments, *given])
-    disconnect()
-    assert outcome.success, outcome.exception or [result.message for result in outcome.result.results]
-    return str(outcome.result.results[-1].node.compiled_code).strip()
+    result = on.dbt(*arguments, "--vars", json.dumps(variables))
+    return str(result.results[-1].node.compiled_code).strip()

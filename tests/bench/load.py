@@ -1,4 +1,4 @@
-"""Compares `tokenmart load` with the usual dlt pipeline and DuckDB's bare read_json, and into other warehouses.
+"""Compares `tokenmart load` with the usual dlt pipeline, DuckDB's read_json, and loads into other warehouses.
 
     python tests/bench/load.py [--events 1000000] [--slow-events 50000] [--rounds 3] [--without-servers]
 
@@ -29,7 +29,7 @@ NUMBERS |= dict.fromkeys(("input_tokens", "output_tokens", "total_tokens", "cach
 
 
 def read_json(log: Path, database: Path) -> None:
-    """The floor: no checks, no line accounting, no state."""
+    """The lower bound: no checks, no counts of lines, no checkpoints."""
     import duckdb
 
     with log.open() as file:
@@ -96,11 +96,11 @@ def main(
         started = {name: servers.enter_context(engine(name, profiles / name)) for name in SERVERS if with_servers}
         print(f"Writing {events:,} events...")
         log = one_file(Path(folder) / "all.jsonl", events=events, days=90, seed=1)
-        with log.open("rb") as whole:
-            lines = sum(1 for _ in whole)
+        with log.open("rb") as file:
+            lines = sum(1 for _ in file)
         few, none = Path(folder) / "few.jsonl", Path(folder) / "none.jsonl"
-        with log.open("rb") as whole:
-            head = [next(whole) for _ in range(min(slow_events, lines))]
+        with log.open("rb") as file:
+            head = [next(file) for _ in range(min(slow_events, lines))]
         few.write_bytes(b"".join(head))
         none.write_bytes(head[0])
         del head

@@ -1,4 +1,4 @@
-"""Measures commands: wall time, processor time and peak memory; and says so if the machine was busy meanwhile."""
+"""Measures the time, processor time and peak memory of commands, and warns if the machine was busy."""
 
 import os
 import shutil
@@ -97,7 +97,7 @@ def busy_warning() -> Iterator[None]:
 
 
 def _busy_seconds() -> float:
-    """The processor time of all processes since the machine was started; 0 where the system does not say."""
+    """The processor time of all processes since the machine was started; 0 if the system does not report it."""
     if not STATISTICS.exists():
         return 0.0
     user, nice, system, _idle, _wait, interrupts, soft_interrupts, *_ = map(

@@ -1,4 +1,4 @@
-"""Writes the logs that are measured: sample events, and transcripts that are mostly no requests."""
+"""Writes the logs for the measurements: sample events, and transcripts with few requests."""
 
 import datetime as dt
 import json
@@ -21,11 +21,11 @@ def one_file(path: Path, *, events: int, days: int, seed: int, end: dt.date | No
     """Writes TokenLedger events into one file."""
     parts = path.with_name(f"{path.name}.parts")
     ends = {"end": end} if end else {}
-    with path.open("wb") as whole:
+    with path.open("wb") as file:
         for part in write_sample(parts, events=events, days=days, seed=seed, **ends):
-            # piece by piece: the memory of this process would be counted as that of the processes it starts
+            # in pieces: the memory of this process would be counted as that of the processes it starts
             with part.open("rb") as stream:
-                shutil.copyfileobj(stream, whole)
+                shutil.copyfileobj(stream, file)
     shutil.rmtree(parts)
     return path
 
@@ -53,7 +53,7 @@ def _spans(days: int, length: int) -> Iterator[tuple[int, int]]:
 def write_transcripts(folder: Path, *, megabytes: int, files: int, seed: int = 1) -> tuple[int, int]:
     """Writes Claude Code transcripts below `folder`/projects; returns the numbers of lines and of bytes.
 
-    User lines have results of tools, a few kilobytes each, as real transcripts have.
+    User lines have tool results of a few kilobytes, as in real transcripts.
     """
     drawn, lines, size = random.Random(seed), 0, 0
     text = " ".join(drawn.choice(WORDS.split(" ")) for _ in range(20_000))
@@ -68,7 +68,7 @@ def write_transcripts(folder: Path, *, megabytes: int, files: int, seed: int = 1
     for number in range(min(files, len(paths))):
         path = folder / "projects" / paths[number].parent.name / paths[number].name
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w", encoding="utf-8") as whole:
+        with path.open("w", encoding="utf-8") as file:
             for part in paths[number::files]:
                 for line in part.read_text(encoding="utf-8").splitlines():
                     value = json.loads(line)
@@ -78,7 +78,7 @@ def write_transcripts(folder: Path, *, megabytes: int, files: int, seed: int = 1
                         value["toolUseResult"] = {"stdout": result[: len(result) // 3], "interrupted": False}
                     elif value["type"] == "assistant":
                         value["message"]["content"] = [{"type": "text", "text": piece(330)}]
-                    written = whole.write(json.dumps(value, separators=(",", ":")) + "\n")
+                    written = file.write(json.dumps(value, separators=(",", ":")) + "\n")
                     lines, size = lines + 1, size + written
     shutil.rmtree(parts)
     return lines, size

@@ -15,7 +15,7 @@ from samples import write_transcripts
 
 
 def installed(folder: Path) -> Path:
-    """The command of ccusage, installed with npm."""
+    """Installs ccusage with npm and returns its command."""
     subprocess.run(["npm", "install", "--silent", "--prefix", folder, "ccusage"], check=True)
     return folder / "node_modules/.bin/ccusage"
 

@@ -1,8 +1,8 @@
 """Warehouses that the tests start: each is a script in this folder with its own virtual environment.
 
-A script names its packages at its top (inline script metadata); `make constraints` pins them in the .txt file
-next to it. When a server is ready, it prints a line of JSON: what a profile needs to reach it. It ends when standard
-input does.
+A script lists its packages at its top (inline script metadata); `make constraints` pins them in the .txt file next to
+it. When a server is ready, it prints a line of JSON with the settings that a profile needs. It stops when its standard
+input is closed.
 """
 
 import fcntl
@@ -20,25 +20,25 @@ ENVIRONMENTS = Path(sys.prefix) / "warehouses"
 
 
 def python_of(name: str) -> Path:
-    """The Python that has the packages of the script `name`, in an environment that is made where it is missing."""
+    """The Python of the virtual environment of the script `name`, which is created if it is missing or outdated."""
     pins = FOLDER / f"{name}.txt"
     folder = ENVIRONMENTS / name
-    made_of = folder / "made_of"
+    pins_digest = folder / "pins_digest"
     digest = hashlib.sha256(pins.read_bytes()).hexdigest()
     ENVIRONMENTS.mkdir(exist_ok=True)
     with (ENVIRONMENTS / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not made_of.exists() or made_of.read_text() != digest:
+        if not pins_digest.exists() or pins_digest.read_text() != digest:
             subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
             install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
             subprocess.run([folder / "bin/python", *install, "--require-hashes", "-r", pins], check=True)
-            made_of.write_text(digest)
+            pins_digest.write_text(digest)
     return folder / "bin/python"
 
 
 @contextmanager
 def serve(name: str, folder: Path) -> Iterator[dict[str, Any]]:
-    """Starts the server `name`, which keeps its data in `folder`; yields what it printed, and ends it at the end."""
+    """Starts the server `name`, which keeps its data in `folder`; yields the settings that it prints, and stops it."""
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "server.log"
     with log.open("w") as errors:

@@ -9,10 +9,10 @@
 #     "numpy>=2",
 # ]
 # ///
-"""An emulated BigQuery on loopback: `bigquery.py FOLDER` has its data in memory and what else it writes below FOLDER.
+"""An emulated BigQuery on loopback: `bigquery.py FOLDER` keeps its data in memory, and other files below FOLDER.
 
-It translates to DuckDB. Each correction below says what BigQuery does, and the emulator without it does not. SQL that
-BigQuery refuses may pass here: bigquery_analyzer.py is for that.
+It translates SQL to DuckDB. Each correction below describes what BigQuery does and the emulator alone does not.
+SQL that BigQuery refuses may pass here: bigquery_analyzer.py checks that.
 """
 
 import asyncio
@@ -54,7 +54,7 @@ PLACES = {exp.DType.DECIMAL: 9, exp.DType.BIGDECIMAL: 12}  # of a decimal type w
 
 
 def parsed(sql: str) -> exp.Expression | None:
-    """A statement of BigQuery's SQL as a tree; None where the emulator will find that it is none."""
+    """The syntax tree of a statement in BigQuery's SQL; None if it does not parse, which the emulator will report."""
     try:
         return sqlglot.parse_one(sql, read="bigquery")
     except SqlglotError:
@@ -64,7 +64,7 @@ def parsed(sql: str) -> exp.Expression | None:
 def keep_parameters_of_types() -> None:
     """A cast to BIGNUMERIC(38, 12) rounds to 12 places; a bare NUMERIC has 9 places, and a bare BIGNUMERIC has 38.
 
-    DuckDB has 38 digits in all, so here a bare BIGNUMERIC has the 12 places that money has.
+    DuckDB has 38 digits in all, so here a bare BIGNUMERIC has 12 places, as money does.
     """
     del BigQueryGenerator.TRANSFORMS[exp.Cast]
     for data_type, places in PLACES.items():
@@ -74,7 +74,7 @@ def keep_parameters_of_types() -> None:
 def divide_decimals_exactly() -> None:
     """The quotient of NUMERICs or BIGNUMERICs is a decimal, rounded half away from zero; DuckDB's is a DOUBLE.
 
-    It is made exact where it is cast to a decimal type, to 12 places at most. Elsewhere the emulator gives it 9.
+    It is exact, with 12 places at most, if it is cast to a decimal type. Otherwise the emulator gives it 9 places.
     """
     context = Context(prec=100, rounding=ROUND_HALF_UP)
 
@@ -108,7 +108,7 @@ def divide_decimals_exactly() -> None:
 
 
 def declare_columns_of_query() -> None:
-    """CREATE TABLE (columns) AS query takes any query, and its columns by their position; NOT NULL is not kept here."""
+    """CREATE TABLE (columns) AS query accepts any query and maps its columns by position; NOT NULL is not kept here."""
     create = DuckDBGenerator.create_sql
 
     def create_sql(self: DuckDBGenerator, node: exp.Create) -> str:
@@ -138,7 +138,7 @@ def load_gzipped_json() -> None:
 
 
 def leave_nulls_out_of_distinct() -> None:
-    """ARRAY_AGG(DISTINCT x IGNORE NULLS) asks whether x is null, not whether DISTINCT x is."""
+    """ARRAY_AGG(DISTINCT x IGNORE NULLS) tests whether x is null, not whether DISTINCT x is."""
     find_value = aggregate_variants._filter_target
 
     def find(operand: exp.Expression) -> exp.Expression:
@@ -149,7 +149,7 @@ def leave_nulls_out_of_distinct() -> None:
 
 
 def spread_struct_over_variables() -> None:
-    """SET (a, b) = (SELECT AS STRUCT ...) gives each variable a field of the struct."""
+    """SET (a, b) = (SELECT AS STRUCT ...) assigns a field of the struct to each variable."""
 
     async def execute(self: ScriptInterpreter, statement: SetStmt) -> None:
         value = await self._eval_expr_scalar(statement.source_expr)
@@ -161,7 +161,7 @@ def spread_struct_over_variables() -> None:
 
 
 def alter_tables() -> None:
-    """ALTER TABLE takes several actions at once, and the API and INFORMATION_SCHEMA show them immediately."""
+    """ALTER TABLE accepts several actions at once, and the API and INFORMATION_SCHEMA show them immediately."""
     run = DuckDBEngine.execute
     sync = ddl_sync.sync_created_table
 
@@ -191,13 +191,13 @@ def alter_tables() -> None:
 
 
 def add_columns_of_schema() -> None:
-    """An update of a table through the API adds the columns that its new schema has more."""
+    """An update of a table through the API adds the new columns of its schema."""
     update = MemoryCatalogRepository.update_table
 
     def update_table(self: MemoryCatalogRepository, table: TableMeta) -> TableMeta:
         name = (table.project_id, table.dataset_id, table.table_id)
-        former = self.get_table(*name)
-        known = {field.name for field in former.schema_.fields} if former else set()
+        existing = self.get_table(*name)
+        known = {field.name for field in existing.schema_.fields} if existing else set()
         added = [field.model_dump() for field in table.schema_.fields if field.name not in known]
         for column, data_type in type_map.bq_schema_to_duckdb_columns(added):
             add = f'ADD COLUMN IF NOT EXISTS "{column}" {data_type}'
@@ -221,7 +221,7 @@ def start_iso_weeks_on_monday() -> None:
 
 
 def escape_quotes_in_json_paths() -> None:
-    """A path such as '$."it\\'s"' is a text, whose quotes stay escaped when it is written again."""
+    """A path such as '$."it\\'s"' is text, whose quotes stay escaped when it is written again."""
     for generator in (BigQueryGenerator, DuckDBGenerator):
         write = generator.jsonpath_sql
 
@@ -233,7 +233,7 @@ def escape_quotes_in_json_paths() -> None:
 
 
 def report_bignumeric() -> None:
-    """A column of more than 9 decimal places is a BIGNUMERIC in the schema of its table."""
+    """A column with more than 9 decimal places is a BIGNUMERIC in the schema of its table."""
     type_name = arrow_bridge.arrow_type_to_bq_type_name
 
     def name_of(arrow_type: Any) -> str:

@@ -10,11 +10,11 @@ refuse, each as {"index", "statement", "error"}. Later statements see what earli
 What a client does without SQL must be added to the input: a table that it loads among the tables, a column that it adds
 by ALTER TABLE.
 
-Not looked into: queries of INFORMATION_SCHEMA and __TABLES__, which are not known here; blocks of a script (IF, LOOP,
+Not checked: queries of INFORMATION_SCHEMA and __TABLES__, which do not exist here; blocks of a script (IF, LOOP,
 BEGIN ... END); anything that depends on data. Refused although BigQuery has them: MAX_BY, MIN_BY, and functions, copies
 and clones that a client created.
 
-CACHE is a folder for the compiled analyzer: to compile it takes 20 seconds, to find it there less than one.
+CACHE is a folder for the compiled analyzer: compiling takes 20 seconds, loading it from there less than one.
 """
 
 import json
@@ -45,8 +45,8 @@ _message.SetAllowOversizeProtos(True)
 
 CreateMode = ast.ResolvedCreateStatementEnums.CreateMode
 
-PROJECT = "test-project"  # of what is named without one
-VARIABLES = "variables of the script"  # a table that has them as its columns, so that they can be assigned to
+PROJECT = "test-project"  # of names without a project
+VARIABLES = "variables of the script"  # a table with the variables as its columns, so that they can be assigned
 
 NOT_IN_BIGQUERY = """
     AGGREGATE_FILTERING BARE_ARRAY_ACCESS DML_RETURNING ENABLE_MEASURES FOR_UPDATE
@@ -55,7 +55,7 @@ NOT_IN_BIGQUERY = """
 """
 NAMES_OF_INT64 = ("BIGINT", "BYTEINT", "INT", "INTEGER", "SMALLINT", "TINYINT")
 CATALOGS_KEPT = 32
-NUMBERS: dict[bytes, int] = {}  # of the catalogs that are kept, the one used last at the end
+NUMBERS: dict[bytes, int] = {}  # of the catalogs that are kept, the last one used at the end
 DEFINITIONS = ("resolved_create", "resolved_alter", "resolved_drop")
 WINDOW_FUNCTIONS = ("percentile_cont", "percentile_disc")
 PARTITION_FUNCTIONS = ("date", "date_trunc", "datetime_trunc", "range_bucket", "timestamp_trunc")
@@ -72,18 +72,18 @@ CLUSTERED_TYPES = {
 
 
 class RefusedError(Exception):
-    """A statement that the analyzer lets pass, and BigQuery does not."""
+    """A statement that the analyzer accepts and BigQuery does not."""
 
 
 @dataclass
 class Session:
-    """What is there for the next statement: tables and views by their full names, and a script's variables."""
+    """The state for the next statement: tables and views by their full names, and a script's variables."""
 
     tables: dict[str, SimpleTableProto] = field(default_factory=dict)
     variables: SimpleTableProto = field(default_factory=SimpleTableProto)
 
     def run(self, sql: str) -> None:
-        """Does what a statement or script does to the catalog; raises ServerError or RefusedError if BigQuery would."""
+        """Applies a statement or script; raises ServerError or RefusedError if BigQuery would refuse it."""
         request = service.ParseRequest(sql_statement=sql, allow_script=True, options=language())
         script = call("Parse", request, service.ParseResponse).parsed_script
         self.variables = SimpleTableProto(name=VARIABLES)
@@ -91,7 +91,7 @@ class Session:
             self.run_statement(statement, sql.encode())
 
     def run_statement(self, statement: Any, script: bytes) -> None:
-        """Does what one parsed statement of a script does."""
+        """Applies one parsed statement of a script."""
 
         def text(part: Any) -> str:
             place = inherited(chosen(part), "parse_location_range")
@@ -137,7 +137,7 @@ class Session:
         return call("Analyze", request, service.AnalyzeResponse)
 
     def catalog(self, paths: Iterable[tuple[str, ...]]) -> SimpleCatalogProto:
-        """BigQuery's functions and types, the script's variables, and of the tables those that these paths name."""
+        """A catalog with BigQuery's functions and types, the script's variables, and the tables of these paths."""
         root = SimpleCatalogProto()
         root.CopyFrom(empty_catalog())
         root.table.append(self.variables)
@@ -153,7 +153,7 @@ class Session:
         return root
 
     def remember(self, statement: Any) -> None:
-        """Keeps what a resolved statement creates or alters, and forgets what it drops."""
+        """Adds or changes the tables that a resolved statement creates or alters, and removes those that it drops."""
         match statement:
             case ast.ResolvedCreateTableStmtBase():
                 self.create(statement, [(column.name, column.type) for column in statement.column_definition_list])
@@ -169,7 +169,7 @@ class Session:
                     self.alter(full_name(statement.name_path), action)
 
     def create(self, statement: Any, columns: list[tuple[str, Any]]) -> None:
-        """Keeps a table or view with its columns, unless it is there and was to be created only if it is not."""
+        """Adds a table or view with its columns; an existing one is kept if the statement has IF NOT EXISTS."""
         name = full_name(statement.name_path)
         if name in self.tables and statement.create_mode == CreateMode.CREATE_IF_NOT_EXISTS:
             return
@@ -194,13 +194,13 @@ class Session:
 
 
 def full_name(path: Iterable[str]) -> str:
-    """project.dataset.table of a path whose names may be quoted together, and may lack the project."""
+    """The name project.dataset.table of a path, whose names may be quoted together and may lack the project."""
     parts = ".".join(path).split(".")
     return ".".join([PROJECT, *parts] if len(parts) == 2 else parts)
 
 
 def refuse(statement: Any) -> None:
-    """Raises RefusedError for what the language allows, and BigQuery's engine does not."""
+    """Raises RefusedError for what the language allows and BigQuery's engine does not."""
     for expression in getattr(statement, "partition_by_list", None) or []:
         is_column = isinstance(expression, ast.ResolvedColumnRef)
         is_date = is_column and expression.type.type_kind == TypeKind.TYPE_DATE
@@ -216,7 +216,7 @@ def refuse(statement: Any) -> None:
 
 
 def function_name(node: Any) -> str:
-    """The name of a function that is called; empty where the node is no call."""
+    """The name of a function that is called; empty if the node is not a call."""
     function = getattr(node, "function", None)
     return function.name.split(":")[-1].lower() if function else ""
 
@@ -233,7 +233,7 @@ def nodes(node: Any) -> Iterator[Any]:
 
 @cache
 def language() -> LanguageOptionsProto:
-    """SQL as BigQuery has it."""
+    """The options of BigQuery's SQL."""
     made = ast.LanguageOptions.maximum_features()
     made.product_mode = ast.ProductMode.PRODUCT_EXTERNAL
     made.name_resolution_mode = ast.NameResolutionMode.NAME_RESOLUTION_DEFAULT
@@ -247,7 +247,7 @@ def language() -> LanguageOptionsProto:
 
 @cache
 def options(has_positions: bool) -> AnalyzerOptionsProto:
-    """How to analyze: with parameters of any type, which are named or found by their positions."""
+    """The options of the analyzer: parameters of any type, which are named or positional."""
     mode = ParameterMode.PARAMETER_POSITIONAL if has_positions else ParameterMode.PARAMETER_NAMED
     return AnalyzerOptionsProto(
         language_options=language(), parameter_mode=mode, allow_undeclared_parameters=True, default_timezone="UTC"
@@ -271,7 +271,7 @@ def call(method: str, request: Any, response: type[Any]) -> Any:
 
 
 def typed(answer: Any) -> Any:
-    """The resolved statement of an answer as Python's classes, which takes longer than to get it."""
+    """The resolved statement of an answer as Python objects; converting it takes longer than getting it."""
     return ast.parse_proto(answer).as_type(ast.AnalyzeResponse).resolved_statement
 
 
@@ -290,7 +290,7 @@ def inherited(message: Any, name: str) -> Any:
 
 
 def registered(catalog: SimpleCatalogProto) -> int:
-    """The analyzer's number for a catalog. Each catalog has a copy of all functions, so the last ones are kept."""
+    """The analyzer's number for a catalog. Each has a copy of all functions, so only the last ones are kept."""
     key = catalog.SerializeToString(deterministic=True)
     number = NUMBERS.pop(key, None)
     if number is None:
@@ -304,7 +304,7 @@ def registered(catalog: SimpleCatalogProto) -> int:
 
 
 def keep_compiled(folder: Path) -> None:
-    """Lets wasmtime keep what it compiles in the folder."""
+    """Makes wasmtime cache what it compiles in the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     settings = folder / "wasmtime.toml"
     settings.write_text(f"[cache]\ndirectory = {json.dumps(str(folder))}\n")

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-os.environ["TZ"] = "America/New_York"  # nothing may depend on it; taken while the engine is imported
+os.environ["TZ"] = "America/New_York"  # nothing may depend on it; the engine reads it when it is imported
 import chdb
 from clickhouse_cluster import DELETE, on_one_server
 from clickhouse_native import NativeHandler, code_and_text, header_block
@@ -60,7 +60,7 @@ class Session:
         self.set(dict.fromkeys(UNLIKE_A_SERVER, "DEFAULT"))
 
     def run(self, statement: str | bytes, format_name: str = "TabSeparated", /, **parameters: str) -> bytes:
-        """Runs one statement and returns its result, in the format `format_name` where the statement names none."""
+        """Runs one statement and returns its result, in the format `format_name` if the statement names none."""
         statement = on_one_server(statement if isinstance(statement, str) else statement.decode())
         if self.connection._conn.classify_query(statement)["statement_count"] > 1:
             raise chdb.ChdbError("Code: 62. DB::Exception: Multi-statements are not allowed. (SYNTAX_ERROR)")
@@ -74,7 +74,7 @@ class Session:
         return [json.loads(line) for line in self.run(statement, "JSONCompactEachRow").splitlines()]
 
     def blocks(self, statement: str) -> Iterator[bytes]:
-        """The result of a statement in blocks of the Native format; that of a SELECT begins with one without rows."""
+        """The result of a statement in blocks of the Native format; the first block of a SELECT has no rows."""
         if not SELECT.match(statement):
             yield from filter(None, [self.run(statement, "Native")])
             return
@@ -92,12 +92,12 @@ class Session:
             raise chdb.ChdbError(str(error)) from None
 
     def set(self, values: dict[str, str]) -> None:
-        """Sets settings to values that are SQL."""
+        """Sets settings; the values are SQL."""
         if values:
             self.run("SET " + ", ".join(f"{name} = {value}" for name, value in values.items()))
 
     def use(self, database: str, settings: dict[str, str]) -> None:
-        """Makes the database and the settings those of the next statement, in place of those of the last one."""
+        """Sets the database and the settings of the next statement, instead of those of the last one."""
         self.run(f"USE {quoted(database, '`')}")
         if settings == self.settings:
             return
@@ -109,7 +109,7 @@ class Session:
 
 
 class Engine:
-    """The engine of one folder, which it holds open, and the sessions that clients gave a name."""
+    """The engine of one folder, which it keeps open, and the sessions that clients have named."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -118,7 +118,7 @@ class Engine:
         self.version, self.time_zone = self.session.rows("SELECT version(), timezone()")[0]
 
     def log_in(self, user: str, password: str) -> None:
-        """Raises what a server answers to a wrong user or password."""
+        """Raises the error of a server for a wrong user or password."""
         if (user, password) != (USER, PASSWORD):
             reason = "Authentication failed: password is incorrect, or there is no user with such name."
             raise chdb.ChdbError(f"Code: 516. DB::Exception: {user}: {reason} (AUTHENTICATION_FAILED)")
@@ -145,11 +145,11 @@ class HttpHandler(BaseHTTPRequestHandler):
         super().__init__(*connection)
 
     def do_GET(self) -> None:
-        """Answers that the server is there: statements are sent by POST."""
+        """Answers a ping; statements are sent with POST."""
         self.reply(*(200, b"Ok.\n") if self.path == "/ping" else (405, b"POST it.\n"))
 
     def do_POST(self) -> None:
-        """Answers a statement with its result, or with its error and the number of that."""
+        """Answers a statement with its result, or with its error and the code of the error."""
         body = self.body()
         try:
             result = self.result(dict(parse_qsl(urlsplit(self.path).query, keep_blank_values=True)), body)
@@ -161,7 +161,7 @@ class HttpHandler(BaseHTTPRequestHandler):
             self.reply(200, result)
 
     def body(self) -> bytes:
-        """The body of the request as it was sent: of a known length or in chunks."""
+        """The body of the request, of a known length or in chunks."""
         if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
             return self.rfile.read(int(self.headers.get("Content-Length", 0)))
         chunks = []
@@ -172,7 +172,7 @@ class HttpHandler(BaseHTTPRequestHandler):
         return b"".join(chunks)
 
     def statement(self, arguments: dict[str, str], body: bytes) -> bytes:
-        """The statement of a request, with the data to insert behind it."""
+        """The statement of a request, followed by the data to insert."""
         encoding = self.headers.get("Content-Encoding", "none")
         if encoding in ("gz", "gzip"):
             body = gzip.decompress(body)
@@ -218,7 +218,7 @@ class Server(socketserver.ThreadingTCPServer):
 
 
 def end(*_: Any) -> None:
-    """Ends this process without the work that Python does at its end: threads inside the engine would crash in it."""
+    """Ends this process without Python's cleanup, in which threads of the engine would crash."""
     os._exit(0)
 
 

@@ -15,7 +15,7 @@ DELETE = re.compile(r"(?:\s|/\*.*?\*/)*delete\s+from\s+(\S+)", re.I | re.S)
 
 
 def on_one_server(statement: str) -> str:
-    """A statement for the cluster as one for the engine."""
+    """Translates a statement for the cluster into one for the engine."""
     statement = ON_CLUSTER.sub("", statement)
     statement = ALL_REPLICAS.sub(r"(select *, 1 as _shard_num from \1)", statement)
     statement = SYNC.sub("select 1", statement)

@@ -7,38 +7,38 @@ from typing import Any
 
 from chdb import ChdbError
 
-REVISION = 54440  # of the protocol: what 54441 and later add to its packets is left out
+REVISION = 54440  # of the protocol: packets have no fields that 54441 and later add
 
 HELLO, QUERY, CLIENT_DATA, PING = 0, 1, 2, 4
 DATA, EXCEPTION, PONG, END_OF_STREAM = 1, 2, 4, 5
 
-BLOCK_INFORMATION = b"\x01\x00\x02\xff\xff\xff\xff\x00"  # 1: is not an overflow, 2: is of bucket -1, 0: the end
+BLOCK_INFORMATION = b"\x01\x00\x02\xff\xff\xff\xff\x00"  # 1: no overflow, 2: bucket -1, 0: the end
 
 
 def number(value: int) -> bytes:
-    """A number the way the protocol writes it: seven bits a byte, the lowest first."""
+    """A number in the encoding of the protocol: seven bits in each byte, the lowest first."""
     tail = value >> 7
     return bytes([value & 0x7F | 0x80]) + number(tail) if tail else bytes([value])
 
 
 def string(text: str) -> bytes:
-    """A text the way the protocol writes it."""
+    """A string in the encoding of the protocol."""
     return number(len(text.encode())) + text.encode()
 
 
 def header_block(columns: list[tuple[str, str]]) -> bytes:
-    """A Native block of no rows: columns by name and type."""
+    """A Native block without rows: the names and types of its columns."""
     return number(len(columns)) + number(0) + b"".join(string(name) + string(kind) for name, kind in columns)
 
 
 def code_and_text(error: ChdbError) -> tuple[int, str]:
-    """The number of an engine's error, and its text as a server sends it."""
+    """The code of an error of the engine, and its text as a server sends it."""
     found = re.search(r"Code: (\d+)\. (.*)", str(error), re.DOTALL)
     return (int(found[1]), found[2]) if found else (1002, f"DB::Exception: {error}")
 
 
 class NativeHandler(socketserver.StreamRequestHandler):
-    """One client: a greeting, then a statement at a time, until the client goes or a statement fails.
+    """One client: a greeting, then one statement at a time, until the client disconnects or a statement fails.
 
     clickhouse-driver closes the connection after an error, and so does this.
     """
@@ -91,9 +91,9 @@ class NativeHandler(socketserver.StreamRequestHandler):
         self.client_information()
         settings = {}
         while name := self.string():
-            self.read(1)  # whether a server must know it
+            self.read(1)  # whether the server must know the setting
             settings[name] = self.string()
-        self.number()  # the stage to which to run
+        self.number()  # the processing stage
         if self.number():
             raise ChdbError("Code: 48. DB::Exception: Compression is not served. (NOT_IMPLEMENTED)")
         statement = self.string()
@@ -101,7 +101,7 @@ class NativeHandler(socketserver.StreamRequestHandler):
         return settings, statement
 
     def client_information(self) -> None:
-        """Reads over what a client tells about itself."""
+        """Skips the information of a client about itself."""
         self.read(1)  # the kind of the query
         self.string(), self.string(), self.string()  # the first user, query id and address
         self.read(1)  # the interface
@@ -110,29 +110,29 @@ class NativeHandler(socketserver.StreamRequestHandler):
         self.string(), self.number()  # the key of a quota, the patch of the version
 
     def end_of_external_tables(self) -> None:
-        """Reads the empty block that a client sends after the tables it has for a query: there may be none."""
+        """Reads the empty block that a client sends after the external tables of a query; tables are refused."""
         packet, name = self.number(), self.string()
         self.read(len(BLOCK_INFORMATION))
         if packet != CLIENT_DATA or name or self.number() or self.number():
             raise ChdbError("Code: 48. DB::Exception: External tables are not served. (NOT_IMPLEMENTED)")
 
     def read(self, size: int) -> bytes:
-        """That many bytes; EOFError where the client has gone."""
+        """Reads this number of bytes; raises EOFError if the client has disconnected."""
         data = self.rfile.read(size)
         if len(data) < size:
             raise EOFError
         return data
 
     def number(self) -> int:
-        """A number, see the function of that name."""
+        """Reads a number, see the function `number`."""
         byte = self.read(1)[0]
         return byte & 0x7F | self.number() << 7 if byte & 0x80 else byte
 
     def string(self) -> str:
-        """A text."""
+        """Reads a string."""
         return self.read(self.number()).decode()
 
     def send(self, packet: int, *parts: bytes) -> None:
-        """Sends a packet of that kind."""
+        """Sends a packet of this kind."""
         self.wfile.write(number(packet) + b"".join(parts))
         self.wfile.flush()

@@ -45,26 +45,26 @@ def program(name: str) -> str:
 
 
 def unprivileged() -> list[str]:
-    """What a command begins with to end when this script is killed, and not to run as root: PostgreSQL refuses that.
+    """The prefix of a command that stops when this script is killed and does not run as root, which PostgreSQL refuses.
 
-    The user that stands in for root keeps root's way past the permissions of folders, as FOLDER and the programs may be
-    where only root may go. (The secure bit lets access(2) count that capability as well: initdb asks there.)
+    The other user keeps root's right to ignore the permissions of folders, since FOLDER and the programs may be in
+    folders of root. (The secure bit makes access(2) respect that capability, which initdb calls.)
     """
     if os.geteuid() == 0:
         ids = [f"--reuid={NOBODY.pw_uid}", f"--regid={NOBODY.pw_gid}", "--clear-groups"]
-        way = ["--inh-caps=+dac_override", "--ambient-caps=+dac_override", "--securebits=+no_setuid_fixup"]
-        return ["setpriv", "--pdeathsig=INT", *ids, *way]
+        capabilities = ["--inh-caps=+dac_override", "--ambient-caps=+dac_override", "--securebits=+no_setuid_fixup"]
+        return ["setpriv", "--pdeathsig=INT", *ids, *capabilities]
     return ["setpriv", "--pdeathsig=INT"] if shutil.which("setpriv") else []
 
 
 def run(name: str, *arguments: str, text: str = "") -> None:
-    """Runs a program of PostgreSQL to its end, with that text as its input."""
+    """Runs a program of PostgreSQL with this text as its input, and waits for it."""
     command = [*unprivileged(), program(name), *arguments]
     subprocess.run(command, input=text, text=True, check=True, stdout=sys.stderr)
 
 
 def initialize(data: Path) -> None:
-    """Makes a cluster in the folder `data`, where connections over TCP need a password, and its roles."""
+    """Creates a cluster in the folder `data` with its roles; connections over TCP need a password."""
     data.mkdir(mode=0o700)
     if os.geteuid() == 0:
         os.chown(data, NOBODY.pw_uid, NOBODY.pw_gid)
@@ -83,14 +83,14 @@ def free_port() -> int:
 
 
 def start(data: Path, port: int) -> subprocess.Popen[bytes]:
-    """Starts a server of the cluster `data` and returns it when it takes connections."""
+    """Starts a server of the cluster `data` and returns it when it accepts connections."""
     settings = [f"--{name}={value}" for name, value in SETTINGS.items()]
     command = [*unprivileged(), program("postgres"), "-D", str(data), "-p", str(port), *settings]
     server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=sys.stderr)
     try:
         while subprocess.run([program("pg_isready"), "--quiet", "-h", HOST, "-p", str(port)]).returncode:
             if server.poll() is not None:
-                sys.exit("PostgreSQL ended while it started.")
+                sys.exit("PostgreSQL stopped while it was starting.")
             time.sleep(0.02)
     except BaseException:
         stop(server)
@@ -99,7 +99,7 @@ def start(data: Path, port: int) -> subprocess.Popen[bytes]:
 
 
 def stop(server: subprocess.Popen[bytes]) -> None:
-    """Ends the server without waiting for its clients: to PostgreSQL, SIGINT means a fast shutdown."""
+    """Stops the server without waiting for its clients: SIGINT means a fast shutdown to PostgreSQL."""
     server.send_signal(signal.SIGINT)
     server.wait()
 

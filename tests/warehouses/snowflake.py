@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(sys.argv[1]).resolve()
-sys.path.pop(0)  # the folder of this script, whose name would hide the connector's
-tempfile.tempdir = str(FOLDER)  # fakesnow makes the folder of its stages there as soon as it is imported
+sys.path.pop(0)  # the folder of this script, whose name would shadow the connector's
+tempfile.tempdir = str(FOLDER)  # fakesnow creates the folder of its stages there when it is imported
 
 import duckdb
 import fakesnow.arrow
@@ -64,7 +64,7 @@ def correction(owner: Any, name: str) -> Callable[[Callable[..., Any]], Callable
 def keep_temporary_relations(
     original: Callable[..., list[Expr]], cursor: FakeSnowflakeCursor, parsed: Expr
 ) -> list[Expr]:
-    """A temporary relation is named by its schema; DuckDB has none there, so a lasting one stands in for it."""
+    """A temporary relation belongs to a schema; DuckDB does not support that, so a permanent one is created."""
     if isinstance(parsed, exp.Create) and (properties := parsed.args.get("properties")):
         kept = [option for option in properties.expressions if not isinstance(option, exp.TemporaryProperty)]
         properties.set("expressions", kept)
@@ -73,7 +73,7 @@ def keep_temporary_relations(
 
 @correction(FakeSnowflakeCursor, "_transform_explode")
 def run_each_statement(original: Callable[..., list[Expr]], cursor: FakeSnowflakeCursor, parsed: Expr) -> list[Expr]:
-    """A request may hold several statements, as dlt's do: each is run, and the last one's result is the answer."""
+    """A request may contain several statements, as dlt's do: each is run, and the last result is returned."""
     if not isinstance(parsed, exp.Block):
         return original(cursor, parsed)
     return [part for statement in parsed.expressions for part in original(cursor, statement)]
@@ -81,7 +81,7 @@ def run_each_statement(original: Callable[..., list[Expr]], cursor: FakeSnowflak
 
 @correction(FakeSnowflakeCursor, "execute")
 def forget_results(original: Callable[..., Any], cursor: FakeSnowflakeCursor, *args: Any, **kwargs: Any) -> Any:
-    """Results can be requested again by the id of their query. Nothing here does, and all would stay in memory."""
+    """Results can be requested again by query id. No test does that, and all results would stay in memory."""
     try:
         return original(cursor, *args, **kwargs)
     finally:
@@ -92,14 +92,16 @@ def forget_results(original: Callable[..., Any], cursor: FakeSnowflakeCursor, *a
 def leave_removed_files(
     original: Callable[..., Any], cursor: FakeSnowflakeCursor, command: str, *args: Any, **kwargs: Any
 ) -> Any:
-    """REMOVE deletes files from a stage. Here they go with the folder, and the answer is what matters."""
+    """REMOVE deletes files from a stage. Here they are deleted with the folder, so only the answer matters."""
     is_remove = command.lstrip().lower().startswith("remove ")
     return original(cursor, "select 'removed' as result" if is_remove else command, *args, **kwargs)
 
 
 @correction(FakeSnowflakeCursor, "execute")
-def go_on_after_an_error(original: Callable[..., Any], cursor: FakeSnowflakeCursor, *args: Any, **kwargs: Any) -> Any:
-    """A transaction outlives a failed statement; DuckDB refuses more statements, so its transaction is rolled back."""
+def continue_after_an_error(
+    original: Callable[..., Any], cursor: FakeSnowflakeCursor, *args: Any, **kwargs: Any
+) -> Any:
+    """A transaction continues after a failed statement; DuckDB refuses that, so its transaction is rolled back."""
     try:
         return original(cursor, *args, **kwargs)
     except duckdb.TransactionException as error:
@@ -117,7 +119,7 @@ def describe_at_once(_original: Callable[..., Any], cursor: FakeSnowflakeCursor)
 
 @correction(FakeSnowflakeCursor, "_transform")
 def translate_first_row(original: Callable[..., Expr], cursor: FakeSnowflakeCursor, parsed: Expr, params: Any) -> Expr:
-    """For speed: of rows of constants that are inserted, as those of a seed, all but the first are left as they are."""
+    """For speed: if constants are inserted, as by a seed, only the first row is translated."""
     values = parsed.find(exp.Values) if isinstance(parsed, exp.Insert) else None
     rows = values.expressions if values else []
     constants = exp.Literal | exp.Null | exp.Boolean
@@ -135,7 +137,7 @@ def translate_first_row(original: Callable[..., Expr], cursor: FakeSnowflakeCurs
 @correction(fakesnow.server, "describe_as_rowtype")
 @correction(FakeSnowflakeCursor, "execute")
 def refuse_with_an_error(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Whatever is wrong with a statement is an SQL error; a failure of the server would be tried again for minutes."""
+    """Every failure of a statement is an SQL error; a server error would be retried for minutes."""
     try:
         return original(*args, **kwargs)
     except DatabaseError:
@@ -146,7 +148,7 @@ def refuse_with_an_error(original: Callable[..., Any], *args: Any, **kwargs: Any
 
 @correction(fakesnow.transforms, "put_stage")
 def put_to_quoted_stage(original: Callable[..., Expr], parsed: Expr, *session: Any) -> Expr:
-    """The stage of a PUT may stand in quotes, as dlt writes it: '@"RAW"."%EVENTS"/"1700000000.1"'."""
+    """The stage of a PUT may be quoted, as dlt writes it: '@"RAW"."%EVENTS"/"1700000000.1"'."""
     if isinstance(parsed, exp.Put):
         parsed.set("target", exp.Var(this=parsed.args["target"].name.strip("'")))
     return original(parsed, *session)
@@ -154,7 +156,7 @@ def put_to_quoted_stage(original: Callable[..., Expr], parsed: Expr, *session: A
 
 @correction(fakesnow.copy_into, "_params")
 def copy_as_dlt_writes_it(original: Callable[..., CopyParams], copy: exp.Copy, *args: Any, **kwargs: Any) -> CopyParams:
-    """COPY INTO takes commas between format options and MATCH_BY_COLUMN_NAME = '...' in quotes."""
+    """COPY INTO accepts commas between format options, and MATCH_BY_COLUMN_NAME = '...' in quotes."""
     for parameter in copy.args["params"]:
         options = parameter.expressions
         parameter.set("expressions", [option for option in options if not isinstance(option, exp.SequenceProperties)])
@@ -186,15 +188,15 @@ def copy_json_by_name(original: Callable[..., CopyParams], copy: exp.Copy, *args
 
 @correction(fakesnow.transforms, "numeric_agg_implicit_cast")
 def aggregate_exactly(_original: Callable[..., Expr], aggregate: Expr) -> Expr:
-    """The sum of NUMBER is a NUMBER; fakesnow would add doubles up, so that text can be added up too."""
+    """The sum of NUMBERs is a NUMBER; fakesnow would sum doubles, in order to sum text too."""
     return aggregate
 
 
 @correction(DuckDBGenerator, "cast_sql")
 def divide_exactly(original: Callable[..., str], generator: DuckDBGenerator, cast: exp.Cast, **kwargs: Any) -> str:
-    """A division of NUMBERs has at least six places and no float on the way; DuckDB's is one of doubles.
+    """The quotient of NUMBERs is a NUMBER with at least six places; DuckDB's is a double.
 
-    Where a quotient is cast to NUMBER, the places asked for are worked out in whole numbers, rounded half away from 0.
+    A quotient that is cast to NUMBER is computed in whole numbers to the requested places, rounded half away from 0.
     """
     quotient, data_type = cast.this.unnest(), cast.to
     if not (isinstance(quotient, exp.Div) and data_type.is_type("decimal") and len(data_type.expressions) == 2):
@@ -202,7 +204,7 @@ def divide_exactly(original: Callable[..., str], generator: DuckDBGenerator, cas
     dividend, divisor = (f"({generator.sql(operand)})" for operand in (quotient.this, quotient.expression))
     places = int(data_type.expressions[1].name)
     number, wanted = "decimal(38, 12)", generator.sql(data_type)
-    # whole numbers of the last place; what is before and behind the point apart, since the product would not fit
+    # whole numbers of the last place; the parts before and after the point separately, since the product would not fit
     above, below = (
         f"(cast(trunc(abs({part})) as hugeint) * 1000000000000"
         f" + cast((abs({part}) - trunc(abs({part}))) * 1000000000000 as hugeint))"
@@ -218,14 +220,14 @@ def divide_exactly(original: Callable[..., str], generator: DuckDBGenerator, cas
 
 @correction(FakeSnowflakeCursor, "_transform")
 def name_json_types(original: Callable[..., Expr], cursor: FakeSnowflakeCursor, parsed: Expr, params: Any) -> Expr:
-    """TYPEOF tells what a VARIANT holds: OBJECT, ARRAY, VARCHAR, BOOLEAN, INTEGER, DECIMAL or NULL_VALUE."""
+    """TYPEOF returns the type of a VARIANT: OBJECT, ARRAY, VARCHAR, BOOLEAN, INTEGER, DECIMAL or NULL_VALUE."""
     names = {"NULL": "NULL_VALUE", "BIGINT": "INTEGER", "UBIGINT": "INTEGER", "DOUBLE": "DECIMAL"}
-    for asked in list(parsed.find_all(exp.Typeof)):
-        held = exp.Anonymous(this="json_type", expressions=[asked.this])
-        renamed = exp.case(held).else_(held.copy())
+    for call in list(parsed.find_all(exp.Typeof)):
+        content = exp.Anonymous(this="json_type", expressions=[call.this])
+        renamed = exp.case(content).else_(content.copy())
         for duckdb_name, name in names.items():
             renamed = renamed.when(exp.Literal.string(duckdb_name), exp.Literal.string(name))
-        asked.replace(renamed)
+        call.replace(renamed)
     return original(cursor, parsed, params)
 
 
@@ -251,7 +253,7 @@ async def log_in(request: Request) -> JSONResponse:
 
 
 def create_database() -> None:
-    """A database has a schema PUBLIC; a session that names one that does not exist makes none."""
+    """A database has a schema PUBLIC; a session with a missing schema does not create it."""
     warehouse = fakesnow.server.shared_fs
     warehouse.duck_conn.execute(f"set global temp_directory = '{FOLDER}'")
     warehouse.connect(DATABASE, "PUBLIC")
@@ -278,7 +280,9 @@ def serve() -> None:
 
 if __name__ == "__main__":
     logging.basicConfig(stream=sys.stderr)
-    logging.getLogger("sqlglot").setLevel(logging.ERROR)  # it warns of every clause that DuckDB has not, as clustering
-    gc.set_threshold(100_000)  # for speed: the parser makes objects by the thousand that live on
+    logging.getLogger("sqlglot").setLevel(
+        logging.ERROR
+    )  # it warns about every clause that DuckDB does not have, such as clustering
+    gc.set_threshold(100_000)  # for speed: the parser creates thousands of long-lived objects
     create_database()
     serve()

@@ -10,7 +10,7 @@ from sqlglot.dialects import Snowflake
 from sqlglot.errors import SqlglotError
 from sqlglot.tokens import TokenType
 
-# of https://docs.snowflake.com/en/sql-reference/functions-all, what loading and modelling may need
+# the functions that loading and modeling may need, from https://docs.snowflake.com/en/sql-reference/functions-all
 FUNCTIONS = {
     "aggregates": """any_value approx_count_distinct approx_percentile array_agg avg booland_agg boolor_agg corr count
         count_if grouping listagg max max_by median min min_by mode object_agg percentile_cont percentile_disc stddev
@@ -41,11 +41,11 @@ FUNCTIONS = {
     "session": """current_account current_database current_role current_schema current_user current_version
         current_warehouse get_ddl identifier last_query_id""",
 }
-# of https://docs.snowflake.com/en/sql-reference/intro-summary-data-types, the first word
+# the first words of the types in https://docs.snowflake.com/en/sql-reference/intro-summary-data-types
 TYPES = """array bigint binary boolean byteint char character date datetime decfloat decimal double float float4 float8
     int integer number numeric object real smallint string text time timestamp timestamp_ltz timestamp_ntz timestamp_tz
     timestampltz timestampntz timestamptz tinyint varbinary varchar variant"""
-# what stands before a parenthesis though it is no function
+# words that may precede a parenthesis but are not functions
 KEYWORDS = "all any exclude exists group insert like ilike primary rename rlike some table"
 
 TYPE_NAMES = set(TYPES.upper().split())
@@ -63,9 +63,9 @@ FOREIGN_SYNTAX: dict[type[Expr], str] = {
 
 
 def refused(sql: str) -> list[str]:
-    """What Snowflake would refuse in the statements, in words; nothing where all is well.
+    """The reasons why Snowflake would refuse the statements; empty if it would accept them.
 
-    Names and syntax alone: whether a column exists, and the type of what a function is given, is for the server.
+    Only names and syntax are checked: the server checks columns and the types of arguments.
     """
     try:
         statements = [statement for statement in sqlglot.parse(sql, read="snowflake") if statement]
@@ -79,7 +79,7 @@ def refused(sql: str) -> list[str]:
 
 
 def with_columns(statement: Expr) -> Iterator[str]:
-    """The names of relations and aliases that a list of columns follows, as in `insert into events (event_id)`."""
+    """The names of relations and aliases that precede a list of columns, as in `insert into events (event_id)`."""
     yield from (schema.this.name for schema in statement.find_all(exp.Schema) if schema.this)
     yield from (alias.name for alias in statement.find_all(exp.TableAlias) if alias.columns)
 
@@ -101,19 +101,19 @@ def unknown_names(tokens: list[Token], lists_of_columns: set[str]) -> Iterator[s
 
 
 def first_word(token: Token) -> str:
-    """A name as the lists above have it; a token may be of several words, as DOUBLE PRECISION and PRIMARY KEY are."""
+    """The first word of a token, as in the lists above; tokens such as DOUBLE PRECISION have several words."""
     return token.text.upper().partition(" ")[0]
 
 
 def foreign_tokens(tokens: list[Token]) -> Iterator[str]:
-    """Operators and neighbors that Snowflake does not have."""
+    """Operators and combinations of tokens that Snowflake does not have."""
     for token, following in pairwise(tokens):
         if token.text in FOREIGN_OPERATORS and token.token_type not in (TokenType.STRING, TokenType.IDENTIFIER):
             yield f"operator {token.text}"
         if token.token_type == TokenType.STAR and following.token_type == TokenType.EXCEPT:
             yield "* except (...)"
         if token.token_type == TokenType.INTERVAL and following.token_type in (TokenType.NUMBER, TokenType.L_PAREN):
-            yield "an interval that is no text"
+            yield "an interval that is not text"
 
 
 def divisions_by_slashes(sql: str, tokens: list[Token]) -> Iterator[str]:
@@ -126,7 +126,7 @@ def divisions_by_slashes(sql: str, tokens: list[Token]) -> Iterator[str]:
 
 
 def foreign_syntax(node: Expr) -> Iterator[str]:
-    """What the parser takes for the sake of other dialects."""
+    """Syntax of other dialects that the parser accepts."""
     if type(node) in FOREIGN_SYNTAX:
         yield FOREIGN_SYNTAX[type(node)]
     if isinstance(node, exp.DataType) and node.this.name in FOREIGN_TYPES:
