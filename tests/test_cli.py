@@ -665,7 +665,7 @@ def test_names_with_brackets_are_printed_unchanged(mart: Mart) -> None:
     ],
     ids=" ".join,
 )
-def test_wrong_usage_exits_with_2(arguments: list[str], mart: Mart, project: Path) -> None:
+def test_usage_errors_exit_with_2(arguments: list[str], mart: Mart, project: Path) -> None:
     path = mart.write("a.jsonl", tokenledger("e1"))
     named = {"FILE": str(path), "DIR": str(mart.folder / "sample")}
     result = mart.run(*(named.get(argument, argument) for argument in arguments), code=2)

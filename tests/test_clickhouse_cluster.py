@@ -60,6 +60,7 @@ def test_distributed_tables_have_the_same_rows(cluster: Engine, tmp_path: Path) 
     with engine("duckdb", tmp_path / "duckdb") as embedded:
         embedded.run("run", *files)
         expected = read(embedded)
+    assert expected["llm_requests"] and expected["daily_costs"]
     for half in (files[::2], files):
         cluster.run("load", *half)
         assert build(cluster) == ""

@@ -135,6 +135,7 @@ def test_one_build_of_everything_gives_the_same_marts_as_two_halves(
 ) -> None:
     with engine("duckdb", tmp_path) as on:
         on.run("run", corpus[0], "--max-rejects", "100")
+        assert expected["llm_requests"] and expected["daily_costs"]
         assert list(differences(read(on), expected)) == []
 
 

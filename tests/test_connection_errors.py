@@ -44,7 +44,7 @@ def failure_lines() -> list[str]:
         ("snowflake", "dbt.adapters.snowflake.connections"),
     ],
 )
-def test_a_missing_package_says_what_to_install(
+def test_the_error_for_a_missing_package_says_what_to_install(
     kind: str, package: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delitem(sys.modules, f"tokenmart.destinations.{kind}", raising=False)
@@ -90,7 +90,7 @@ def test_errors_of_the_loader_are_passed_through_dlt_unchanged() -> None:
 
 
 @pytest.mark.parametrize("kind", ["redshift", "Postgres", "postgresql", "__init__", "..cli"])
-def test_an_unknown_type_lists_the_supported_ones(kind: str, folder: Path) -> None:
+def test_the_error_for_an_unknown_type_lists_the_supported_ones(kind: str, folder: Path) -> None:
     profile_of(folder, kind)
     failed, hint = failure_lines()
     assert failed == f"Failed: The target own has type {kind}, which is not supported."

@@ -166,6 +166,7 @@ def test_models_and_tests_are_portable() -> None:
 def test_engines_are_named_only_in_dialect_macros() -> None:
     paths = files("models/**/*", "macros/**/*", "seeds/*.yml", "tests/**/*.sql")
     elsewhere = [path for path in paths if path.is_file() and DIALECT not in path.parents]
+    assert elsewhere
     assert list(places(ENGINES, elsewhere)) == []
 
 

@@ -190,7 +190,7 @@ def test_a_run_without_affected_dates_stops_before_it_duplicates_rows(story: Sto
     story.build()
 
 
-def test_a_run_without_retention_searches_no_history_for_deleted_requests(story: Story) -> None:
+def test_a_run_without_retention_does_not_search_the_history_for_deleted_requests(story: Story) -> None:
     # a search would find that the first day is missing
     story.mart.query("delete from marts.llm_requests where usage_date = date '2026-01-01'")
     story.dbt("run", "-s", "llm_requests")

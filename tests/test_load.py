@@ -669,7 +669,7 @@ def test_a_line_of_fifty_megabytes_lands_if_the_format_must_be_recognized(mart: 
     assert mart.query("select extra from raw_usage.events where event_id = 'long'")[0][0].startswith('{"too_long')
 
 
-def test_a_load_of_nothing_new_imports_neither_dlt_nor_pyarrow(mart: Mart, project: Path) -> None:
+def test_a_load_without_new_lines_imports_neither_dlt_nor_pyarrow(mart: Mart, project: Path) -> None:
     path = mart.write("a.jsonl", tokenledger("e1"))
     mart.run("load", path)
     script = (

@@ -27,7 +27,7 @@ def test_each_call_reads_its_own_columns() -> None:
     assert len(queries) == 2
 
 
-def test_columns_of_another_type_are_another_query() -> None:
+def test_columns_of_another_type_need_another_query() -> None:
     queries = PreparedQueries(duckdb.connect())
     for value in (1, "a", 2, "b"):
         assert queries.run("select n from batch", {}, {"n": column(value)})["n"].to_pylist() == [value]
