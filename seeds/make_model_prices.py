@@ -1,36 +1,32 @@
-"""Makes model_prices.csv, the dbt seed of LLM prices, from the data of the genai-prices package.
+"""Creates model_prices.csv, the dbt seed with LLM prices, from the data of the genai-prices package.
 
     python seeds/make_model_prices.py
 
-One version of genai-prices always gives the same file. The file promises that among the rows with
+The output depends only on the version of genai-prices. Of the rows that match a request with
 
     provider = <provider> and lower(<model>) like model_pattern
-    and valid_from <= <day> and <day> < valid_to (an empty bound is open)
+    and valid_from <= <date> and <date> < valid_to (an empty bound is open)
 
-the one with the lowest match_order has the prices that genai-prices itself picks. What plain SQL cannot
-say is settled as follows; whatever is left out or simplified is listed on stderr.
+the row with the lowest match_order has the prices that genai-prices selects. Some rules cannot be expressed in plain
+SQL. They are handled as follows, and everything that is left out or simplified is printed to stderr.
 
-- Match rules become LIKE patterns without escapes, in which engines differ: a literal underscore is left
-  as the wildcard that it is, and eight digits are `20______`, since they are a date. A rule that no
-  pattern can say is left out.
-- genai-prices takes the first model that matches, and reads -20240806 as -2024-08-06 if nothing else
-  does. Here exact names come before all wider patterns, so that "starts with gemini-2.5-pro but has no
-  -tts" needs no negation. Only a tts build that genai-prices does not list gets another answer: the text
-  model's price.
-- Names that genai-prices gives to another model, and patterns that another one makes superfluous, are
-  dropped.
-- Models with no price per input or output token are left out: audio by the hour, pages, or no price at
-  all, which in genai-prices may mean free as well as unknown.
-- Tiered prices give their base price. Prices by time of day give the price that holds for most of the
-  day.
-- Prices are rounded to six decimals. That removes the noise of upstream floats (0.18000000000000002) and
-  keeps tokens x price per million exact at twelve decimals.
-- is_vendor marks a maker's own price, which also serves where an event's provider is unknown:
-  genai-prices recognizes the provider by model name, it is no reseller, and no other such provider lays
-  claim to the name.
-- priced_as_of is a lower bound. The package carries no date, but its OpenRouter prices follow a live
-  catalogue and are dated on the day a change is found, not in advance; the newest such day is one on
-  which the data was kept up.
+- Match rules become LIKE patterns without escape characters, because engines treat escapes differently. So a literal
+  underscore is also a wildcard. Eight digits become `20______`, because they are a date. A rule without a pattern is
+  left out.
+- genai-prices uses the first model that matches. If none matches, it reads -20240806 as -2024-08-06. Here exact names
+  come before patterns, so a rule such as "starts with gemini-2.5-pro but does not contain -tts" needs no negation. The
+  result differs only for tts builds that genai-prices does not list: they get the price of the text model.
+- Names that genai-prices assigns to another model are left out, and so are patterns that another pattern covers.
+- Models without a price per input or output token are left out. They have prices per hour or page, or no prices, which
+  in genai-prices can mean free or unknown.
+- For tiered prices, the base price is used. For prices by time of day, the price that applies for most of the day.
+- Prices are rounded to six decimal places. This removes float errors of the source (0.18000000000000002), and tokens x
+  price per million is exact with twelve decimal places.
+- is_vendor marks the price of the company that makes the model. It is also used if the provider of an event is unknown.
+  It is true if genai-prices recognizes the provider by model name, the provider is not a reseller, and no other such
+  provider matches the name.
+- priced_as_of is a lower bound for the date of the prices. The package has no date, but its OpenRouter prices come from
+  a live catalog, and each is dated on the day on which a change is found. The latest such day is used.
 """
 
 import csv
@@ -63,13 +59,13 @@ COLUMNS = (
     "priced_as_of",
 )
 
-# genai-prices recognizes these by a prefix of their own, but they serve other makers' models.
+# genai-prices recognizes these providers by a name prefix, but they offer models of other companies.
 RESELLERS = {"cerebras", "cloudflare", "databricks", "fireworks"}
 
 DASHED_DATE, COMPACT_DATE = "20__-__-__", "20______"
 DASHED_BUILD = re.compile(r"-(20\d\d)-(\d\d)-(\d\d)(?=-|:|$)")
 
-# What a regular expression may consist of to have LIKE patterns.
+# The parts of regular expressions that can be converted to LIKE patterns.
 REGEX_PART = re.compile(
     r"(?P<dashed>\\d\{4\}-\\d\{2\}-\\d\{2\})|(?P<compact>\\d\{8\})|(?P<digit>\\d)|\\(?P<escaped>[.\[\]])"
     r"|\[(?P<set>[^\\\]^]+)\]|\((?P<optional>[^()|?]+)\)\?|(?P<plain>[a-z0-9/=-])"
@@ -79,7 +75,7 @@ Prices = tuple[str, ...]
 
 
 class Match(NamedTuple):
-    """A LIKE pattern of a model; `is_exact` if it stands for one name."""
+    """A LIKE pattern of a model. `is_exact` is true if it matches only one name."""
 
     pattern: str
     is_exact: bool
@@ -87,7 +83,7 @@ class Match(NamedTuple):
 
 
 class Window(NamedTuple):
-    """Prices as plain decimals in the order of PRICE_KEYS, and the days [valid_from, valid_to) they hold."""
+    """Prices in the order of PRICE_KEYS, as decimals, and the dates [valid_from, valid_to) on which they are valid."""
 
     valid_from: date | None
     valid_to: date | None
@@ -95,7 +91,7 @@ class Window(NamedTuple):
 
 
 def regex_patterns(regex: str) -> list[str]:
-    """LIKE patterns for the names that a regular expression finds; raises ValueError if there are none."""
+    """LIKE patterns for the names that a regular expression matches. Raises ValueError if it cannot be converted."""
     body = regex.removeprefix("^").removesuffix("$")
     parts = list(REGEX_PART.finditer(body))
     if not regex.startswith("^") or "".join(part[0] for part in parts) != body:
@@ -120,7 +116,10 @@ def regex_patterns(regex: str) -> list[str]:
 
 
 def rule_patterns(rule: object, notes: list[str]) -> Iterator[tuple[str, bool]]:
-    """Each LIKE pattern of a match rule, with True if it stands for one name; the rest goes to `notes`."""
+    """The LIKE patterns of a match rule, each with True if it matches only one name.
+
+    Adds a note to `notes` for each rule that cannot be converted.
+    """
     match rule:
         case types.ClauseEquals(equals=text):
             yield text.lower(), True
@@ -140,7 +139,7 @@ def rule_patterns(rule: object, notes: list[str]) -> Iterator[tuple[str, bool]]:
             for alternative in rules:
                 yield from rule_patterns(alternative, notes)
         case types.ClauseAnd(and_=[wanted, types.ClauseRegex(regex=regex)]) if regex.startswith("^(?!"):
-            notes.append(f"negation left to the order of names: {wanted} and {regex}")
+            notes.append(f"negation replaced by the order of names: {wanted} and {regex}")
             yield from rule_patterns(wanted, notes)
         case _:
             notes.append(f"rule left out: {rule}")
@@ -148,13 +147,13 @@ def rule_patterns(rule: object, notes: list[str]) -> Iterator[tuple[str, bool]]:
 
 def covers(wide: str, narrow: str) -> bool:
     """Whether the first LIKE pattern matches every name that the second one matches."""
-    # The second pattern is read as a name in which % is a character that only a % can match.
+    # The second pattern is used as a name in which only % matches %.
     regex = "".join({"%": ".*", "_": "[^%]"}.get(sign, re.escape(sign)) for sign in wide)
     return re.fullmatch(regex, narrow) is not None
 
 
 def ordered_matches(provider: types.Provider, notes: list[str]) -> list[Match]:
-    """The provider's patterns; the first that matches a name belongs to the model genai-prices picks."""
+    """The patterns of a provider, in order. The first that matches a name has the model that genai-prices selects."""
     matches = [
         Match(pattern, is_exact, model)
         for model in provider.models
@@ -168,8 +167,8 @@ def ordered_matches(provider: types.Provider, notes: list[str]) -> list[Match]:
     ]
     first_wide: dict[str, Match] = {}
     for match in wide:
-        rivals = [other.pattern for other in wide if other.model is match.model]
-        if not any(covers(rival, match.pattern) for rival in [*first_wide, *rivals] if rival != match.pattern):
+        others = [other.pattern for other in wide if other.model is match.model]
+        if not any(covers(other, match.pattern) for other in [*first_wide, *others] if other != match.pattern):
             first_wide.setdefault(match.pattern, match)
 
     names = [match for match in matches if match.is_exact]
@@ -184,7 +183,7 @@ def ordered_matches(provider: types.Provider, notes: list[str]) -> list[Match]:
 
 
 def start_dates(model: types.ModelInfo) -> list[date]:
-    """The days on which a price of the model starts, in order."""
+    """The dates on which prices of the model start, in order."""
     if isinstance(model.prices, types.ModelPrice):
         return []
     constraints = [price.constraint for price in model.prices]
@@ -192,7 +191,7 @@ def start_dates(model: types.ModelInfo) -> list[date]:
 
 
 def base_prices(prices: types.ModelPrice) -> Prices:
-    """The prices of the base tier, '' where there is none."""
+    """The prices of the base tier. A missing price is ''."""
 
     def plain(price: Decimal | types.TieredPrices | None) -> str:
         if price is None:
@@ -204,7 +203,7 @@ def base_prices(prices: types.ModelPrice) -> Prices:
 
 
 def price_windows(model: types.ModelInfo) -> list[Window]:
-    """The model's windows with a price per token, in order; neighbors differ in price."""
+    """The periods of the model with a price per token, in order. Adjacent periods have different prices."""
     starts: list[date | None] = [None, *start_dates(model)]
     windows: list[Window] = []
     for start, end in itertools.zip_longest(starts, starts[1:]):
@@ -220,19 +219,19 @@ def price_windows(model: types.ModelInfo) -> list[Window]:
 
 
 def vendors() -> list[types.Provider]:
-    """The providers that make models of their own and are recognized by these models' names."""
+    """The providers that make models and are recognized by the names of these models."""
     return [provider for provider in providers if provider.model_match and provider.id not in RESELLERS]
 
 
 def is_vendor(provider: types.Provider, pattern: str) -> bool:
-    """Whether the provider is the maker of the models that the pattern matches."""
+    """Whether the provider makes the models that the pattern matches."""
     name = pattern.strip("%")
-    claims = [vendor for vendor in vendors() if vendor.model_match and vendor.model_match.is_match(name)]
-    return provider in vendors() and (not claims or claims == [provider])
+    matching = [vendor for vendor in vendors() if vendor.model_match and vendor.model_match.is_match(name)]
+    return provider in vendors() and (not matching or matching == [provider])
 
 
 def make_csv() -> tuple[str, list[str]]:
-    """The seed as text, and a note on everything that was left out or simplified."""
+    """The seed as text, and a note for everything that was left out or simplified."""
     notes: list[str] = []
     openrouter = next(provider for provider in providers if provider.id == "openrouter")
     priced_as_of = max(day for model in openrouter.models for day in start_dates(model))
@@ -267,7 +266,7 @@ def make_csv() -> tuple[str, list[str]]:
 
 
 def main() -> None:
-    """Writes the seed beside this script and the notes to stderr, with a count of each kind."""
+    """Writes the seed next to this script, and prints the notes and their number by kind to stderr."""
     text, notes = make_csv()
     CSV_PATH.write_text(text, newline="\n")
     kinds = Counter(note.partition(":")[0] for note in notes)
