@@ -1,4 +1,4 @@
-"""Writes realistic LLM usage logs of any size, to try out Tokenmart and to measure it."""
+"""Writes realistic LLM usage logs of any size, for trying out and measuring Tokenmart."""
 
 import datetime
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from tokenmart.files import SAMPLE_MARK
 
 FORMATS = ("tokenledger", "claude_code", "tokenmeter", "ctm")
 LAST_DATE = datetime.date(2026, 10, 31)
-SESSIONS_PER_CHUNK = 10_000  # of six events on average; even, because the SQL makes sessions in pairs
+SESSIONS_PER_CHUNK = 10_000  # with six events each on average; must be even, because the SQL creates sessions in pairs
 
 
 def write_sample(
@@ -25,15 +25,15 @@ def write_sample(
     formats: Sequence[str] = ("tokenledger",),
     end: datetime.date = LAST_DATE,
 ) -> list[Path]:
-    """Writes `events` requests of each format below `folder`/<format>, over the `days` (UTC) up to `end`.
+    """Writes `events` requests of each format below `folder`/<format>, over the `days` (UTC) that end with `end`.
 
-    A request may take several lines; each ctm point counts as one. Lines are in the order of writing, which for some
-    tokenledger lines is days after their timestamp. The same arguments give the same bytes, on any machine and at any
-    time. Memory hardly grows with `events`. Returns the written files, ordered by path. A hidden file marks them as
-    samples for the loader.
+    A request can have several lines; each ctm point is one request. Lines are in the order in which they were written,
+    which for some tokenledger lines is days after their timestamp. The same arguments give the same bytes on every
+    machine. Memory hardly depends on `events`. A hidden file marks the files as samples for the loader. Returns the
+    paths of the written files in order.
 
     Raises UsageError for an unknown format, for less than one event or one day, and if the folder of a format is not
-    empty: two samples in one folder would be counted together.
+    empty, because two samples in one folder would be loaded together.
     """
     for name in formats:
         if name not in FORMATS:
@@ -43,13 +43,13 @@ def write_sample(
     if events < 1 or days < 1:
         raise UsageError("A sample needs at least one event and one day.")
     for name in formats:
-        # not their common folder, which may get other files
+        # mark the folder of each format, because the common folder may contain other files
         (folder / name).mkdir(parents=True, exist_ok=True)
         (folder / name / SAMPLE_MARK).write_text("The files in and below this folder are samples.\n")
     starts_on = end - datetime.timedelta(days=days - 1)
     written: list[Path] = []
     for name in sorted(set(formats)):
-        # the format is part of the seed, so that no two formats share a request id
+        # the format is part of the seed, so that formats do not share request ids
         settings = {"seed": f"{seed}/{name}", "events": events, "days": days, "starts_on": starts_on}
         written += _write_format(name, folder / name, events, settings)
     return written
@@ -71,7 +71,7 @@ def _write_format(name: str, folder: Path, events: int, settings: dict[str, obje
                 """
                 select file, line || chr(10)
                 from waiting
-                where written_at < (select reaches_to from horizon)
+                where written_at < (select next_session_at from horizon)
                 order by file, written_at, event, part
                 """
             ).fetchall()
@@ -81,12 +81,12 @@ def _write_format(name: str, folder: Path, events: int, settings: dict[str, obje
                 with path.open("a", encoding="utf-8", newline="") as stream:
                     stream.writelines(line for _, line in lines)
                 written.add(path)
-            # sessions that continue in the next chunk, and late events
+            # lines that are written after the next chunk has started: of long sessions, and late events
             connection.execute(
                 """
                 create or replace table waiting as
                 from waiting
-                where written_at >= (select reaches_to from horizon)
+                where written_at >= (select next_session_at from horizon)
                 """
             )
     return sorted(written)

@@ -1,15 +1,15 @@
--- Claude Code transcripts, a file per session: requests as streamed snapshots, among lines that are none.
+-- Claude Code transcripts, one file per session: requests as streamed snapshots, and lines that are not requests.
 with
-    asked as (
+    prompts as (
         select
             *,
             draw(session, 'model', 20) as model_draw,
             ['api', 'web', 'infra', 'notebooks'][1 + draw(session, 'project', 4)] as project,
             drawn_uuid(session, 'session') as session_id,
-            -- the first writes the system prompt to the cache, and each reads what was written before it
-            50 + if(place = 0, 9000 + skewed(5000, event, 'write'), skewed(900, event, 'write')) as writes,
+            -- the first request writes the system prompt to the cache; each request reads everything written before it
+            50 + if(position = 0, 9000 + skewed(5000, event, 'write'), skewed(900, event, 'write')) as writes,
             16 + skewed(300, event, 'reply') as reply,
-            -- most sessions keep their cache for five minutes, some for an hour, some both
+            -- most sessions cache for five minutes, some for an hour, some use both
             [0, 0, 0, 0, 50, 100, 100, 100][1 + draw(session, 'lifetime', 8)] as percent_1h,
             [1, 1, 2, 2, 3][1 + draw(event, 'snapshots', 5)] as snapshots,
             [
@@ -21,7 +21,7 @@ with
             ][1 + draw(session, 'task', 5)] as task,
         from requests
     ),
-    remembered as (
+    cached_prompts as (
         select
             *,
             coalesce(
@@ -29,7 +29,7 @@ with
                 0
             ) as reads,
             divide(writes * percent_1h, 100) as writes_1h,
-        from asked
+        from prompts
     ),
     snapshots as (
         select
@@ -38,7 +38,7 @@ with
             snapshot = snapshots - 1 as is_final,
             if(is_final, reply, 1 + draw(event, 'first words', 12)) as output_tokens,
             if(is_final, divide(reply * draw(event, 'thinking', 60), 100), 0) as thinking_tokens,
-        from remembered
+        from cached_prompts
     ),
     opening_lines as (
         select
@@ -48,8 +48,8 @@ with
             event,
             0 as part,
             to_json(struct_pack(type := 'summary', summary := task, leafUuid := drawn_uuid(event, 'line 1'))) as line,
-        from asked
-        where place = 0
+        from prompts
+        where position = 0
     ),
     user_lines as (
         select
@@ -67,12 +67,12 @@ with
                     cwd := '/home/dev/' || project,
                     timestamp := strftime(requested_at, '%Y-%m-%dT%H:%M:%S.%gZ'),
                     message
-                    := struct_pack(role := 'user', content := if(place = 0, task, 'The command printed 12 lines'))
+                    := struct_pack(role := 'user', content := if(position = 0, task, 'The command printed 12 lines'))
                 )
             ) as line,
-        from asked
+        from prompts
     ),
-    -- what the program itself answers when a call failed: it looks like a request, and is none
+    -- messages that Claude Code writes after a failed call: they look like requests, but are not
     synthetic_lines as (
         select
             project,
@@ -102,7 +102,7 @@ with
                     )
                 )
             ) as line,
-        from asked
+        from prompts
         where draw(event, 'synthetic', 25) = 0
     ),
     assistant_lines as (
@@ -168,7 +168,7 @@ with
                     content := 'Session saved'
                 )
             ) as line,
-        from asked
+        from prompts
         where is_last and draw(session, 'saved', 3) = 0
     ),
     all_lines as (

@@ -1,18 +1,18 @@
--- The people, applications, models and hours that every sample format draws from; run once.
+-- The people, applications, models and hours of all sample formats. Runs once.
 --
 -- Variables: seed (text), events, days, starts_on (date), and for each chunk first_session and next_session.
--- Every draw hashes the seed and what it is drawn for, and is a whole number: nothing depends on the order of
--- rows, on threads or on a machine's floating-point library.
+-- Every random number is a whole number from a hash of the seed, the thing and the purpose. So the result does not
+-- depend on the order of rows, on threads or on the floating-point library of a machine.
 create macro sample_key(thing, purpose) as concat_ws('/', getvariable('seed'), thing, purpose);
 
--- a whole number from 0 to sides - 1
+-- a random whole number from 0 to sides - 1
 create macro draw(thing, purpose, sides) as
     cast(md5_number(sample_key(thing, purpose)) >> 65 as bigint) % sides;
 
 create macro drawn_uuid(thing, purpose) as cast(cast(md5(sample_key(thing, purpose)) as uuid) as varchar);
 
--- around the typical value, at most eight times as much: a product of even draws is close to lognormal, and
--- needs no exp(), whose last digit differs between machines
+-- A random whole number around the typical value, at most eight times as large. A product of uniform numbers is
+-- close to lognormal. exp() is not used, because its last digit differs between machines.
 create macro skewed(typical, thing, purpose) as
     divide(
         typical
@@ -22,7 +22,7 @@ create macro skewed(typical, thing, purpose) as
         1000000
     );
 
--- list prices in USD per million tokens; what is typical of a reply in tokens, and of its times in ms
+-- list prices in USD per million tokens; the typical number of reply tokens, and typical times in ms
 create table models as
 select
     provider,
@@ -62,10 +62,10 @@ from
         ms_per_token
     );
 
--- what sessions are for: one slot per percent of them
+-- the purposes of sessions: one slot per percent of the sessions
 create table workloads as
 with
-    uses as (
+    workload_shares as (
         from
             (
                 values
@@ -84,11 +84,11 @@ with
                     ('playground', null, null, '/playground', 'prompt-box', 'acme-llm-1', 300, 3)
             ) as listed(app_name, project, feature, page, component, model, prompt_tokens, percent)
     ),
-    percents as (select *, unnest(range(percent)) as nth from uses)
+    percents as (select *, unnest(range(percent)) as nth from workload_shares)
 select * exclude (percent, nth), row_number() over (order by app_name, feature, model, nth) - 1 as slot
 from percents;
 
--- the last five are in no team: their cost is unattributed
+-- the last five do not belong to a team, so their cost is unattributed
 create table people as
 select
     person,
@@ -99,12 +99,11 @@ select
         as cost_center,
 from range(40) as numbers(person);
 
--- the events that begin in each hour (UTC): more in working hours, on weekdays, and as the days go on; none
--- in
--- the last hour, so that every session ends within the days
+-- The events that start in each hour (UTC). Working hours, weekdays and later days have more events. The last hour has
+-- none, so that every session ends within the days.
 create table hours as
 with
-    clock as (
+    hours_of_days as (
         select
             day, hour, getvariable('starts_on') + to_days(day) + to_hours(hour) as starts_at,
         from range(getvariable('days')) as days(day), range(24) as day_hours(hour)
@@ -116,23 +115,23 @@ with
             [2, 1, 1, 1, 1, 3, 7, 15, 31, 44, 48, 45, 39, 44, 48, 46, 41, 30, 19, 12, 9, 7, 5, 3][1 + hour]
             * case when isodow(starts_at) <= 5 then 100 else 22 end
             * (100 + divide(40 * day, getvariable('days'))) as weight,
-        from clock
+        from hours_of_days
     ),
-    shares as (
-        select starts_at, weight, sum(weight) over (order by starts_at) as upto, sum(weight) over () as total,
+    cumulative_weights as (
+        select starts_at, weight, sum(weight) over (order by starts_at) as cumulative_weight, sum(weight) over () as total,
         from weighted
     ),
-    counted as (
+    event_ranges as (
         select
             starts_at,
-            cast(divide(getvariable('events') * (upto - weight), total) as bigint) as first_event,
-            cast(divide(getvariable('events') * upto, total) as bigint) as next_event,
-        from shares
+            cast(divide(getvariable('events') * (cumulative_weight - weight), total) as bigint) as first_event,
+            cast(divide(getvariable('events') * cumulative_weight, total) as bigint) as next_event,
+        from cumulative_weights
     )
-from counted
+from event_ranges
 where first_event < next_event;
 
--- one row per session: every twelve events are two sessions, so that any chunk can be made without the others
+-- One row per session. Every twelve events are two sessions, so that a chunk can be created without the others.
 create view sessions as
 with
     halves as (
@@ -140,43 +139,43 @@ with
             session,
             session % 2 = 0 as is_first,
             12 * divide(session, 2) as block,
-            12 * divide(session, 2) + 1 + draw(divide(session, 2), 'cut', 11) as cut,
+            12 * divide(session, 2) + 1 + draw(divide(session, 2), 'cut', 11) as boundary,
         from range(getvariable('first_session'), getvariable('next_session')) as numbers(session)
     ),
-    bounded as (
+    session_events as (
         select
             session,
-            if(is_first, block, cut) as first_event,
-            least(if(is_first, cut, block + 12), getvariable('events')) as next_event,
-            -- a few people make most of the sessions
+            if(is_first, block, boundary) as first_event,
+            least(if(is_first, boundary, block + 12), getvariable('events')) as next_event,
+            -- a few people have most of the sessions
             divide(draw(session, 'person', 40) * draw(session, 'other person', 40), 40) as person,
             draw(session, 'workload', 100) as slot,
             10000000 + draw(session, 'pace', 140000000) as microseconds_apart,
         from halves
     ),
-    placed as (
+    session_hours as (
         select
-            bounded.*,
+            session_events.*,
             hours.starts_at as hour_starts_at,
-            bounded.first_event - hours.first_event as place_in_hour,
+            session_events.first_event - hours.first_event as position_in_hour,
             divide(3600000000, hours.next_event - hours.first_event) as microseconds_each,
-        from bounded
-        asof join hours on bounded.first_event >= hours.first_event
-        where bounded.first_event < getvariable('events')
+        from session_events
+        asof join hours on session_events.first_event >= hours.first_event
+        where session_events.first_event < getvariable('events')
     )
 select
     *,
     hour_starts_at
-    + to_microseconds(place_in_hour * microseconds_each + draw(session, 'start', microseconds_each)) as starts_at,
-from placed;
+    + to_microseconds(position_in_hour * microseconds_each + draw(session, 'start', microseconds_each)) as starts_at,
+from session_hours;
 
--- one row per event: whose it is, its place in its session (from 0), and when it was asked (UTC)
+-- One row per event: its session and person, its position in the session (from 0), and the time of the request (UTC).
 create view requests as
 with numbered as (select *, unnest(range(first_event, next_event)) as event from sessions)
 select
     event,
     session,
-    event - first_event as place,
+    event - first_event as position,
     event = next_event - 1 as is_last,
     person,
     slot,
@@ -185,8 +184,8 @@ select
         as requested_at,
 from numbered;
 
--- every session after this chunk begins at this time (UTC) or later
+-- All sessions after this chunk begin at this time (UTC) or later.
 create view horizon as
-select if(6 * getvariable('next_session') < getvariable('events'), max(starts_at), timestamp 'infinity') as reaches_to,
+select if(6 * getvariable('next_session') < getvariable('events'), max(starts_at), timestamp 'infinity') as next_session_at,
 from hours
 where first_event <= 6 * getvariable('next_session');

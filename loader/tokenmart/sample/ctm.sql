@@ -1,12 +1,12 @@
--- ctm cost points in one file: each is its session's running total, and some repeat the one before.
+-- ctm cost points in one file. Each is the running total of its session, and some repeat the previous point.
 with
-    spent as (
+    points as (
         select
             *,
-            if(place > 0 and draw(event, 'repeated', 12) = 0, 0, 1) as is_new,
+            if(position > 0 and draw(event, 'repeated', 12) = 0, 0, 1) as is_new,
             is_new * (4 + draw(event, 'prompt', 40)) as input_tokens,
             is_new * (16 + skewed(400, event, 'reply')) as output_tokens,
-            is_new * (6000 + skewed(3000, event, 'cache') + place * 900) as cache_tokens,
+            is_new * (6000 + skewed(3000, event, 'cache') + position * 900) as cache_tokens,
         from requests
     ),
     totals as (
@@ -19,7 +19,7 @@ with
             sum(cache_tokens) over so_far as cache_tokens,
             -- USD per million tokens are millionths of a USD per token
             sum(3 * input_tokens + 15 * output_tokens + 0.3 * cache_tokens) over so_far as cost_usd_micros,
-        from spent
+        from points
         window so_far as (partition by session order by event)
     )
 select

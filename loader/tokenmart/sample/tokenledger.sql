@@ -1,4 +1,4 @@
--- TokenLedger events, a file per month of writing: failed, unmeasured, streamed and late ones among them.
+-- TokenLedger events, one file per month in which they were written. Some are failed, unmeasured, streamed or late.
 with
     failures as (
         from
@@ -12,7 +12,7 @@ with
                     ('timeout', 0, 'timeout', 'No answer within 60 s')
             ) as kinds(status, failure, error_type, error_message)
     ),
-    asked as (
+    prompts as (
         select
             requests.*,
             workloads.* exclude (slot, model),
@@ -20,7 +20,7 @@ with
             people.* exclude (person),
             draw(event, 'outcome', 1000) as outcome,
             draw(session, 'environment', 100) as environment_draw,
-            skewed(prompt_tokens, event, 'prompt') + 1 + place * 150 as prompt,
+            skewed(prompt_tokens, event, 'prompt') + 1 + position * 150 as prompt,
             if(reply_tokens > 0, 16 + skewed(reply_tokens, event, 'reply'), 0) as reply,
             epoch_us(getvariable('starts_on') + to_days(getvariable('days')))
             - epoch_us(requested_at) as microseconds_left,
@@ -29,18 +29,18 @@ with
         join models using (model)
         join people using (person)
     ),
-    answered as (
+    responses as (
         select
             *,
             case when outcome < 30 then 'error' when outcome < 40 then 'timeout' else 'success' end as status,
             case when outcome < 30 then draw(event, 'failure', 5) when outcome < 40 then 0 end as failure,
             outcome >= 45 as is_measured,
             case
-                when place > 0 and cached_price > 0 and prompt > 1024 and draw(event, 'cached', 100) < 65
+                when position > 0 and cached_price > 0 and prompt > 1024 and draw(event, 'cached', 100) < 65
                 then divide(prompt * (50 + draw(event, 'cached share', 46)), 6400) * 64
                 else 0
             end as cached,
-        from asked
+        from prompts
     ),
     timed as (
         select
@@ -59,13 +59,13 @@ with
                         + divide(reply * ms_per_token * (75 + draw(event, 'speed', 51)), 10)
                     )
             end as tenths_of_ms,
-            -- from two hours to ten days late, but written before the sample ends
+            -- two hours to ten days late, but written before the sample ends
             case
                 when draw(event, 'late', 1000) < 5 and microseconds_left > 7300000000
                 then 7200000000 + draw(event, 'lateness', least(864000000000, microseconds_left) - 7210000000)
                 else 0
             end as microseconds_late,
-            -- a streamed reply is sometimes logged two or three times while it grows
+            -- some streamed replies are logged two or three times while they grow
             case
                 when not is_measured or reply = 0
                 then 1
@@ -75,9 +75,9 @@ with
                 then 3
                 else 1
             end as snapshots,
-        from answered
+        from responses
     ),
-    logged as (
+    written_lines as (
         select
             *,
             unnest(range(snapshots)) as part,
@@ -91,13 +91,13 @@ with
             case
                 when is_measured
                 then if(provider = 'anthropic', prompt - cached, prompt)
-                -- some failed calls are logged with zeros, others without usage
+                -- some failed calls are logged with zero tokens, others without tokens
                 when status <> 'success' and draw(event, 'zeros', 2) = 0
                 then 0
             end as input_tokens,
             if(is_measured, written, 0 * input_tokens) as output_tokens,
             if(is_measured, cached, 0 * input_tokens) as cached_tokens,
-            -- in the writer's floats, with their noise; one in ten is left to be computed
+            -- computed with floats, including their rounding errors; one in ten events has no cost
             case
                 when is_measured and draw(event, 'unpriced', 10) > 0
                 then
@@ -105,7 +105,7 @@ with
                     + cached / 1e6 * coalesce(cast(cached_price as double), 0)
                     + written / 1e6 * cast(output_price as double)
             end as cost_usd,
-        from logged
+        from written_lines
     )
 select
     strftime(written_at, '%Y-%m.jsonl') as file,
@@ -119,7 +119,7 @@ select
                 trace_id := if(project = 'forge', md5(sample_key(session, 'trace')), null),
                 span_id := if(project = 'forge', left(md5(sample_key(event, 'span')), 16), null),
                 parent_span_id
-                := if(project = 'forge' and place > 0, left(md5(sample_key(session, 'root span')), 16), null),
+                := if(project = 'forge' and position > 0, left(md5(sample_key(session, 'root span')), 16), null),
                 timestamp := strftime(requested_at, '%Y-%m-%dT%H:%M:%S.%f+00:00'),
                 duration_ms := tenths_of_ms / 10,
                 provider := provider,
@@ -132,7 +132,7 @@ select
         ),
         -1
     )
-    -- not in the JSON of the engine, which writes 0.0000235 for 2.35e-05
+    -- not with to_json, which writes 0.0000235 instead of 2.35e-05
     || ',"cost_usd":'
     || coalesce(cast(cost_usd as varchar), 'null')
     || ','

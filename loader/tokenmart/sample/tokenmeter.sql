@@ -1,6 +1,6 @@
--- tokenmeter usage records in one file: costs, water and energy are exact decimals, written as text.
+-- tokenmeter usage records in one file. Costs, water and energy are exact decimals, written as text.
 with
-    asked as (
+    prompts as (
         select
             requests.*,
             people.* exclude (person),
@@ -11,18 +11,18 @@ with
                 'gpt-5-2025-08-07',
                 'gemini-2.5-pro'
             ][1 + draw(session, 'model', 5)] as model,
-            64 + skewed(4000, event, 'prompt') + place * 400 as prompt,
+            64 + skewed(4000, event, 'prompt') + position * 400 as prompt,
         from requests
         join people using (person)
     ),
-    answered as (
+    responses as (
         select
             *,
             16 + skewed(reply_tokens, event, 'reply') as output_tokens,
-            if(place > 0, divide(prompt * (50 + draw(event, 'cached share', 40)), 100), 0) as cache_read_tokens,
+            if(position > 0, divide(prompt * (50 + draw(event, 'cached share', 40)), 100), 0) as cache_read_tokens,
             if(provider = 'anthropic', divide(prompt, 10), 0) as cache_write_tokens,
             prompt - cache_read_tokens - cache_write_tokens as uncached_tokens,
-        from asked
+        from prompts
         join models using (model)
     ),
     priced as (
@@ -33,7 +33,7 @@ with
             cache_read_tokens * cached_price * 0.000001 as read_cost,
             cache_write_tokens * coalesce(write_price, 0) * 0.000001 as write_cost,
             (prompt + output_tokens) * 0.00045 as energy_wh,
-        from answered
+        from responses
     )
 select
     'usage.jsonl' as file,
