@@ -1,20 +1,22 @@
-"""Finds texts that look like credentials, and replaces them by `(credential)`."""
+"""Finds texts that look like credentials, and replaces them with `(credential)`."""
 
 from collections.abc import Callable, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-Run = Callable[..., pa.Table]
-"""Runs a query over columns as the table `batch`."""
+from tokenmart.prepared import literal
 
-# In JSON, so that the quotes within a text have a backslash. None of them crosses the end of a text.
+Run = Callable[..., pa.Table]
+"""Runs a query. Its keyword arguments are the columns of the table `batch`."""
+
+# The patterns match values in JSON, where quotes inside a text have a backslash. No match extends beyond the text.
 CREDENTIAL_VALUE = "|".join(
     [
         r"(?i:bearer)\s+[\w.~+/=-]{4,}",
         r"(?i:basic)\s+(?:[\w+/]{16,}=*|[A-Za-z0-9+/]{6,}=|(?:[A-Za-z0-9+/]*[a-z0-9][A-Z]){2}[A-Za-z0-9+/]*)",
         r"""(?i:digest)\s+\w+=(?:[^"\\]|\\+["])*?response=(?:[^\s,"\\]|\\+["])*""",
-        # the n of an escaped line break would be a part of the word
+        # \b does not match after an escaped line break, whose n is a letter
         r"(?:\b|\\[bfnrt])(?:"
         + "|".join(
             [
@@ -54,38 +56,35 @@ CREDENTIAL_VALUE = "|".join(
 _CREDENTIAL_IN_TEXT = CREDENTIAL_VALUE.replace(r'\\+["]', r'\\*["]')
 
 
-def quoted(regex: str) -> str:
-    """A regular expression as a literal of SQL."""
-    return "'" + regex.replace("'", "''") + "'"
+def contains_credential(text: str) -> str:
+    """SQL that is true if the SQL expression `text` contains something that looks like a credential."""
+    return f"regexp_matches({text}, {literal(_CREDENTIAL_IN_TEXT)})"
 
 
-def quotes_credential(text: str) -> str:
-    """SQL for whether a text has something that looks like a credential."""
-    return f"regexp_matches({text}, {quoted(_CREDENTIAL_IN_TEXT)})"
-
-
-# names such as portal-sk-frontend or hf_inference_api are no credentials
+# names such as portal-sk-frontend or hf_inference_api are not credentials
 _SLUG = r"(?:[a-z]+[0-9]{0,2}|[0-9]{1,4})(?:[._/-](?:[a-z]+[0-9]{0,2}|[0-9]{1,4}))*"
-_HAS_CREDENTIAL = f"{quotes_credential('text')} and not regexp_full_match(text, '{_SLUG}')"
-_SUSPECTS = f"select text from batch where {_HAS_CREDENTIAL}"
-_REPLACED = f"regexp_replace(text, {quoted(_CREDENTIAL_IN_TEXT)}, '(credential)', 'g')"
-_CLEANED = f"select case when {_HAS_CREDENTIAL} then {_REPLACED} else text end as text from batch"
+_HAS_CREDENTIAL = f"{contains_credential('text')} and not regexp_full_match(text, '{_SLUG}')"
+_TEXTS_WITH_CREDENTIALS = f"select text from batch where {_HAS_CREDENTIAL}"
+_REPLACED = f"regexp_replace(text, {literal(_CREDENTIAL_IN_TEXT)}, '(credential)', 'g')"
+_WITHOUT_CREDENTIALS = f"select case when {_HAS_CREDENTIAL} then {_REPLACED} else text end as text from batch"
 
 
 def without_credentials(table: pa.Table, names: Sequence[str], run: Run) -> tuple[pa.Table, dict[str, pa.Array]]:
-    """Returns the table with `(credential)` in place of what looks like one in the texts of these columns.
+    """Replaces everything that looks like a credential in these text columns with `(credential)`.
 
-    The second value says, for each column that has been changed, in which rows.
+    Returns the new table and, for each changed column, a boolean array that is true for changed rows.
     """
-    # most texts repeat, so each is looked at once
+    # most texts repeat, so each distinct text is checked once
     distinct = {name: pc.unique(table[name]) for name in names if table[name].null_count < len(table)}
     changed: dict[str, pa.Array] = {}
     if not distinct:
         return table, changed
-    suspects = run(_SUSPECTS, text=pa.chunked_array(list(distinct.values()), pa.string()))["text"].combine_chunks()
-    for name in distinct if len(suspects) else ():
-        if pc.any(pc.is_in(distinct[name], suspects)).as_py():
-            changed[name] = pc.is_in(table[name], suspects)
-            cleaned = run(_CLEANED, text=table[name])["text"]
+    texts = run(_TEXTS_WITH_CREDENTIALS, text=pa.chunked_array(list(distinct.values()), pa.string()))[
+        "text"
+    ].combine_chunks()
+    for name in distinct if len(texts) else ():
+        if pc.any(pc.is_in(distinct[name], texts)).as_py():
+            changed[name] = pc.is_in(table[name], texts)
+            cleaned = run(_WITHOUT_CREDENTIALS, text=table[name])["text"]
             table = table.set_column(table.column_names.index(name), name, cleaned)
     return table, changed
