@@ -354,10 +354,10 @@ class Story:
 
     def invoke(self, *arguments: str, project: Path = PROJECT) -> Any:
         """Runs dbt directly and returns its result."""
-        from tokenmart.dbt_runner import disconnect
+        from tokenmart.dbt_runner import close_dbt_connections
 
         outcome = dbtRunner().invoke([*arguments, "--project-dir", str(project), "--quiet"])
-        disconnect()
+        close_dbt_connections()
         return outcome
 
 

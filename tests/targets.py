@@ -19,7 +19,7 @@ from dbt.cli.main import dbtRunner
 
 from conftest import PROJECT
 from tokenmart.cli import main
-from tokenmart.dbt_runner import disconnect
+from tokenmart.dbt_runner import close_dbt_connections
 from tokenmart.destinations import connect
 from tokenmart.profile import Target, read_target
 from warehouses import serve
@@ -83,7 +83,7 @@ class Engine:
         options = [str(part) for option in folders.items() for part in option]
         with self.chosen():
             outcome = dbtRunner().invoke([*arguments, "--log-level", "none", *options])
-        disconnect()
+        close_dbt_connections()
         assert outcome.success, outcome.exception or [result.message for result in outcome.result.results]
         return outcome.result
 

@@ -725,7 +725,7 @@ def test_a_server_without_range_requests_is_a_problem_of_that_file_only(has_leng
         list(used.tables(find([url, str(loads.folder / "a.log")]), {}))
         server.shutdown()
     remote, local = used.result.files
-    assert str(remote.problem).startswith(f"{url}: the server does not send parts of it (")
+    assert str(remote.problem).startswith(f"{url}: the server cannot send parts of the file (")
     assert (local.landed, local.problem) == (1, None)
 
 

@@ -27,7 +27,7 @@ from story import durations, of_tokenledger, requests_of, total
 from tokenmart import __version__
 from tokenmart.cli import main
 from tokenmart.errors import TokenmartError, UsageError
-from tokenmart.locks import Check, held, lost
+from tokenmart.locks import Check, lock_file, lock_lost
 from tokenmart.sample import FORMATS, write_sample
 
 COMMANDS = sorted(main.commands)
@@ -232,7 +232,7 @@ def test_every_command_can_print_json(mart: Mart) -> None:
         "rejected": 2,
     }
     assert loaded["reasons"] == {"not JSON": 1, "not a JSON object": 1}
-    assert loaded["places"] == {"not JSON": f"{path}:2", "not a JSON object": f"{path}:4"}
+    assert loaded["examples"] == {"not JSON": f"{path}:2", "not a JSON object": f"{path}:4"}
 
     status = mart.json("status")
     assert (status["events"], status["pending"], status["orphaned"]) == (2, 1, 0)
@@ -441,7 +441,7 @@ def a_lost_lock(*_: Any) -> Iterator[Check]:
     """A lock that another process takes over before anything is done."""
 
     def check() -> None:
-        raise lost("this test")
+        raise lock_lost("this test")
 
     yield check
 
@@ -505,7 +505,7 @@ def test_a_build_after_an_undo_rebuilds_everything(mart: Mart) -> None:
     # even if a full refresh stopped early
     for arguments in (["--select", "build_settings", "--full-refresh"], ["--select", "loads"]):
         outcome = dbtRunner().invoke(["run", "--quiet", "--target", "duckdb", *arguments])
-        tokenmart.dbt_runner.disconnect()
+        tokenmart.dbt_runner.close_dbt_connections()
     assert [result.message for result in outcome.result.results if "tokenmart undo has deleted" in result.message]
     assert "loads that were undone" in mart.run("status").output
     assert "loads that were undone" in mart.run("doctor", code=1).output
@@ -780,7 +780,7 @@ def test_a_build_waits_for_another_job_on_the_target(
     monkeypatch.chdir(PROJECT)
     mart.run("load", mart.write("a.jsonl", tokenledger("e")))
     command = [Path(sys.executable).with_name("tokenmart"), "build", "--project-dir", str(PROJECT)]
-    with held(mart.path.with_name("mart.duckdb.lock"), "load", print):
+    with lock_file(mart.path.with_name("mart.duckdb.lock"), "load", print):
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert process.stderr
         message = process.stderr.readline()

@@ -13,7 +13,7 @@ from dbt.cli.main import dbtRunner
 from conftest import PROJECT
 from targets import Engine, engine
 from test_conformance import differences, read
-from tokenmart.dbt_runner import disconnect
+from tokenmart.dbt_runner import close_dbt_connections
 
 DISTRIBUTED = {"table_engine": "ReplicatedMergeTree()", "distributed": True}
 SETTINGS = {"insert_distributed_sync": 1, "prefer_global_in_and_join": 1}
@@ -49,7 +49,7 @@ def build(on: Engine, *more: str, **variables: object) -> str:
     ]
     with on.chosen():
         outcome = dbtRunner().invoke([*arguments, "--log-path", str(on.folder)])
-    disconnect()
+    close_dbt_connections()
     return " ".join(str(result.message) for result in outcome.result.results if result.status in ("error", "fail"))
 
 

@@ -23,7 +23,7 @@ from dbt.cli.main import dbtRunner
 from conftest import PROJECT
 from targets import OTHERS, engine
 from test_conformance import FLOAT_TOLERANCE, Row, plain
-from tokenmart.dbt_runner import disconnect
+from tokenmart.dbt_runner import close_dbt_connections
 
 ENGINES = ("duckdb", *OTHERS)
 
@@ -307,7 +307,7 @@ def ask(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     with engine(request.param, folder) as on:
         with on.chosen():
             done = dbtRunner().invoke(["compile", "--inline", text, *options])
-            disconnect()
+            close_dbt_connections()
         assert done.success, done.exception
         _, *compiled = re.split(r"^-- case$", done.result.results[0].node.compiled_code, flags=re.MULTILINE)
         statements = dict(zip(queries, compiled, strict=True))

@@ -645,7 +645,7 @@ def test_the_format_that_matches_the_most_lines_is_used(tmp_path: Path) -> None:
 def test_a_file_that_matches_two_formats_equally_is_left_out(lines: list[Line], tmp_path: Path) -> None:
     (file,) = loaded(tmp_path, *lines).files
     assert (file.read, file.format) == (0, None)
-    assert file.problem is not None and "it may be " in file.problem and "--format" in file.problem
+    assert file.problem is not None and "it can be " in file.problem and "--format" in file.problem
     (file,) = loaded(tmp_path, *lines, format="tokenledger").files
     assert (file.read, file.format, file.problem) == (len(lines), "tokenledger", None)
 
@@ -825,18 +825,18 @@ def test_the_error_for_a_broken_format_has_its_name(sql: str, message: str, tmp_
 @pytest.mark.parametrize(
     ("statement", "message"),
     [
-        ("copy (select 1) to '{path}'", "but not: copy"),
-        ("attach '{path}' as other", "but not: attach"),
-        ("install httpfs", "but not: install"),
-        ("set memory_limit = '10GB'", "but not: set"),
-        ("pragma enable_profiling", "but not: pragma"),
-        ("create table copied as select * from read_csv('{path}')", "but not: create table"),
-        ("create persistent secret key (type http, bearer_token 'x')", "but not: create persistent secret"),
-        ("create or replace macro main.tokens(x) as 7", "but not: create or replace macro main.tokens"),
-        ("create macro main . other(x) as 7", "but not: create macro main . other"),
+        ("copy (select 1) to '{path}'", "not allowed: copy"),
+        ("attach '{path}' as other", "not allowed: attach"),
+        ("install httpfs", "not allowed: install"),
+        ("set memory_limit = '10GB'", "not allowed: set"),
+        ("pragma enable_profiling", "not allowed: pragma"),
+        ("create table copied as select * from read_csv('{path}')", "not allowed: create table"),
+        ("create persistent secret key (type http, bearer_token 'x')", "not allowed: create persistent secret"),
+        ("create or replace macro main.tokens(x) as 7", "not allowed: create or replace macro main.tokens"),
+        ("create macro main . other(x) as 7", "not allowed: create macro main . other"),
         ("create /* or */ or replace macro other(x) as 7", "without `or replace`"),
         ("create macro if not exists tokens(x) as 7", "`if not exists`"),
-        ('create macro "Tokens"(x) as 7', "Tokenmart has a macro Tokens: choose another name"),
+        ('create macro "Tokens"(x) as 7', "Tokenmart already has a macro Tokens; choose another name"),
     ],
 )
 @pytest.mark.parametrize("command", ["load", "preview"])

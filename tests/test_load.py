@@ -474,7 +474,7 @@ def test_a_load_waits_for_a_file_that_another_program_has_open_and_then_names_it
 def test_concurrent_loads_land_every_line_once(mart: Mart, project: Path) -> None:
     path = mart.write("a.jsonl", *(tokenledger(f"e{i}") for i in range(500)))
     command = [Path(sys.executable).with_name("tokenmart"), "load", path, "--json"]
-    with locks.held(mart.path.with_name("mart.duckdb.lock"), "build", print):
+    with locks.lock_file(mart.path.with_name("mart.duckdb.lock"), "build", print):
         loads = [
             subprocess.Popen(command, cwd=project, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
             for _ in range(2)

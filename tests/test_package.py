@@ -13,7 +13,7 @@ from dbt.cli.main import dbtRunner
 from conftest import PROJECT, as_lines, tokenledger
 from targets import MARTS, Engine, engine
 from tokenmart.cli import main
-from tokenmart.dbt_runner import disconnect
+from tokenmart.dbt_runner import close_dbt_connections
 from tokenmart.profile import schema_of_package
 
 # dbt resolves the refs of generic tests by the model's name alone
@@ -64,7 +64,7 @@ def dbt(on: Engine, *arguments: str) -> Any:
     with on.chosen(), pytest.MonkeyPatch.context() as patch:
         in_shop(on, patch)
         outcome = dbtRunner().invoke([*arguments, "--quiet"])
-    disconnect()
+    close_dbt_connections()
     assert outcome.success, outcome.exception or [
         result.message for result in outcome.result.results if result.status in ("error", "fail")
     ]

@@ -107,12 +107,12 @@ def test_one_select_statement_is_accepted(text: str, statement: str) -> None:
     [
         ("", "no query"),
         ("-- nothing", "no query"),
-        ("select 1; select 2", "several statements"),
-        ("select 1; commit", "several statements"),
+        ("select 1; select 2", "more than one statement"),
+        ("select 1; commit", "more than one statement"),
         ("insert into a select 1", "begin with insert"),
         ("copy daily_costs to 'costs.csv'", "begin with copy"),
         ("explain analyze delete from a", "begin with explain"),
-        ("select 'a", "does not end"),
+        ("select 'a", "is not closed"),
     ],
 )
 def test_everything_else_is_refused(text: str, message: str) -> None:
@@ -160,7 +160,7 @@ def test_a_query_prints_a_table_json_or_csv(costs: Mart) -> None:
         (["select from"], 1, "The query failed: Parser Error"),
         (["drop table daily_costs"], 2, "only select statements"),
         (["select 1 as a, 2 as a", "--json"], 2, "Several columns are named a"),
-        (["select 1", "--json", "--csv"], 2, "exclude each other"),
+        (["select 1", "--json", "--csv"], 2, "cannot be used together"),
         (["select * from read_csv('/etc/passwd')"], 1, "disabled by configuration"),
         (["select 1", "--limit", "0"], 2, "--limit"),
     ],

@@ -149,7 +149,7 @@ def test_a_summary_of_one_request_uses_the_singular_and_needs_no_duration() -> N
     output = screen.file.getvalue()  # type: ignore[attr-defined]
     for text in ("1 request on 1 day,", "1 error (", "1 timeout ", "1 request has no price"):
         assert text in output
-    assert "up to -" not in output and "your own logs, with tokenmart run PATH" in output and "status" not in output
+    assert "up to -" not in output and "load your own logs: tokenmart run PATH" in output and "status" not in output
 
 
 def test_less_important_columns_of_loads_are_left_out_first() -> None:

@@ -47,7 +47,7 @@ def test_an_unknown_setting_is_refused(project: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("TOKENMART_RETENTION_DAYS", "")
     assert dbt_variables(project) == {}
     monkeypatch.setenv("TOKENMART_RETENTION_DAY", "30")
-    with pytest.raises(UsageError, match="TOKENMART_RETENTION_DAY sets nothing") as refused:
+    with pytest.raises(UsageError, match="TOKENMART_RETENTION_DAY does not set anything") as refused:
         dbt_variables(project)
     assert refused.value.hint == "Did you mean TOKENMART_RETENTION_DAYS?"
     path = project / "tokenmart.yml"

@@ -1,4 +1,4 @@
-"""Builds, tests and audits the marts of a target with dbt, and reports the result."""
+"""Builds and tests the marts of a target with dbt, and records the result."""
 
 import contextlib
 import datetime as dt
@@ -17,8 +17,8 @@ from tokenmart.profile import Target, check_variables
 BUILT = {"success", "pass"}
 FAILED = {"error", "fail", "runtime error"}
 ROW_LENGTH = 200
-REFUSAL = "tokenmart build --full-refresh"
-"""What the models name when they refuse to add to rows that were built otherwise."""
+FULL_REFRESH = "tokenmart build --full-refresh"
+"""The command in the error messages of models whose rows were built with other settings or another version."""
 LOAD_ID_COLUMNS = ("_dlt_load_id", "load_id")
 WITHOUT_UNIT_TESTS = ["--exclude-resource-type", "unit_test"]
 """Unit tests test the project, not the data."""
@@ -26,10 +26,11 @@ WITHOUT_UNIT_TESTS = ["--exclude-resource-type", "unit_test"]
 
 @dataclass
 class Build:
-    """What dbt did: counts of models (and seeds) and data tests by result, and a line for each failure and warning.
+    """The result of a build: the number of models (including seeds) and data tests by outcome, and a line for each
+    failure and warning.
 
-    `unchanged_since` is the time of the last build if dbt was not run because nothing has changed since.
-    `unrecorded` says why the build could not be written to the table `builds`.
+    `unchanged_since` is the time (UTC) of the last build if dbt did not run because nothing has changed since then.
+    `unrecorded` is the reason why the build could not be written to the table `builds`.
     """
 
     models: int = 0
@@ -48,7 +49,7 @@ class Build:
 
     @property
     def outcome(self) -> str:
-        """The counts of models and tests by result, as text."""
+        """The number of models and tests by outcome, as text."""
         models = [f"{self.models} {'models and seeds' if self.models != 1 else 'model or seed'}"]
         models += [f"{self.models_failed} failed"] if self.models_failed else []
         models += [f"{self.models_skipped} skipped"] if self.models_skipped else []
@@ -56,7 +57,7 @@ class Build:
 
     @property
     def tests_outcome(self) -> str:
-        """The counts of tests by result, as text."""
+        """The number of tests by outcome, as text."""
         tests = [f"{self.tests} {'tests' if self.tests != 1 else 'test'} passed"]
         tests += [f"{self.tests_failed} failed"] if self.tests_failed else []
         tests += [f"{len(self.warnings)} warned"] if self.warnings else []
@@ -67,9 +68,9 @@ class Build:
 def build(target: Target, *, full_refresh: bool, has_prices: bool, on_node: OnNode, check: Check) -> Build:
     """Builds the seeds, models and data tests of the project, and records the build in the table `builds`.
 
-    The prices are not loaded again if the warehouse `has_prices` of this project. Raises TokenmartError if dbt cannot
-    start, and UsageError for variables that dbt would ignore. When `check` raises, no further node runs, and the build
-    ends with that error.
+    With `has_prices`, the warehouse already has the prices of this project, and they are not loaded again. Raises
+    TokenmartError if dbt cannot start, and UsageError for variables that dbt would ignore. If `check` raises, no more
+    nodes run, and the build raises the same error.
     """
     check_variables(target.project_folder)
     arguments = ["build", *WITHOUT_UNIT_TESTS, *_selection(target)]
@@ -81,51 +82,51 @@ def build(target: Target, *, full_refresh: bool, has_prices: bool, on_node: OnNo
     except TokenmartError as error:
         _record(target, started_at, inputs, Build(failures=[str(error)]))
         raise
-    built = _counted(target, run)
+    built = _build_result(target, run)
     tables = [result.node.name for result in run.results if str(result.node.resource_type) == "model"]
     _record(target, started_at, {**inputs, "tables": tables}, built)
     return built
 
 
 def audit(target: Target, *, on_node: OnNode, check: Check) -> Build:
-    """Runs the data tests on all dates. Raises TokenmartError as `build` does."""
+    """Runs the data tests on all dates. Raises TokenmartError and UsageError as `build` does."""
     check_variables(target.project_folder)
     arguments = ["test", *WITHOUT_UNIT_TESTS, *_selection(target)]
-    return _counted(target, run_dbt(target, arguments, on_node=on_node, check=check))
+    return _build_result(target, run_dbt(target, arguments, on_node=on_node, check=check))
 
 
 def _selection(target: Target) -> list[str]:
     return ["--select", "package:tokenmart"] if target.is_package else []
 
 
-def _counted(target: Target, run: DbtRun) -> Build:
-    """The result of a run, counted, with the failures in words."""
+def _build_result(target: Target, run: DbtRun) -> Build:
+    """The counts of a dbt run, and a line for each failure and warning."""
     done = Build(seconds=run.seconds)
     for result in run.results:
-        _count(done, str(result.node.resource_type), str(result.status))
+        _add_result(done, str(result.node.resource_type), str(result.status))
         name, row = result.node.name, run.rows.get(result.node.unique_id)
         message = f"{name}: {_first_lines(result.message)}"
         if row:
             message += "; for example " + ", ".join(f"{column}={value}" for column, value in row.items())[:ROW_LENGTH]
         if result.status in FAILED:
             done.failures.append(message)
-            done.hint = done.hint or _advice(target, name, result.message or "", row or {})
+            done.hint = done.hint or _hint(target, name, result.message or "", row or {})
         elif result.status == "warn":
             done.warnings.append(message)
     return done
 
 
-def _count(done: Build, kind: str, status: str) -> None:
+def _add_result(done: Build, kind: str, status: str) -> None:
     what = "tests" if kind == "test" else "models" if kind in ("model", "seed") else None
     suffix = "" if status in BUILT else "_failed" if status in FAILED else "_skipped" if status == "skipped" else None
     if what and suffix is not None:
         setattr(done, what + suffix, getattr(done, what + suffix) + 1)
 
 
-def _advice(target: Target, node: str, message: str, row: dict[str, Any]) -> str | None:
+def _hint(target: Target, node: str, message: str, row: dict[str, Any]) -> str | None:
     again = f"tokenmart build --full-refresh{target.option}"
     if row.get("times") == 0:
-        # a request is missing: what was landed is right
+        # a request is missing from the marts, but its event was landed correctly
         return f"To rebuild everything from the raw events: {again}"
     for column in LOAD_ID_COLUMNS:
         if load_id := row.get(column):
@@ -140,7 +141,7 @@ def _advice(target: Target, node: str, message: str, row: dict[str, Any]) -> str
                 return f"The row came from load {load_id}. To delete the load: tokenmart undo {load_id}{target.option}"
     if "out of sync" in message:
         return f"The table was built by an older version. To rebuild it: {again}"
-    if row or node.startswith("assert_") or REFUSAL in message:
+    if row or node.startswith("assert_") or FULL_REFRESH in message:
         return f"To rebuild everything from the raw events: {again}"
     return advice(target, message)
 
@@ -165,7 +166,7 @@ def _record(target: Target, started_at: dt.datetime, inputs: Inputs, done: Build
                 "warnings": str(len(done.warnings)),
                 "messages": warehouse.literal(json.dumps({"failures": done.failures, "warnings": done.warnings})),
                 "inputs": warehouse.literal(json.dumps({**inputs, "batch_id": newest})),
-                # a build belongs to no load
+                # a build does not belong to a load
                 "_dlt_load_id": "''",
             }
             warehouse.query(
@@ -177,9 +178,9 @@ def _record(target: Target, started_at: dt.datetime, inputs: Inputs, done: Build
 
 def _first_lines(message: str | None) -> str:
     lines = [line.strip() for line in (message or "").splitlines() if line.strip()]
-    if REFUSAL in (message or ""):
-        # the models refuse on purpose: no line of a model is at fault
+    if FULL_REFRESH in (message or ""):
+        # the model raised the error on purpose, so its name and line do not help
         lines = [line for line in lines if not line.startswith(("Compilation Error in", ">"))]
-    # a broken contract names its columns in a table
+    # dbt lists the columns of a broken contract in a table
     columns = [line for line in lines[4:] if line.startswith("|") and "---" not in line]
     return " ".join(lines[:4] + columns)

@@ -1,4 +1,4 @@
-"""Stores how far each file was read, in a form that survives renaming, rotation and another machine."""
+"""Checkpoints: stored read positions of files, which stay valid after renaming, rotation and on another machine."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
@@ -9,17 +9,18 @@ from tokenmart.files import InputFile, Readable
 HEAD_BYTES = 4096
 TAIL_BYTES = 256
 SKIP_BYTES = 1 << 20
-PIPELINE, SOURCE = "tokenmart", "usage"  # the names under which dlt's state holds the checkpoints
-MOST_CHECKPOINTS = 50_000  # about 250 bytes each, in every load's state; a forgotten file is only read again
+PIPELINE, SOURCE = "tokenmart", "usage"  # the keys of the checkpoints in dlt's state
+MOST_CHECKPOINTS = 50_000  # about 250 bytes each, stored with every load; a file without a checkpoint is read again
 
 
 class Checkpoint(TypedDict):
-    """How far a file was read: `offset` bytes and `lines` lines, with the given format, when its name was `name`.
+    """The read position of a file: `offset` in bytes and `lines` in lines, of the decompressed content.
 
-    `head` is a digest of the first bytes (a power of two of them), `tail` one of the TAIL_BYTES before the offset: a
-    file with both begins with what was read, under any name. `latest` is the latest time (ISO 8601) of a line whose
-    id was made from its content, NULL if there was none. `compressed` identifies a compressed file that was read to
-    its end: see `compressed_digest`.
+    `name` and `format` are those of the last load that read the file. `head` is a digest of the first bytes, whose
+    number is a power of two, and `tail` a digest of the TAIL_BYTES before `offset`. A file with both digests begins
+    with the content that was read, whatever its name. `latest` is the latest time (ISO 8601) of a line whose id was
+    computed from its content, or None. `compressed` is the `compressed_digest` of a compressed file that was read to
+    its end.
     """
 
     name: str
@@ -33,14 +34,15 @@ class Checkpoint(TypedDict):
 
 
 Update = tuple[Checkpoint, Checkpoint | None]
-"""A file's new checkpoint, and the one it had before."""
+"""The new checkpoint of a file, and its previous one."""
 
 
-def updated(stored: Mapping[str, Checkpoint], updates: Iterable[Update], files: int) -> dict[str, Checkpoint]:
-    """The stored checkpoints by key after these updates, newest last.
+def with_updates(stored: Mapping[str, Checkpoint], updates: Iterable[Update], files: int) -> dict[str, Checkpoint]:
+    """The stored checkpoints by key, with these updates applied, newest last.
 
-    A new checkpoint replaces the earlier one of the same file. The oldest of too many are dropped, but none of this
-    load's `files`: their lines would land again.
+    A new checkpoint replaces the previous one of the same file. If there are more than MOST_CHECKPOINTS, the oldest are
+    dropped. The checkpoints of this load, whose number of files is `files`, are always kept: otherwise the next load
+    would land the same lines again.
     """
     checkpoints = dict(stored)
     for checkpoint, before in updates:
@@ -59,25 +61,25 @@ def _key(checkpoint: Checkpoint) -> str:
 
 
 def compressed_digest(file: InputFile, head: bytes, tail: bytes) -> str | None:
-    """Identifies a compressed file by its size, its modification time and its first and last bytes as they are stored.
+    """A digest of the size, the modification time and the first and last stored bytes of a compressed file.
 
-    gzip ends with a checksum of the content. None if the time is unknown.
+    The last bytes matter because gzip ends with a checksum of the content. None if the time is unknown.
     """
     return digest(f"{file.size} {file.changed} ".encode() + head + tail) if file.changed else None
 
 
 def head_digest(head: bytes) -> str:
-    """The digest of the first bytes, cut to a power of two."""
+    """The digest of the first bytes, of which the largest power of two is used."""
     return digest(head[: 1 << (len(head).bit_length() - 1)]) if head else digest(b"")
 
 
 def digest(data: bytes) -> str:
-    """A short digest of some bytes."""
+    """A digest of some bytes: 24 hexadecimal digits."""
     return hashlib.blake2b(data, digest_size=12).hexdigest()
 
 
 class Checkpoints:
-    """The stored checkpoints, found by the first bytes of a file."""
+    """Looks up the checkpoint of a file by its first bytes."""
 
     def __init__(self, stored: Mapping[str, Checkpoint]) -> None:
         self._by_head: dict[str, list[Checkpoint]] = {}
@@ -91,13 +93,13 @@ class Checkpoints:
         self._powers = sorted(power for power in powers if power >= 0)
 
     def unchanged(self, compressed: str | None) -> Checkpoint | None:
-        """The checkpoint of the compressed file with that `compressed_digest`."""
+        """The checkpoint of the compressed file with this `compressed_digest`; None if there is none."""
         return self._by_compressed.get(compressed) if compressed else None
 
     def find(self, head: bytes, read: Callable[[int, int], bytes]) -> tuple[Checkpoint | None, bytes]:
-        """The furthest checkpoint of a file with these first bytes, and the bytes before it.
+        """The checkpoint with the largest offset for a file with these first bytes, and the bytes before that offset.
 
-        `read(offset, size)` returns at most `size` bytes of the file. None, and no bytes, for a new file.
+        `read(offset, size)` returns at most `size` bytes of the file. Returns None and no bytes for a new file.
         """
         digests = [digest(head[: 1 << power]) for power in self._powers if 1 << power <= len(head)]
         candidates = [checkpoint for name in digests for checkpoint in self._by_head.get(name, ())]
@@ -110,7 +112,7 @@ class Checkpoints:
 
 
 def skip(stream: Readable, size: int) -> None:
-    """Moves a stream forward by `size` bytes, by seeking if possible, else by reading."""
+    """Moves a stream from its start to byte `size`, by seeking if possible, otherwise by reading."""
     if hasattr(stream, "seek") and getattr(stream, "seekable", lambda: False)():
         stream.seek(size)
         return
@@ -119,7 +121,10 @@ def skip(stream: Readable, size: int) -> None:
 
 
 def read(file: InputFile, offset: int, size: int) -> bytes:
-    """At most `size` bytes of a file from an offset on, fewer if the file breaks off. Raises if there are none."""
+    """At most `size` decompressed bytes of a file, starting at `offset`; fewer if the file is truncated.
+
+    Raises OSError or EOFError if an error occurs before the first byte.
+    """
     data = b""
     with file.open() as (stream, _):
         skip(stream, offset)

@@ -1,4 +1,4 @@
-"""The command line interface `tokenmart`: the group of all commands, and how their failures are reported."""
+"""The command line interface `tokenmart`: groups the commands and reports their failures."""
 
 import functools
 import sys
@@ -28,29 +28,29 @@ from tokenmart.screen import print_json
 INTERRUPTED = 130
 UNFINISHED = {
     "load": "The load has no effect; the next load reads the same lines again.",
-    "run": "An unfinished load has no effect, and the next build completes an unfinished one: run it again.",
+    "run": "Run it again. An unfinished load has no effect, and the next build completes an unfinished build.",
     "build": "Some marts may be older than others until the next build.",
-    "audit": "The marts are as they were.",
-    "undo": "Some rows may be deleted already: run it again.",
+    "audit": "The marts have not changed.",
+    "undo": "Some rows may already be deleted. Run it again.",
 }
-"""What a command leaves when it is interrupted."""
+"""The state that an interrupted command leaves behind, shown to the user."""
 
 
 class StoppedError(Exception):
-    """The user has stopped a command; says what that leaves."""
+    """The user has stopped a command. The message describes the state that it leaves behind."""
 
 
 class Commands(click.Group):
-    """Lists each command with its full first sentence, and reports failures for people or, with --json, for scripts."""
+    """Shows the full first sentence of each command in the help. Reports failures as text or, with --json, as JSON."""
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        """Like click's own, but without truncating sentences."""
+        """Does the same as click, but does not truncate sentences."""
         rows = [(name, command.get_short_help_str(limit=1000)) for name, command in sorted(self.commands.items())]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 
     def invoke(self, context: click.Context) -> Any:
-        """Like click's own, but says which command was interrupted."""
+        """Does the same as click, but reports which command was interrupted."""
         try:
             return super().invoke(context)
         except KeyboardInterrupt as error:
@@ -64,7 +64,7 @@ class Commands(click.Group):
             return run()
         is_json, is_debug = "--json" in arguments, "--debug" in arguments
         if not is_debug:
-            # warnings of libraries are for their developers; dlt sets its own filters
+            # warnings from libraries are for their developers; filters do not work, because dlt sets its own
             warnings.showwarning = lambda *_, **__: None
         try:
             sys.exit(run() or DONE)
@@ -77,7 +77,7 @@ class Commands(click.Group):
             hint = f"For help, run: {context.command_path} --help" if context else None
             _fail(error.format_message(), hint, error.exit_code, is_json=is_json)
         except (StoppedError, click.Abort) as error:
-            # an abort is the answer to a question: nothing has been done yet
+            # the user answered a question with an abort: nothing has been done yet
             _fail(str(error), None, INTERRUPTED, is_json=is_json, prefix="Stopped.")
         except OSError as error:
             if is_debug:
@@ -87,7 +87,7 @@ class Commands(click.Group):
         except Exception as error:
             if is_debug:
                 raise
-            hint = "Run the same command with --debug to see where, and please report it."
+            hint = "Run the command with --debug to see the traceback, and please report the error."
             what = f"{type(error).__name__}: {error}"
             _fail(what, hint, FAILED, is_json=is_json, prefix="Failed unexpectedly:")
 
@@ -113,7 +113,7 @@ for _command in (audit, build, doctor, formats, load, query, rejects, run, sampl
 
 
 def _fail(message: str, hint: str | None, code: int, *, is_json: bool, prefix: str = "Failed:") -> NoReturn:
-    """Prints what went wrong on one line and what to do about it on another, and exits."""
+    """Prints the error on one line and the hint on the next, and exits with `code`."""
     message = without_secrets(" ".join(message.split()))
     if is_json:
         print_json({"error": message, "hint": hint, "exit_code": code})

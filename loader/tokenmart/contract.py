@@ -1,4 +1,4 @@
-"""The event contract: the columns of the raw tables."""
+"""The event contract: the columns and types of the raw tables."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -64,10 +64,10 @@ FORMAT_COLUMNS: dict[str, Kind] = {
     "tags": "json",
     "extra": "json",
 }
-"""What a format may select, in addition to `line_id`. Columns that it leaves out are NULL."""
+"""The columns that a format can select in addition to `line_id`. Columns that it does not select are NULL."""
 
 INDEXED, INDEXED_BYTES = ("event_id", "user_id"), 2_000
-"""Columns that requests are looked up by, and their maximum length: a PostgreSQL index entry takes 2,704 bytes."""
+"""Columns with an index, and the maximum length of their values: PostgreSQL limits index entries to 2,704 bytes."""
 
 PROVENANCE_COLUMNS: dict[str, Kind] = {
     "source_format": "text",
@@ -91,7 +91,7 @@ TABLES: dict[str, dict[str, Kind]] = {
         "is_sample": "boolean",
         "loaded_at": "timestamp",
     },
-    # written after each build by a plain insert, not by a load
+    # written by a plain insert after each build, not by a load
     "builds": {
         "started_at": "timestamp",
         "finished_at": "timestamp",
@@ -101,10 +101,10 @@ TABLES: dict[str, dict[str, Kind]] = {
         "failures": "bigint",
         "warnings": "bigint",
         "messages": "json",
-        # what was built from, so that the next build can tell whether anything has changed
+        # the inputs of the build, so that the next build can check whether anything has changed
         "inputs": "json",
     },
-    # written by undo, for builds whose marts still hold the rows
+    # written by an undo, so that builds know that the marts still contain the rows
     "undone_loads": {"load_id": "text", "batch_id": "bigint"},
     "omitted_values": {
         "source_format": "text",
@@ -118,20 +118,23 @@ TABLES: dict[str, dict[str, Kind]] = {
 CONTENT_COLUMNS = ("request_preview", "response_preview")
 IDS = ("event_id", "session_id", "request_id", "trace_id", "span_id", "parent_span_id")
 CLEANED_TEXTS = tuple(name for name, kind in FORMAT_COLUMNS.items() if kind == "text" and name not in IDS)
-"""Mapped texts in which `(credential)` replaces what looks like a credential. Ids stay: requests are joined by them."""
+"""Text columns in which `(credential)` replaces credentials.
+
+Ids are not changed, because requests are joined by them.
+"""
 
 OMISSIONS = {
     "has_negative_cost": ("reported_cost_usd", "negative cost"),
-    "has_odd_duration_ms": ("duration_ms", "not from 0 to 10^10 ms"),
-    "has_odd_time_to_first_token_ms": ("time_to_first_token_ms", "not from 0 to 10^10 ms"),
+    "has_invalid_duration_ms": ("duration_ms", "not from 0 to 10^10 ms"),
+    "has_invalid_time_to_first_token_ms": ("time_to_first_token_ms", "not from 0 to 10^10 ms"),
     "has_request_preview": ("request_preview", "content key"),
     "has_response_preview": ("response_preview", "content key"),
 }
-"""Mapped values that may be left out: the column that marks such lines, with the key and the reason."""
+"""Mapped values that can be left out: the column that marks such lines, with the key and the reason."""
 
 
 def missing(tables: Mapping[str, set[str]]) -> list[str]:
-    """The tables, and in existing tables the columns (as table.column), that are missing."""
+    """The names of missing tables, and of missing columns of existing tables (as table.column)."""
     return [
         name
         for table, columns in TABLES.items()
@@ -142,8 +145,8 @@ def missing(tables: Mapping[str, set[str]]) -> list[str]:
 
 
 def dlt_columns(table: str, hints: Mapping[str, dict[str, Any]]) -> list[Any]:
-    """dlt's columns of one raw table, with additional `hints` by column."""
-    # imported here so that reading can start before this slow import
+    """The columns of a raw table as dlt describes them, with additional `hints` by column."""
+    # a slow import; reading can start before it
     from dlt.common.schema.utils import dlt_load_id_column
 
     columns: list[Any] = [

@@ -13,16 +13,19 @@ from typing import Any
 
 from tokenmart.errors import TokenmartError
 from tokenmart.locks import Check
-from tokenmart.profile import Target, reason_of
+from tokenmart.profile import Target, failure_reason
 
 QUIET = ["--log-level", "none"]
 OnNode = Callable[[str, int, int], None]
-"""Called when a node starts, with its description, its number and the number of nodes."""
+"""Called when a node starts, with its description, its number (from 1) and the number of nodes."""
 
 
 @dataclass(frozen=True)
 class DbtRun:
-    """The results of dbt's nodes. `rows` has one row that a failed data test found, by the id of the test."""
+    """The results of a dbt run: its duration in seconds, the result of each node, and one failing row per data test.
+
+    `rows` has the failing row, or None if it cannot be read, by the unique_id of each test that failed or warned.
+    """
 
     seconds: float
     results: Sequence[Any]
@@ -36,53 +39,53 @@ class DbtStartError(TokenmartError):
 def run_dbt(target: Target, arguments: Sequence[str], *, on_node: OnNode, check: Check) -> DbtRun:
     """Runs dbt with these arguments for a target.
 
-    Raises DbtStartError if dbt cannot start. When `check` raises, no further node runs, and its error is raised.
+    Raises DbtStartError if dbt cannot start. If `check` raises, no more nodes run, and the same error is raised.
     """
     from dbt.artifacts.schemas.run import RunExecutionResult
     from dbt.cli.main import dbtRunner
 
-    losses: list[TokenmartError] = []
+    check_errors: list[TokenmartError] = []
     problems: list[str] = []
 
-    def observe(event: Any) -> None:
+    def handle_event(event: Any) -> None:
         if event.info.name == "LogStartLine":
-            losses.extend([] if losses else _loss(check))
-            if losses:
-                # dbt fails the node
-                raise losses[0]
+            check_errors.extend([] if check_errors else _check_error(check))
+            if check_errors:
+                # dbt reports an error in this callback as a failure of the node
+                raise check_errors[0]
             on_node(event.data.description, event.data.index, event.data.total)
         elif event.info.level == "error" and event.info.msg:
             problems.append(event.info.msg)
 
     options = [*QUIET, *target.dbt_options]
     with contextlib.chdir(target.data_folder), contextlib.redirect_stdout(io.StringIO()):
-        outcome = dbtRunner(callbacks=[observe]).invoke([*arguments, *options])
+        outcome = dbtRunner(callbacks=[handle_event]).invoke([*arguments, *options])
         results = outcome.result.results if isinstance(outcome.result, RunExecutionResult) else []
-        rows = {result.node.unique_id: _row(result) for result in results if _has_rows(result)}
-    disconnect()
-    for loss in losses or _loss(check):
-        raise loss
+        rows = {result.node.unique_id: _failing_row(result) for result in results if _has_rows(result)}
+    close_dbt_connections()
+    for check_error in check_errors or _check_error(check):
+        raise check_error
     if not isinstance(outcome.result, RunExecutionResult):
-        reason = reason_of(str(outcome.exception) if outcome.exception else "\n".join(problems))
-        hint = None if "Compilation Error" in reason else "Run dbt debug in the project's folder."
+        reason = failure_reason(str(outcome.exception) if outcome.exception else "\n".join(problems))
+        hint = None if "Compilation Error" in reason else "Run dbt debug in the folder of the project."
         raise DbtStartError(f"dbt could not start: {reason}", hint)
     return DbtRun(outcome.result.elapsed_time, results, rows)
 
 
 @contextmanager
 def background_parsing(target: Target) -> Iterator[Callable[[], object]]:
-    """Parses the project in another process if dbt has not parsed it before; yields a function that waits for it.
+    """Parses the project in another process if dbt has not parsed it before. Yields a function that waits for it.
 
-    Parsing a project for the first time takes longer than most builds. It only fills dbt's cache in the folder of the
-    target, so any error is left for the build to report. Leaving the context ends the process.
+    Parsing a project for the first time takes longer than most builds. The process only writes dbt's cache, so its
+    errors are ignored: the build reports them. The process ends with the context.
     """
     cache = Path(os.environ.get("DBT_TARGET_PATH", target.data_folder / "target")) / "partial_parse.msgpack"
     if target.is_package or (target.data_folder / cache).exists():
         yield lambda: None
         return
     command = [sys.executable, "-c", "from dbt.cli.main import cli; cli()", "parse", *QUIET, *target.dbt_options]
-    silent: Any = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
-    process = subprocess.Popen(command, cwd=target.data_folder, **silent)
+    no_output: Any = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+    process = subprocess.Popen(command, cwd=target.data_folder, **no_output)
     try:
         yield process.wait
     finally:
@@ -90,8 +93,8 @@ def background_parsing(target: Target) -> Iterator[Callable[[], object]]:
         process.wait()
 
 
-def disconnect() -> None:
-    """Closes the connections that dbt left open: they would keep others out of an embedded database."""
+def close_dbt_connections() -> None:
+    """Closes the connections that dbt leaves open, because they prevent others from opening an embedded database."""
     from dbt.adapters.factory import FACTORY, reset_adapters
 
     for adapter in FACTORY.adapters.values():
@@ -99,8 +102,8 @@ def disconnect() -> None:
     reset_adapters()  # type: ignore[no-untyped-call]
 
 
-def _loss(check: Check) -> list[TokenmartError]:
-    """What `check` raises, if it does."""
+def _check_error(check: Check) -> list[TokenmartError]:
+    """The error that `check` raises, if any."""
     try:
         check()
     except TokenmartError as error:
@@ -112,15 +115,17 @@ def _has_rows(result: Any) -> bool:
     return str(result.node.resource_type) == "test" and str(result.status) in ("fail", "warn")
 
 
-def _row(result: Any) -> dict[str, Any] | None:
-    """One of the rows that a data test found; None if it cannot be read."""
+def _failing_row(result: Any) -> dict[str, Any] | None:
+    """One of the rows that make a data test fail; None if it cannot be read."""
     from dbt.adapters.factory import FACTORY
 
     adapter: Any
     for adapter in FACTORY.adapters.values():
-        # the row only helps: the failure is reported without it too
+        # the row is optional: the failure is also reported without it
         with contextlib.suppress(Exception), adapter.connection_named("tokenmart_row"):
-            _, table = adapter.execute(f"select * from ({result.node.compiled_code}\n) as found limit 1", fetch=True)
+            _, table = adapter.execute(
+                f"select * from ({result.node.compiled_code}\n) as failing_rows limit 1", fetch=True
+            )
             for values in table.rows:
                 return {name.lower(): value for name, value in zip(table.column_names, values, strict=True)}
     return None

@@ -1,4 +1,4 @@
-"""Checks a target's packages, connection, permissions and schemas, and says how to fix what is wrong."""
+"""Checks the packages, connection, permissions and schemas of a target, and suggests how to fix problems."""
 
 import contextlib
 from collections.abc import Iterator
@@ -7,16 +7,16 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from tokenmart import __version__, contract
-from tokenmart.destinations import TYPES, Warehouse, advice, in_one_line, is_new
+from tokenmart.destinations import TYPES, Warehouse, advice, is_new, one_line
 from tokenmart.errors import TokenmartError, UsageError
 from tokenmart.profile import Target, targets_sharing
-from tokenmart.report import stale_by
+from tokenmart.report import stale_reason
 from tokenmart.settings import dbt_variables
 
 if TYPE_CHECKING:
     from tokenmart.pipeline import Pipeline
 
-PROBE = "tokenmart_doctor"
+TEST_TABLE = "tokenmart_doctor"
 STALE = {
     "undone loads": "which still contain rows of loads that were undone",
     "version": "built by an earlier version, or their last full refresh did not finish",
@@ -25,7 +25,7 @@ STALE = {
 
 @dataclass(frozen=True)
 class Finding:
-    """What was checked, whether it is all right, what was found, and what to do about it."""
+    """The result of one check: its name, whether it passed, what it found, and how to fix a problem."""
 
     what: str
     is_fine: bool
@@ -34,7 +34,7 @@ class Finding:
 
 
 def examine(target: Target) -> Iterator[Finding]:
-    """Checks everything that a load and a build need, in order; stops when the remaining checks cannot work."""
+    """Checks everything that loads and builds need, in order. Stops at a problem that makes other checks impossible."""
     yield Finding("profile", True, f"{target.profiles_folder / 'profiles.yml'}, target {target.name}, {target.type}")
     if others := targets_sharing(target):
         yield Finding(
@@ -51,14 +51,14 @@ def examine(target: Target) -> Iterator[Finding]:
     from tokenmart.pipeline import open_pipeline
 
     try:
-        # like a load, with dlt's own connection in addition to ours
+        # a load also uses dlt's own connection in addition to the loader's
         with open_pipeline(target, is_new=is_new(target)) as pipeline:
             warehouse = pipeline.warehouse
             warehouse.check_session()
             server = str(warehouse.query(warehouse.version)[0][0])
             yield Finding("connection", True, f"{warehouse.location}, {server}")
             for schema in (target.raw_schema, target.marts_schema):
-                yield _rights(warehouse, target, schema)
+                yield _permissions(warehouse, target, schema)
             yield from _landed(pipeline)
             yield _built(warehouse, target)
     except TokenmartError as error:
@@ -66,7 +66,7 @@ def examine(target: Target) -> Iterator[Finding]:
 
 
 def _settings(target: Target) -> Iterator[Finding]:
-    """The user's own settings, if there are any."""
+    """The settings from tokenmart.yml and from environment variables, if any."""
     try:
         settings = dbt_variables(target.project_folder)
     except UsageError as error:
@@ -78,7 +78,7 @@ def _settings(target: Target) -> Iterator[Finding]:
 
 
 def _versions(target: Target) -> Iterator[tuple[str, str | None]]:
-    # an editable installation's metadata are those of the day it was installed
+    # the metadata of an editable installation can have an older version
     yield "tokenmart", __version__
     for package in ("dlt", "dbt-core", f"dbt-{target.type}"):
         try:
@@ -87,55 +87,55 @@ def _versions(target: Target) -> Iterator[tuple[str, str | None]]:
             yield package, None
 
 
-def _rights(warehouse: Warehouse, target: Target, schema: str) -> Finding:
-    """Tries the statements of loading and building on a test table and view, and drops both."""
-    table = f"{schema}.{PROBE}"
+def _permissions(warehouse: Warehouse, target: Target, schema: str) -> Finding:
+    """Runs the statements of `permission_checks` on a test table and view, and drops both."""
+    table = f"{schema}.{TEST_TABLE}"
     try:
         warehouse.create_schema(schema)
         warehouse.query(f"drop view if exists {table}_view")
         warehouse.query(f"drop table if exists {table}")
-        for statement in warehouse.trials:
+        for statement in warehouse.permission_checks:
             warehouse.query(statement.format(*[table] * statement.count("{}")))
-        foreign = (
-            [str(name) for (name,) in warehouse.query(warehouse.foreign_tables.format(schema))]
-            if warehouse.foreign_tables
+        unowned = (
+            [str(name) for (name,) in warehouse.query(warehouse.unowned_tables.format(schema))]
+            if warehouse.unowned_tables
             else []
         )
     except Exception as error:
-        # what a trial has made before another one failed
+        # created by a statement before the one that failed
         for kind, name in (("view", f"{table}_view"), ("table", table)):
             with contextlib.suppress(Exception):
                 warehouse.query(f"drop {kind} if exists {name}")
-        return Finding(f"schema {schema}", False, in_one_line(error), advice(target, error))
-    if foreign:
+        return Finding(f"schema {schema}", False, one_line(error), advice(target, error))
+    if unowned:
         to_do = (
-            f"Ask an administrator to run: alter table {schema}.{foreign[0]} owner to ...; and the same for the others."
+            f"Ask an administrator to run, for each of these tables: alter table {schema}.{unowned[0]} owner to ...;"
         )
-        return Finding(f"schema {schema}", False, f"this login does not own {', '.join(foreign)}", to_do)
+        return Finding(f"schema {schema}", False, f"this login does not own {', '.join(unowned)}", to_do)
     return Finding(f"schema {schema}", True, "tables can be created, changed and dropped")
 
 
 def _landed(pipeline: "Pipeline") -> Iterator[Finding]:
-    """Reports what is landed, and what raw tables of an older version lack."""
+    """The number of complete loads, and the tables and columns that raw tables of an older version lack."""
     warehouse, target = pipeline.warehouse, pipeline.target
     tables = warehouse.tables(target.raw_schema)
     if not contract.TABLES.keys() & tables.keys():
-        yield Finding("landed", True, "nothing yet", f"Start with: tokenmart run PATH{target.option}")
+        yield Finding("landed", True, "no loads yet", f"Start with: tokenmart run PATH{target.option}")
         return
     if missing := contract.missing(tables):
-        to_do = f"To add them: tokenmart status{target.option}. A load or a build adds them too."
-        yield Finding("raw tables", True, f"created by an older version; they lack {', '.join(missing)}", to_do)
-    last = warehouse.query(f"select count(*) from {target.raw_schema}._dlt_loads where status = 0")[0][0]
-    yield Finding("landed", True, f"{last:,} complete {'load' if last == 1 else 'loads'}")
+        to_do = f"To add them: tokenmart status{target.option}. A load or a build also adds them."
+        yield Finding("raw tables", True, f"created by an older version; missing: {', '.join(missing)}", to_do)
+    loads = warehouse.query(f"select count(*) from {target.raw_schema}._dlt_loads where status = 0")[0][0]
+    yield Finding("landed", True, f"{loads:,} complete {'load' if loads == 1 else 'loads'}")
 
 
 def _built(warehouse: Warehouse, target: Target) -> Finding:
-    """Whether the marts are there, and the next build would add to them."""
+    """Whether the marts exist, and whether the next build can update them."""
     tables, schema = warehouse.tables(target.marts_schema), target.marts_schema
     grants = [warehouse.grants.format(schema)] if warehouse.grants else []
     if "llm_requests" not in tables:
         return Finding("marts", True, "; ".join(["not built yet", *grants]))
-    if reason := stale_by(warehouse, target):
+    if reason := stale_reason(warehouse, target):
         found = f"{len(tables)} tables, {STALE[reason]}"
-        return Finding("marts", False, found, f"Build them again: tokenmart build --full-refresh{target.option}")
+        return Finding("marts", False, found, f"Rebuild them: tokenmart build --full-refresh{target.option}")
     return Finding("marts", True, "; ".join([f"{len(tables)} tables", *grants]))

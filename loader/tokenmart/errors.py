@@ -1,17 +1,17 @@
-"""Errors for users: one sentence on what went wrong, and a hint on what to do."""
+"""Errors that are shown to users: a message that describes the problem, and a hint that helps to fix it."""
 
 import re
 
 import click
 
-# a container of Azure is written where other URLs have a user
+# Azure URLs have the container in the place of the user
 _USERINFO = re.compile(r"(?<!abfs)(?<!abfss)(?<!wasb)(?<!wasbs)(?<!az)(?<!adl)://[^/?#\s]*@")
-# elsewhere than on the web a question mark may be part of a name or a glob
+# except in http URLs, a question mark can also be part of a name or a glob
 _QUERY = re.compile(r"(?P<before>https?://[^\s?'\"]*)\?[^\s'\"]*|(?P<other>://[^\s?]*)\?[^\s'\"]*=[^\s'\"]*")
 
 
 class TokenmartError(click.ClickException):
-    """A failure that the user can act on; the command prints it without a traceback and exits with 1."""
+    """An error that the user can fix. The command prints it without a traceback. Exit code 1."""
 
     exit_code = 1
 
@@ -21,11 +21,11 @@ class TokenmartError(click.ClickException):
 
 
 class UsageError(TokenmartError):
-    """The command was called with invalid arguments: exit code 2."""
+    """The command was called with invalid arguments. Exit code 2."""
 
     exit_code = 2
 
 
 def without_secrets(text: str) -> str:
-    """A text whose URLs have neither user and password nor a query, which may hold a signature."""
+    """Removes user, password and query from the URLs in a text. A query can contain a signature."""
     return _QUERY.sub(lambda found: found["before"] or found["other"], _USERINFO.sub("://", text))

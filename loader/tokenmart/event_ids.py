@@ -1,4 +1,4 @@
-"""Gives an id to lines that have none: a digest of the content, and its occurrence number in the file."""
+"""Computes ids for lines without an id: a digest of the content, and its occurrence number in the file."""
 
 import datetime as dt
 from collections.abc import Callable, Iterator
@@ -11,19 +11,19 @@ import pyarrow.compute as pc
 from tokenmart.lines import Block
 from tokenmart.parse import lines_of
 
-_SEEN = "create table seen (file bigint, content varchar, times bigint)"
+_CREATE_SEEN = "create table seen (file bigint, content varchar, occurrences bigint)"
 _COUNT = "insert into seen select file, md5(bytes), count(*) from lines group by all"
 _IDENTIFY = """
     with new as (select file, line_id, md5(bytes) as content from lines),
     before as (
-        select file, content, sum(times) as times
+        select file, content, sum(occurrences) as occurrences
         from seen
         where (file, content) in (select (file, content) from new)
         group by file, content
     )
     select
         new.content || '-' || cast(
-            coalesce(before.times, 0)
+            coalesce(before.occurrences, 0)
             + row_number() over (partition by new.file, new.content order by new.line_id) as varchar
         ) as event_id
     from new left join before on before.file = new.file and before.content = new.content
@@ -32,10 +32,10 @@ _IDENTIFY = """
 
 
 class EventIds:
-    """Counts the lines without an id by file and content. Files are identified by number.
+    """Computes ids from the number of lines with the same content in the same file. Files are identified by number.
 
-    The part of a file that earlier loads read is read again (`earlier`) only if a new line is not later than all lines
-    before it: lines with different times have different content.
+    `earlier` reads the part of a file that earlier loads have read, so that its lines are counted. This is necessary
+    only if a new line is not later than all lines before it: lines with different times have different content.
     """
 
     def __init__(self, earlier: Callable[[int], Iterator[Block]]) -> None:
@@ -45,20 +45,23 @@ class EventIds:
 
     @cached_property
     def _connection(self) -> duckdb.DuckDBPyConnection:
-        # not opened if no line needs an id
+        # created only if a line needs an id
         connection = duckdb.connect(config={"memory_limit": "128MB"})
-        connection.execute(_SEEN)
+        connection.execute(_CREATE_SEEN)
         return connection
 
     def begin(self, file: int, latest: dt.datetime | None) -> None:
-        """Sets the time up to which earlier loads gave ids to lines of a file; None if they gave none."""
+        """Sets the latest time of the lines of a file that got their ids in earlier loads; None if there are none."""
         if latest is None:
             self._counted.add(file)
         else:
             self.latest[file] = latest
 
     def identify(self, events: pa.Table, files: pa.ChunkedArray, lines: pa.ChunkedArray) -> pa.Table:
-        """`events` with every event_id filled. `files` and `lines` have file number and bytes of each line_id."""
+        """Returns `events` with every event_id filled.
+
+        `files` and `lines` are the file number and the bytes by line_id.
+        """
         is_new = pc.is_null(events["event_id"]).combine_chunks()
         if not pc.any(is_new).as_py():
             return events
@@ -84,7 +87,7 @@ class EventIds:
         return events.set_column(events.column_names.index("event_id"), "event_id", filled)
 
     def close(self) -> None:
-        """Forgets the counts."""
+        """Closes the database with the counts."""
         if "_connection" in self.__dict__:
             self._connection.close()
 

@@ -1,4 +1,4 @@
-"""Finds the files that the user names, local or in a bucket, and opens each as a stream of decompressed bytes."""
+"""Finds the local files and bucket files that the user names, and opens each as a stream of decompressed bytes."""
 
 import glob
 import gzip
@@ -18,30 +18,31 @@ from tokenmart.errors import TokenmartError, UsageError, without_secrets
 
 SUFFIXES = (".jsonl", ".ndjson", ".log")
 GZIP, ZSTANDARD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
-PIECE_BYTES = 16 << 10
+CHUNK_BYTES = 16 << 10
 COMPRESSED_SUFFIXES = (".gz", ".zst", ".zstd")
 STANDARD_INPUT = "-"
 STANDARD_INPUTS = (STANDARD_INPUT, "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
 SAMPLE_MARK = ".sample"
 """A hidden file with this name marks the files in and below its folder as samples."""
-CHANGED_KEYS = ("ETag", "etag", "mtime", "LastModified", "last_modified", "updated", "created")
+VERSION_KEYS = ("ETag", "etag", "mtime", "LastModified", "last_modified", "updated", "created")
 PORT_SCHEMES = ("http", "https", "ftp", "sftp")
 
 
 class Readable(Protocol):
-    """Anything that bytes can be read from: a file, a decompressor, standard input."""
+    """A stream of bytes: a file, a decompressor or standard input."""
 
     def read(self, size: int, /) -> bytes: ...
 
 
 @dataclass(frozen=True)
 class InputFile:
-    """A file to read: `name` is how the user named it, `url` is where it is, `size` is its size on disk in bytes.
+    """A file to read.
 
-    The name of a URL has no user, password or query, so it may be shown and stored.
-    `is_named` is true if the user named this file itself, not only its folder or a glob. A stream (standard input, a
-    pipe, a device) can be read only once. `changed` is the file's modification time or version, None if unknown.
-    `problem` says why the file is not read at all.
+    `name` is the path or URL that the user gave. Users, passwords and queries are removed from URLs, so the name can be
+    shown and stored. `url` is the location of the file, and `size` its stored size in bytes. `is_named` is true if the
+    user named this file itself, not only its folder or a glob. A stream (standard input, a pipe or a device) can be
+    read only once. `changed` is the modification time or version of the file, None if unknown. `problem` is the reason
+    why the file is not read.
     """
 
     name: str
@@ -56,7 +57,7 @@ class InputFile:
 
     @contextmanager
     def open_compressed(self) -> Iterator[Any]:
-        """Opens a stream of its bytes as they are stored."""
+        """Opens the file as a stream of its stored bytes, without decompression. Raises OSError."""
         if self.url == STANDARD_INPUT:
             yield _standard_input()
         elif "://" in self.url:
@@ -66,10 +67,10 @@ class InputFile:
                 with fsspec.open(self.url, "rb") as file:
                     yield file
             except ValueError as error:
-                # an HTTP server sends no length, or ignores ranges
-                raise OSError(f"the server does not send parts of it ({error}); download it first") from error
+                # the HTTP server sends no length, or ignores ranges
+                raise OSError(f"the server cannot send parts of the file ({error}); download the file first") from error
         elif self.is_stream:
-            # closing a buffer would wait for a thread that reads it
+            # without its own buffer: closing one waits for a thread that reads from it
             with Path(self.url).open("rb", buffering=0) as stream:
                 yield BufferedReader(stream)
         else:
@@ -78,7 +79,7 @@ class InputFile:
 
     @contextmanager
     def open(self) -> Iterator[tuple[Readable, bool]]:
-        """Yields a stream of its decompressed bytes, and whether it is compressed, as its first bytes say."""
+        """Yields a stream of decompressed bytes, and whether the file is compressed, which its first bytes show."""
         with ExitStack() as stack:
             raw = stack.enter_context(self.open_compressed())
             if self.is_stream:
@@ -98,7 +99,7 @@ class InputFile:
 
 
 def _standard_input() -> BufferedReader:
-    """Standard input, opened separately: Python aborts at its end if a thread still reads sys.stdin."""
+    """Standard input, opened separately: Python aborts on exit if a thread still reads sys.stdin."""
     try:
         return open(sys.stdin.fileno(), "rb", closefd=False)
     except UnsupportedOperation:
@@ -106,35 +107,36 @@ def _standard_input() -> BufferedReader:
 
 
 class _PartialReader:
-    """Reads a compressed stream in pieces, so that the data before an error is not lost."""
+    """Reads a compressed stream in small chunks, so that the data before an error is not lost."""
 
     def __init__(self, read: Callable[[int], bytes]) -> None:
         self._read = read
-        self._fault: Exception | None = None
+        self._error: Exception | None = None
 
     def read(self, size: int, /) -> bytes:
-        pieces: list[bytes] = []
-        while self._fault is None and size > 0:
+        chunks: list[bytes] = []
+        while self._error is None and size > 0:
             try:
-                piece = self._read(min(size, PIECE_BYTES))
+                chunk = self._read(min(size, CHUNK_BYTES))
             except (OSError, EOFError, zlib.error) as error:
-                self._fault = error
+                self._error = error
                 break
-            if not piece:
+            if not chunk:
                 break
-            pieces.append(piece)
-            size -= len(piece)
-        if self._fault is not None and not pieces:
-            raise OSError(str(self._fault)) from self._fault
-        return b"".join(pieces)
+            chunks.append(chunk)
+            size -= len(chunk)
+        if self._error is not None and not chunks:
+            raise OSError(str(self._error)) from self._error
+        return b"".join(chunks)
 
 
 def find(paths: Iterable[str], *, follow_links: bool = False) -> list[InputFile]:
-    """The files that `paths` (files, folders, globs, fsspec URLs, '-') name, each once, ordered by name.
+    """Finds the files that `paths` name: files, folders, globs, fsspec URLs and '-' (standard input).
 
-    A folder stands for the .jsonl, .ndjson and .log files in and below it, including compressed ones. A symbolic link
-    that leads out of a folder or glob gets a `problem`, unless `follow_links` is set. Raises UsageError for a path that
-    does not exist and for a folder without such files.
+    Each file is returned once, and the files of a path are ordered by name. A folder means the .jsonl, .ndjson and .log
+    files in and below it, including compressed ones. A symbolic link that leads out of a folder or glob gets a
+    `problem`, unless `follow_links` is true. Raises UsageError for a path that does not exist and for a folder without
+    such files, and TokenmartError if a bucket cannot be read.
     """
     found: dict[str, InputFile] = {}
     for path in paths:
@@ -151,7 +153,7 @@ def find(paths: Iterable[str], *, follow_links: bool = False) -> list[InputFile]
     files = []
     for file in found.values():
         name, number = file.name, 2
-        # lines are counted by file name, so names are unique within a load
+        # lines are counted by file name, so names must be unique within a load
         while name in names:
             name, number = f"{file.name} ({number})", number + 1
         names.add(name)
@@ -173,56 +175,59 @@ def _is_sample(folder: str, known: dict[str, bool]) -> bool:
 
 
 def _local(path: str, follow_links: bool) -> list[InputFile]:
-    here = Path(path)
-    if not os.path.lexists(here):
+    local_path = Path(path)
+    if not os.path.lexists(local_path):
         try:
-            here = here.expanduser()
+            local_path = local_path.expanduser()
         except RuntimeError:
-            # it begins with a tilde, but no such user exists
-            here = Path(path)
-    if here.is_dir():
-        files = list(_below(str(here), follow_links))
+            # the name begins with a tilde, but is not that of a user
+            local_path = Path(path)
+    if local_path.is_dir():
+        files = list(_files_below(str(local_path), follow_links))
         if not files:
             raise UsageError(
-                f"{_shown(path)}: this folder has no {', '.join(SUFFIXES)} files.", "Name the files themselves."
+                f"{_display_name(path)}: this folder has no {', '.join(SUFFIXES)} files.",
+                "Give the paths of the files.",
             )
-    elif here.exists():
-        return [_named(here)]
+    elif local_path.exists():
+        return [_named_file(local_path)]
     else:
-        files = _matching(here, follow_links)
+        files = _glob_matches(local_path, follow_links)
         if not files:
             raise _missing(path)
     return files
 
 
 def _missing(path: str) -> UsageError:
-    return UsageError(f"{_shown(path)}: no such file.", "Check the path. Quote globs that the shell should not expand.")
+    return UsageError(
+        f"{_display_name(path)}: no such file.", "Check the path. Quote globs that the shell should not expand."
+    )
 
 
-def _named(path: Path) -> InputFile:
-    """A file that the user named. Anything but a regular file is a stream that can be read only once."""
+def _named_file(path: Path) -> InputFile:
+    """A file that the user named. If it is not a regular file, it is a stream that can be read only once."""
     try:
         found = path.stat()
     except FileNotFoundError as error:
         raise _missing(str(path)) from error
     if stat.S_ISREG(found.st_mode):
-        return _regular(str(path), os.path.realpath(path), found, is_named=True)
+        return _regular_file(str(path), os.path.realpath(path), found, is_named=True)
     is_fifo = stat.S_ISFIFO(found.st_mode) and not str(path).startswith(("/dev/fd/", "/proc/"))
-    return InputFile(_shown(str(path)), str(path.absolute()), 0, is_stream=True, is_fifo=is_fifo)
+    return InputFile(_display_name(str(path)), str(path.absolute()), 0, is_stream=True, is_fifo=is_fifo)
 
 
-def _regular(name: str, real: str, found: os.stat_result, *, is_named: bool = False) -> InputFile:
-    return InputFile(_shown(name), real, found.st_size, is_named, changed=str(found.st_mtime_ns))
+def _regular_file(name: str, real: str, found: os.stat_result, *, is_named: bool = False) -> InputFile:
+    return InputFile(_display_name(name), real, found.st_size, is_named, changed=str(found.st_mtime_ns))
 
 
-def _if_there(name: str, real: str) -> Iterator[InputFile]:
-    """A file that was listed, unless it has been rotated away since."""
+def _if_exists(name: str, real: str) -> Iterator[InputFile]:
+    """A file of a listing, unless it has been removed since, for example by log rotation."""
     with suppress(FileNotFoundError):
-        yield _regular(name, real, os.stat(real))  # noqa: PTH116
+        yield _regular_file(name, real, os.stat(real))  # noqa: PTH116
 
 
-def _below(folder: str, follow_links: bool) -> Iterator[InputFile]:
-    """The log files in and below a folder. No folder is read twice, even if several links lead to it."""
+def _files_below(folder: str, follow_links: bool) -> Iterator[InputFile]:
+    """The log files in and below a folder. Each folder is read once, even if several links lead to it."""
     top = os.path.realpath(folder)
     waiting, seen = [(folder, top)], set()
     while waiting:
@@ -235,28 +240,30 @@ def _below(folder: str, follow_links: bool) -> Iterator[InputFile]:
         except FileNotFoundError:
             continue
         except OSError as error:
-            yield InputFile(_shown(named), real, 0, is_named=True, problem=f"{_shown(named)}: {error.strerror}")
+            yield InputFile(
+                _display_name(named), real, 0, is_named=True, problem=f"{_display_name(named)}: {error.strerror}"
+            )
             continue
         for entry in entries:
-            name, place = os.path.join(named, entry.name), entry.path  # noqa: PTH118
+            name, path = os.path.join(named, entry.name), entry.path  # noqa: PTH118
             if entry.is_symlink():
-                place = os.path.realpath(place)
-                if not (Path(place).is_dir() or (_is_log(entry.name) and Path(place).is_file())):
+                path = os.path.realpath(path)
+                if not (Path(path).is_dir() or (_is_log(entry.name) and Path(path).is_file())):
                     continue
-                if not follow_links and not _is_within(place, top):
-                    yield _left_out(name)
-                elif not Path(place).is_dir():
-                    yield from _if_there(name, place)
-                elif not _is_within(place, top):
-                    waiting.append((name, place))
+                if not follow_links and not _is_within(path, top):
+                    yield _unfollowed_link(name)
+                elif not Path(path).is_dir():
+                    yield from _if_exists(name, path)
+                elif not _is_within(path, top):
+                    waiting.append((name, path))
             elif entry.is_dir():
-                waiting.append((name, place))
+                waiting.append((name, path))
             elif _is_log(entry.name) and entry.is_file():
-                yield from _if_there(name, place)
+                yield from _if_exists(name, path)
 
 
-def _matching(pattern: Path, follow_links: bool) -> list[InputFile]:
-    """The files that match a glob. `**` does not follow links to folders."""
+def _glob_matches(pattern: Path, follow_links: bool) -> list[InputFile]:
+    """The files that match a glob. `**` does not follow symbolic links to folders."""
     literal = len(pattern.parts)
     literal = next((i for i, part in enumerate(pattern.parts) if glob.has_magic(part)), literal)
     root, rest = Path(*pattern.parts[:literal]), pattern.parts[literal:]
@@ -265,7 +272,7 @@ def _matching(pattern: Path, follow_links: bool) -> list[InputFile]:
     if "**" in rest:
         found: Iterable[Path] = root.glob("/".join([*rest, "*"] if rest[-1] == "**" else rest))
         if not any(part.startswith(".") for part in rest):
-            # like a shell, without hidden files
+            # as in a shell, `**` does not match hidden files
             found = (path for path in found if not any(part[0] == "." for part in path.relative_to(root).parts))
     else:
         found = map(Path, glob.glob(str(pattern)))  # noqa: PTH207 - leaves out hidden files
@@ -274,22 +281,22 @@ def _matching(pattern: Path, follow_links: bool) -> list[InputFile]:
     for path in found:
         if path.is_file():
             real = os.path.realpath(path)
-            is_out = not follow_links and not _is_within(real, top)
-            files += [_left_out(str(path))] if is_out else _if_there(str(path), real)
+            is_outside = not follow_links and not _is_within(real, top)
+            files += [_unfollowed_link(str(path))] if is_outside else _if_exists(str(path), real)
     return files
 
 
-def _left_out(name: str) -> InputFile:
-    problem = f"{_shown(name)}: a symbolic link that leads out of the folder; use --follow-links to read it"
-    return InputFile(_shown(name), name, 0, is_named=False, problem=problem)
+def _unfollowed_link(name: str) -> InputFile:
+    problem = f"{_display_name(name)}: a symbolic link that leads out of the folder; use --follow-links to read it"
+    return InputFile(_display_name(name), name, 0, is_named=False, problem=problem)
 
 
 def _is_within(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
-def _shown(name: str) -> str:
-    r"""A file's name as text. Bytes that are not UTF-8 are shown as \xe9."""
+def _display_name(name: str) -> str:
+    r"""The name of a file as text. Bytes that are not valid UTF-8 are shown as escapes such as \xe9."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
@@ -297,7 +304,7 @@ def _remote(path: str) -> list[InputFile]:
     shown = without_secrets(path)
     if path.partition("://")[0].lower() in PORT_SCHEMES:
         try:
-            urlsplit(path).port  # noqa: B018 - which raises for a bad one
+            urlsplit(path).port  # noqa: B018 - raises ValueError
         except ValueError as error:
             raise UsageError(f"{shown}: the port is not a number from 0 to 65535.", "Check the URL.") from error
     import fsspec
@@ -326,7 +333,7 @@ def _remote(path: str) -> list[InputFile]:
             url,
             info.get("size") or 0,
             is_named,
-            changed=next((str(info[key]) for key in CHANGED_KEYS if info.get(key)), None),
+            changed=next((str(info[key]) for key in VERSION_KEYS if info.get(key)), None),
         )
         for name, info in files
     ]

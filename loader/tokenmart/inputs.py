@@ -1,4 +1,4 @@
-"""What a build depends on besides the events, and whether any of it has changed since the last build."""
+"""Checks whether the inputs of a build, such as the project and its variables, have changed since the last build."""
 
 import datetime as dt
 import hashlib
@@ -17,14 +17,14 @@ from tokenmart.report import has_undone_loads
 from tokenmart.settings import all_variables
 
 Inputs = dict[str, Any]
-"""Digests of the project, its variables and prices; the schema of the marts, the date, and the version."""
+"""Digests of the project, its variables and the prices; the marts schema, the date, and the version of Tokenmart."""
 
 
 @dataclass(frozen=True)
 class LastBuild:
-    """The last build of a target: when it finished, whether it was successful, its inputs and what it left.
+    """The last build of a target.
 
-    `tables` are the tables that it built, `batch_id` is the number of the newest run in the marts when it finished.
+    `tables` are the tables that it built. `batch_id` is the greatest batch_id in the marts when it finished.
     """
 
     finished_at: Any
@@ -35,9 +35,9 @@ class LastBuild:
 
 
 def inputs_of(target: Target) -> Inputs:
-    """What a build of the target depends on now.
+    """The current inputs of a build of the target.
 
-    The date counts because usage_summary projects complete days, and because of retention_days.
+    The date is an input because usage_summary projects from complete days, and because of retention_days.
     """
     project, package = target.project_folder, target.package_folder
     variables = all_variables(project)
@@ -53,7 +53,7 @@ def inputs_of(target: Target) -> Inputs:
 
 
 def last_build(warehouse: Warehouse, target: Target) -> LastBuild | None:
-    """The last build of the target, None if there was none."""
+    """The last build of the target; None if there is none."""
     query = (
         f"select finished_at, is_successful, inputs from {target.raw_schema}.builds"
         f" where target = {warehouse.literal(target.name)} order by finished_at desc limit 1"
@@ -66,18 +66,18 @@ def last_build(warehouse: Warehouse, target: Target) -> LastBuild | None:
 
 
 def is_current(warehouse: Warehouse, target: Target, last: LastBuild | None) -> bool:
-    """Whether the marts have all events, and were built from the same inputs by a build without failures."""
+    """Whether the marts contain all events, and the last build succeeded with the same inputs."""
     if last is None or not last.is_successful or last.inputs != inputs_of(target):
         return False
     tables = warehouse.tables(target.marts_schema)
-    # a build that was killed has left a newer run, but no record
+    # a killed build leaves a newer batch_id, but no record of the build
     if not last.tables <= tables.keys() or newest_batch_id(warehouse, target, tables) != last.batch_id:
         return False
     return not has_unprocessed_loads(warehouse, target) and not has_undone_loads(warehouse, target)
 
 
 def has_prices(warehouse: Warehouse, target: Target, last: LastBuild | None) -> bool:
-    """Whether the warehouse has the prices of the project, so that they need not be loaded again."""
+    """Whether the warehouse already has the prices of the project, so that they are not loaded again."""
     if last is None or not last.is_successful or last.inputs.get("prices") != inputs_of(target)["prices"]:
         return False
     return "model_prices" in warehouse.tables(target.marts_schema)
@@ -93,14 +93,17 @@ def has_unprocessed_loads(warehouse: Warehouse, target: Target) -> bool:
 
 
 def newest_batch_id(warehouse: Warehouse, target: Target, tables: Mapping[str, set[str]]) -> int:
-    """The number of the newest run that has listed loads in the marts, of which these are the tables; 0 if none has."""
+    """The greatest batch_id of the mart `loads`; 0 if there is none. `tables` are the tables of the marts schema."""
     if "loads" not in tables:
         return 0
     return int(warehouse.query(f"select max(batch_id) from {target.marts_schema}.loads")[0][0] or 0)
 
 
 def _digest(paths: Sequence[Path]) -> str:
-    """A digest of the names and contents of files, and of all files in and below folders, wherever they are."""
+    """A digest of the names and contents of files, and of all files in and below folders.
+
+    Names are relative, so the digest does not depend on the location of the folders.
+    """
     digest = hashlib.blake2b(digest_size=12)
     for path in paths:
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
@@ -115,7 +118,7 @@ def _digest_of(text: str) -> str:
 
 
 def _zone(name: Any) -> dt.tzinfo:
-    """The time zone of that name; UTC if there is none, which dbt will then refuse."""
+    """The time zone with this name. UTC if it does not exist: dbt reports the error."""
     try:
         return zoneinfo.ZoneInfo(str(name or "UTC"))
     except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError):

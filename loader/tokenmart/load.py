@@ -23,7 +23,10 @@ from tokenmart.sources import Progress
 
 @dataclass(frozen=True)
 class Preview:
-    """What a load would read of a file: its format, the first byte, and how the first lines would be loaded."""
+    """What a load would read from a file: its format, the first byte (`first_offset`), and the first rows.
+
+    `bytes` is the stored size of the file.
+    """
 
     name: str
     format: str | None
@@ -37,19 +40,20 @@ class Preview:
 def load(
     files: Sequence[InputFile], target: Target, options: Options, progress: Progress, on_wait: OnWait = lambda _: None
 ) -> LoadResult:
-    """Loads the new lines of `files`. Raises TokenmartError if the warehouse cannot be reached or refuses.
+    """Loads the new lines of `files` in one load.
 
-    Waits for another load into the same raw schema, and calls `on_wait`. A file that cannot be read is left out, with
-    its `problem`; the others are loaded.
+    If another load into the same raw schema is running, calls `on_wait` and waits for it. A file that cannot be read
+    gets a `problem` in the result, and the other files are loaded. Raises UsageError for a wrong format, time zone or
+    staging bucket, and TokenmartError if the warehouse cannot be reached or reports an error.
     """
     reader = Reader(options, progress)
-    has_own = not all(file.is_sample for file in files)
+    has_user_files = not all(file.is_sample for file in files)
     with ExitStack() as stack:
-        # before the checkpoints are read, so that lines of another load are not loaded twice
+        # take the lock before reading the checkpoints, so that two loads do not land the same lines
         check = stack.enter_context(lock(target, "load", on_wait))
         is_first = is_new(target)
-        # a target that does not exist has no checkpoints: reading starts before dlt is even imported
-        stored = {} if is_first else _checkpoints(target, reader.result, has_own=has_own)
+        # a new target has no checkpoints, so reading starts before dlt is imported
+        stored = {} if is_first else _checkpoints(target, reader.result, has_user_files=has_user_files)
         if stored is not None:
             tables = stack.enter_context(prefetch(reader.tables(files, stored), lambda: reader.is_parsing))
             if not is_first:
@@ -65,15 +69,15 @@ def load(
             tables = stack.enter_context(prefetch(reader.tables(files, stored), lambda: reader.is_parsing))
         reader.result.load_id = pipeline.run(tables, lambda: reader.checkpoints, check)
         reader.result.location = pipeline.warehouse.location
-        if has_own:
+        if has_user_files:
             reader.result.samples = report.samples(pipeline.warehouse, target)
     return reader.result
 
 
-def _checkpoints(target: Target, result: LoadResult, *, has_own: bool) -> dict[str, Checkpoint] | None:
-    """How far files were read, from dlt's state, without the time that importing dlt takes.
+def _checkpoints(target: Target, result: LoadResult, *, has_user_files: bool) -> dict[str, Checkpoint] | None:
+    """The checkpoints in dlt's state, read without dlt, because importing it takes a second.
 
-    Adds the location to `result`. None if a load was interrupted, or if the state is not as expected.
+    Sets `location` and `samples` of `result`. None if a load was interrupted, or if the state cannot be read.
     """
     if any(target.working_folder.glob("load-*")):
         return None
@@ -82,7 +86,7 @@ def _checkpoints(target: Target, result: LoadResult, *, has_own: bool) -> dict[s
         result.location = warehouse.location
         if not {"_dlt_pipeline_state", "_dlt_loads"} <= warehouse.tables(raw).keys():
             return None
-        result.samples = report.samples(warehouse, target) if has_own else 0
+        result.samples = report.samples(warehouse, target) if has_user_files else 0
         rows = warehouse.query(
             f"select state from {raw}._dlt_pipeline_state where pipeline_name = '{PIPELINE}' and _dlt_load_id in"
             f" (select load_id from {raw}._dlt_loads where status = 0) order by _dlt_load_id desc limit 1"
@@ -95,8 +99,11 @@ def _checkpoints(target: Target, result: LoadResult, *, has_own: bool) -> dict[s
 
 
 def preview(files: Sequence[InputFile], target: Target, options: Options, *, rows: int) -> list[Preview]:
-    """Shows how `load` would read the first new lines of each file; loads nothing."""
-    stored = {} if is_new(target) else _checkpoints(target, LoadResult(), has_own=False)
+    """Shows how `load` would load the first new lines of each file: at most `rows` events and `rows` rejected lines.
+
+    Loads nothing. Raises UsageError and TokenmartError as `load` does.
+    """
+    stored = {} if is_new(target) else _checkpoints(target, LoadResult(), has_user_files=False)
     if stored is None:
         from tokenmart.pipeline import open_pipeline
 

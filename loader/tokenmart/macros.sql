@@ -1,18 +1,19 @@
--- DuckDB macros for the event contract and the formats; x is a JSON value as text: numbers bare, texts quoted.
--- text to load: an empty text is unknown
+-- DuckDB macros for the event contract and the formats. x is a JSON value as text, so only texts have quotes.
+--
+-- a text to load; NULL if it is empty
 create macro landed_text(x) as nullif(x, '');
 
 create macro number(x) as try_cast(x as double);
 
--- At most 10^10, so that sums of bigint hold: input, output and their parts of a line are 6 x 10^10 at most, and
--- 9.2 x 10^18 is the sum of 153 million such lines. No model takes more than about 10^7 tokens in a request.
+-- The limit of 10^10 prevents bigint overflow: the six token counts of a line add up to at most 6 x 10^10, and 153
+-- million such lines are needed to reach 9.2 x 10^18. No model accepts more than about 10^7 tokens per request.
 create macro is_token_count(x) as
     coalesce(number(x) between 0 and 10000000000 and number(x) = trunc(number(x)), false);
 
 create macro tokens(x) as case when is_token_count(x) then cast(number(x) as bigint) end;
 
--- what is wrong with a token count; NULL if nothing is
-create macro token_fault(name, x) as
+-- why a token count is invalid; NULL if it is valid
+create macro token_count_error(name, x) as
     case
         when x is null or is_token_count(x) then null
         when number(x) is null or isnan(number(x)) then name || ' is not a number'
@@ -30,39 +31,40 @@ create macro token_sum(x, y) as
         else x
     end;
 
--- digits to money without a float; the narrow decimal comes first because it parses ten times as fast
+-- an amount as a decimal, parsed without a float; decimal(18, 12) is tried first because it parses ten times faster
 create macro money(x) as coalesce(cast(try_cast(x as decimal(18, 12)) as decimal(38, 12)), try_cast(x as decimal(38, 12)));
 
--- Less than 10^12, so that sums of decimal(38,12) hold: it ends at 10^26, which is 3.3 x 10^12 such lines times the 30
--- days of a projection.
-create macro money_fault(name, x) as
+-- Why an amount is invalid; NULL if it is valid. The limit of 10^12 prevents overflow of decimal(38, 12), which ends at
+-- 10^26: sums of 3.3 x 10^12 such lines can still be multiplied by the 30 days of a projection.
+create macro money_error(name, x) as
     case
         when x is null or money(x) > -1000000000000 and money(x) < 1000000000000 then null
         when isfinite(number(x)) and abs(number(x)) >= 1e12 then name || ' is 10^12 or more'
         else name || ' is not a finite number'
     end;
 
--- up to about four months: longer values were not measured in milliseconds, and their sums would not be exact
+-- at most 10^10 ms, about four months: longer durations were not measured in milliseconds, and sums would not be exact
 create macro milliseconds(x) as case when number(x) between 0 and 1e10 then number(x) end;
 
--- milliseconds since 1970, or millionths of a dollar, in the notation that the contract reads
+-- milliseconds since 1970 as a timestamp, and millionths of a dollar as dollars, both as text
 create macro epoch_milliseconds(x) as
     coalesce(try(cast(make_timestamptz(try_cast(x as bigint) * 1000) as varchar)), cast(x as varchar));
 create macro micros(x) as
     coalesce(cast(cast(try_cast(x as decimal(32, 6)) * 0.000001 as decimal(38, 12)) as varchar), cast(x as varchar));
 
--- an object, or a text that contains one
+-- the object x, or the object in the text x; NULL if there is none
 create macro json_object_in(x) as
     case
         when json_type(x) = 'OBJECT' then x
         when json_type(x) = 'VARCHAR' and json_valid(x ->> '$') then cast(x ->> '$' as json)
     end;
 
+-- the members of an object, without its braces; a value that is not an object becomes a member with this name
 create macro members_of(name, x) as
     nullif(trim(trim(cast(coalesce(json_object_in(x), json_object(name, x)) as varchar), e' \t\r\n')[2:-2], e' \t\r\n'), '');
 
--- Two objects, or texts that hold one, as one object. A key of both has the value of the second. json_merge_patch would
--- look each key of the second up in the first, which takes time for keys of one times keys of the other.
+-- Joins two objects, or texts that contain objects. If both have the same key, the value of the second is used.
+-- json_merge_patch is not used because it searches the first object for each key of the second, which is quadratic.
 create macro joined_json(x_name, x, y_name, y) as
     case
         when y is null
@@ -73,9 +75,9 @@ create macro joined_json(x_name, x, y_name, y) as
     end
 ;
 
--- JavaScript writes half of a surrogate pair where it cuts a text inside an emoji: that is not Unicode, but still a
--- request
-create macro without_half_pairs(line) as
+-- Removes lone surrogates. JavaScript writes them if it cuts a text in the middle of an emoji. The line is then not
+-- valid JSON, but it is still a request.
+create macro without_lone_surrogates(line) as
     case
         when try(json_valid(line)) or not regexp_matches(line, '\\u[dD]')
         then line

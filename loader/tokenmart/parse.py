@@ -1,4 +1,4 @@
-"""Turns lines into typed events and rejected lines: every line is landed, skipped or rejected."""
+"""Turns lines into typed events and rejected lines. Every line is landed, skipped or rejected."""
 
 import json
 from contextlib import suppress
@@ -23,10 +23,10 @@ _NOT_JSON = "not JSON"
 _OVERLONG = (
     f"longer than {MAX_LINE_BYTES // MEBIBYTE} MiB: only its first {KEPT_OF_OVERLONG_LINE // MEBIBYTE} MiB is kept"
 )
-_TOO_BIG = f"parsing it takes more than {PARSING_MEMORY} of memory"
+_OUT_OF_MEMORY = f"parsing it takes more than {PARSING_MEMORY} of memory"
 _REASONS = pa.schema([("line_id", pa.int64()), ("reason", pa.string())])
 _NO_REJECTED = pa.schema([*_REASONS, ("line", pa.string()), ("line_base64", pa.string())])
-# try() makes the check a fifth slower, so only batches with a line that is not JSON use it
+# try() makes the check 20% slower, so it is used only for batches with a line that is not JSON
 _KEYS, _KEYS_OR_NULL = "json_keys(line)", "try(json_keys(line))"
 _CHECKED = f"""
     with
@@ -40,20 +40,20 @@ _CHECKED = f"""
             when keys is null then if(trim(line, e' \\t\\r') = '', '{_BLANK}', '{_NOT_JSON}')
             when keys = [] and json_type(line) <> 'OBJECT' then 'not a JSON object'
             when len(list_distinct(keys)) < len(keys) then 'duplicate key'
-        end as fault,
+        end as error,
         case when is_mapped then false when is_usual then true else not list_has_all($known, keys) end as has_unmapped,
         contains(line, '\\u0000') as has_nul,
         $may_be_request as may_be_request
     from compared
 """
-# A NUL written as an escape is legal JSON, and only DuckDB stores it. Twice, because neighbors share a character.
+# An escaped NUL is valid JSON, but only DuckDB can store it. Replaced twice, because matches of neighbors overlap.
 _NUL, _REPLACED_NUL = r"'(^|[^\\](?:\\\\)*)\\u0000'", r"'\1\\ufffd'"
 _WITHOUT_NUL = f"""
     select regexp_replace(regexp_replace(line, {_NUL}, {_REPLACED_NUL}, 'g'), {_NUL}, {_REPLACED_NUL}, 'g') as line
     from batch
 """
-# base64 only where not every warehouse could store the line as text
-_KEPT = """
+# base64 only if a warehouse cannot store the line as text
+_REJECTED_LINES = """
     with decoded as (select *, try(decode(bytes)) as text from batch)
     select
         line_id,
@@ -66,11 +66,11 @@ _KEPT = """
 
 @dataclass(frozen=True)
 class Parsed:
-    """Lines after parsing: landed, rejected and skipped lines add up to those read.
+    """The result of parsing. Lines that are neither in `events` nor in `rejected` are skipped.
 
-    `events` has line_id and the contract's FORMAT_COLUMNS, in the order of the lines; `rejected` has line_id, reason,
-    line and, where the line is no text that every warehouse can store, line_base64 instead. `omitted` has line_id,
-    key and reason of what events landed without.
+    `events` has line_id and the contract's FORMAT_COLUMNS, in the order of the lines. `rejected` has line_id, reason
+    and line, or line_base64 if a warehouse cannot store the line as text. `omitted` (OMITTED) has line_id, key and
+    reason of values that were left out of events.
     """
 
     events: pa.Table
@@ -79,17 +79,18 @@ class Parsed:
 
 
 def parse(lines: pa.ChunkedArray, is_overlong: pa.ChunkedArray, format_: Format, parser: Parser) -> Parsed:
-    """Parses lines (bytes) by one format. A line's line_id is its place in `lines`, from 0.
+    """Parses lines (large_binary) of one format. The line_id of a line is its index in `lines`, from 0.
 
-    Raises UsageError if a user's format returns two rows for one line. A line that takes too much memory is found by
-    halving the lines, and only that line is rejected.
+    `is_overlong` marks lines of which only the first bytes are in `lines`. If parsing runs out of memory, the lines are
+    halved until the line that needs too much memory is found, and only this line is rejected. Raises UsageError if a
+    custom format fails, or returns more than one row for a line.
     """
     try:
         return _parse(lines, is_overlong, format_, parser)
     except duckdb.OutOfMemoryException:
         if len(lines) == 1:
             events = parser.parse(format_, LINES.empty_table()).drop_columns(["reject_reason", *contract.OMISSIONS])
-            reasons = pa.table({"line_id": [0], "reason": [_TOO_BIG]}, _REASONS)
+            reasons = pa.table({"line_id": [0], "reason": [_OUT_OF_MEMORY]}, _REASONS)
             return Parsed(events, _rejected(lines, reasons, parser), OMITTED.empty_table())
     half = len(lines) // 2
     first = parse(lines[:half], is_overlong[:half], format_, parser)
@@ -98,7 +99,7 @@ def parse(lines: pa.ChunkedArray, is_overlong: pa.ChunkedArray, format_: Format,
 
 
 def joined(first: Parsed, second: Parsed, lines: int) -> Parsed:
-    """The result for the lines of both; `lines` is the number of lines of the first."""
+    """The combined result of consecutive lines. `lines` is the number of lines of the first result."""
     return Parsed(
         *(
             pa.concat_tables([one, other.set_column(0, "line_id", pc.add(other["line_id"], lines))])
@@ -114,14 +115,14 @@ def joined(first: Parsed, second: Parsed, lines: int) -> Parsed:
 def _parse(lines: pa.ChunkedArray, is_overlong: pa.ChunkedArray, format_: Format, parser: Parser) -> Parsed:
     texts = _texts(lines, parser)
     checked = _check(texts, is_overlong, format_, parser)
-    if pc.any(pc.equal(checked["fault"], _NOT_JSON)).as_py():
-        texts = parser.run("select without_half_pairs(line) as line from batch", line=texts)["line"]
+    if pc.any(pc.equal(checked["error"], _NOT_JSON)).as_py():
+        texts = parser.run("select without_lone_surrogates(line) as line from batch", line=texts)["line"]
         checked = _check(texts, is_overlong, format_, parser)
     if pc.any(checked["has_nul"]).as_py():
         texts = parser.run(_WITHOUT_NUL, line=texts)["line"]
-    faults = checked["fault"]
+    errors = checked["error"]
     readable = pa.table([pa.arange(0, len(lines)), texts, checked["has_unmapped"]], names=LINES.names)
-    is_parsed = pc.and_(pc.is_null(faults), checked["may_be_request"])
+    is_parsed = pc.and_(pc.is_null(errors), checked["may_be_request"])
     if not pc.all(is_parsed).as_py():
         readable = readable.filter(is_parsed)
     found = parser.parse(format_, readable)
@@ -131,8 +132,8 @@ def _parse(lines: pa.ChunkedArray, is_overlong: pa.ChunkedArray, format_: Format
         )
     reasons = pa.concat_tables(
         [
-            pa.table({"line_id": pa.arange(0, len(lines)), "reason": faults}, _REASONS).filter(
-                pc.fill_null(pc.not_equal(faults, _BLANK), False)
+            pa.table({"line_id": pa.arange(0, len(lines)), "reason": errors}, _REASONS).filter(
+                pc.fill_null(pc.not_equal(errors, _BLANK), False)
             ),
             found.select(["line_id", "reject_reason"])
             .filter(pc.is_valid(found["reject_reason"]))
@@ -145,36 +146,36 @@ def _parse(lines: pa.ChunkedArray, is_overlong: pa.ChunkedArray, format_: Format
     rejected = _rejected(lines, reasons.sort_by("line_id"), parser)
     found, masked = without_credentials(found.drop_columns("reject_reason"), contract.CLEANED_TEXTS, parser.run)
     found, omitted = parser.unmapped.keep_harmless(found, format_.containers)
-    omissions = [_marked(found, found[column], *said) for column, said in contract.OMISSIONS.items()]
-    omissions += [_marked(found, rows, name, "credential") for name, rows in masked.items()]
+    omissions = [_omissions(found, found[column], key, reason) for column, (key, reason) in contract.OMISSIONS.items()]
+    omissions += [_omissions(found, rows, name, "credential") for name, rows in masked.items()]
     return Parsed(found.drop_columns(list(contract.OMISSIONS)), rejected, pa.concat_tables([omitted, *omissions]))
 
 
 def _rejected(lines: pa.ChunkedArray, reasons: pa.Table, parser: Parser) -> pa.Table:
-    """Rows of rejected lines from line_id and reason, in the order of the lines."""
+    """The rows of rejected lines, from their line_id and reason, in the order of the lines."""
     if not len(reasons):
         return _NO_REJECTED.empty_table()
     return parser.run(
-        _KEPT, line_id=reasons["line_id"], reason=reasons["reason"], bytes=lines_of(lines, reasons["line_id"])
+        _REJECTED_LINES, line_id=reasons["line_id"], reason=reasons["reason"], bytes=lines_of(lines, reasons["line_id"])
     )
 
 
-def _marked(events: pa.Table, rows: pa.ChunkedArray, key: str, reason: str) -> pa.Table:
-    """What the marked rows landed without, as OMITTED."""
+def _omissions(events: pa.Table, rows: pa.ChunkedArray, key: str, reason: str) -> pa.Table:
+    """The values with this key and reason that were left out of the marked rows, as OMITTED."""
     line_ids = events["line_id"].filter(rows)
-    named = [pa.chunked_array([pa.repeat(text, len(line_ids))], pa.string()) for text in (key, reason)]
-    return pa.table([line_ids, *named], schema=OMITTED)
+    key_and_reason = [pa.chunked_array([pa.repeat(text, len(line_ids))], pa.string()) for text in (key, reason)]
+    return pa.table([line_ids, *key_and_reason], schema=OMITTED)
 
 
 def lines_of(lines: pa.ChunkedArray, line_ids: pa.ChunkedArray) -> pa.ChunkedArray:
-    """The lines of these ids, which are in ascending order. Chunk by chunk: `take` would copy all lines for one."""
+    """The lines with these ids, which are in ascending order. Uses `filter`, because `take` would copy all lines."""
     if not len(line_ids):
         return lines[:0]
     return lines.filter(pc.is_in(pa.arange(0, len(lines)), line_ids))
 
 
 def _texts(lines: pa.ChunkedArray, parser: Parser) -> pa.ChunkedArray:
-    """The lines as text; NULL where a line is not valid UTF-8."""
+    """The lines as text. Lines that are not valid UTF-8 are NULL."""
     try:
         return lines.cast(pa.large_string())
     except pa.ArrowInvalid:
@@ -182,19 +183,20 @@ def _texts(lines: pa.ChunkedArray, parser: Parser) -> pa.ChunkedArray:
 
 
 def _check(texts: pa.ChunkedArray, is_overlong: pa.ChunkedArray, format_: Format, parser: Parser) -> pa.Table:
-    """For each line: `fault` (why it cannot be read, or that it is blank), `has_unmapped` keys, `has_nul`, and
-    `may_be_request`.
+    """Checks each line. Returns the columns `error`, `has_unmapped`, `has_nul` and `may_be_request`.
 
-    Most lines have the keys of one of the first lines. Only the others are looked at key by key.
+    `error` is the reason why the line cannot be parsed, or _BLANK, or NULL. `has_unmapped` is true if the line may have
+    keys that the format does not map. Most lines have the same keys as one of the first lines, so only the keys of the
+    other lines are checked one by one.
     """
-    _learn(texts, format_)
+    _add_usual_keys(texts, format_)
     known = set(format_.known_keys)
     is_usual: dict[str, list[str]] = {"$is_mapped": [], "$is_usual": []}
     for keys in format_.usual_keys:
         is_usual["$is_mapped" if known.issuperset(keys) else "$is_usual"].append(literal(list(keys)))
     query = _CHECKED
     for name, usual in is_usual.items():
-        # comparing lists takes three times as long as comparing their hashes
+        # comparing hashes is three times faster than comparing lists
         found = f"hash(keys) in ({', '.join(f'hash({keys})' for keys in usual)})" if usual else "false"
         query = query.replace(name, found)
     query = query.replace("$may_be_request", format_.may_be_request)
@@ -206,14 +208,14 @@ def _check(texts: pa.ChunkedArray, is_overlong: pa.ChunkedArray, format_: Format
         return parser.run(query, params, **columns)
 
 
-def _learn(texts: pa.ChunkedArray, format_: Format) -> None:
-    """Adds the keys of the first lines to the format's usual keys."""
+def _add_usual_keys(texts: pa.ChunkedArray, format_: Format) -> None:
+    """Adds the keys of the first lines to the usual keys of the format."""
     if len(format_.usual_keys) >= MOST_USUAL_KEYS:
         return
     for line in texts[:SAMPLED_LINES].drop_null():
         text = line.as_py()[:LONGEST_SAMPLED]
         with suppress(ValueError, RecursionError):
             keys = json.loads(text, object_pairs_hook=lambda pairs: tuple(key for key, _ in pairs))
-            # DuckDB's hash of an empty list is that of NULL
+            # in DuckDB, an empty list and NULL have the same hash
             if isinstance(keys, tuple) and 0 < len(set(keys)) == len(keys) and keys not in format_.usual_keys:
                 format_.usual_keys.append(keys)

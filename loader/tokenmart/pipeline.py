@@ -1,4 +1,4 @@
-"""Loads Arrow tables into raw_usage with dlt; the state of earlier loads is stored in the warehouse, not here."""
+"""Loads Arrow tables into raw_usage with dlt. The state of earlier loads is stored only in the warehouse."""
 
 import contextlib
 import os
@@ -12,7 +12,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-# by default dlt sends telemetry and adds no load id to Arrow tables
+# by default, dlt sends telemetry and does not add load ids to Arrow tables
 os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
 os.environ["NORMALIZE__PARQUET_NORMALIZER__ADD_DLT_LOAD_ID"] = "true"
 os.environ.setdefault("RUNTIME__LOG_LEVEL", "CRITICAL")
@@ -28,12 +28,12 @@ from dlt.pipeline.helpers import retry_load
 
 from tokenmart import contract
 from tokenmart.checkpoints import PIPELINE, SOURCE, Checkpoint
-from tokenmart.destinations import Warehouse, advice, connect, in_one_line, lock
+from tokenmart.destinations import Warehouse, advice, connect, lock, one_line
 from tokenmart.errors import TokenmartError, UsageError
 from tokenmart.locks import Check, OnWait
 from tokenmart.profile import Target
 
-ATTEMPTS = 3  # of the whole load step; within each, dlt tries every file several times
+ATTEMPTS = 3  # of the whole load step; in each of them, dlt tries every file several times
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Pipeline:
 
     @property
     def checkpoints(self) -> dict[str, Checkpoint]:
-        """How far each file was read, by the key of its checkpoint."""
+        """The stored checkpoints, by key."""
         state = self.dlt_pipeline.state.get("sources", {}).get(SOURCE, {})
         return dict(state.get("files", {}))
 
@@ -56,11 +56,11 @@ class Pipeline:
         checkpoints: Callable[[], Mapping[str, Checkpoint]],
         check: Check,
     ) -> str | None:
-        """Loads (name of a raw table, rows for it) in one package; returns its load id, or None for no tables.
+        """Loads pairs of a raw table's name and its rows in one load. Returns the load id; None if there are no tables.
 
-        `checkpoints` is called when `tables` has ended; what it returns is stored with the load, or not at all. If
-        there are no tables, new checkpoints are still stored. A load is completed only if `check` does not raise: the
-        lock for loads may have been lost.
+        `checkpoints` is called after the last table, and its result is stored with the load, in the same package. If
+        there are no tables, changed checkpoints are still stored. The load is completed only if `check` does not raise,
+        because the lock for loads may have been lost.
         """
         first = next(tables, None)
         if first is None and dict(checkpoints()) == self.checkpoints:
@@ -68,32 +68,32 @@ class Pipeline:
 
         def rows() -> Iterator[Any]:
             for name, table in chain([first] if first else [], tables):
-                yield dlt.mark.with_table_name(table.cast(_as_contracted(table.schema)), name)
+                yield dlt.mark.with_table_name(table.cast(_with_required_columns(table.schema)), name)
             dlt.current.source_state()["files"] = dict(checkpoints())
-            # parsing's memory is released before the warehouse needs its own
+            # release the memory of parsing before the warehouse needs memory
             pa.default_memory_pool().release_unused()
 
         source = dlt.source(lambda: dlt.resource(rows, name=SOURCE), schema=self._schema())()
         self.dlt_pipeline.extract(source, loader_file_format="parquet")
         self.dlt_pipeline.normalize()
         if contract.missing(self.warehouse.tables(self.target.raw_schema)):
-            # the models need every table to exist, and dlt creates only those that have rows
+            # the models need all tables, and dlt creates only tables that have rows
             self.warehouse.create_schema(self.target.raw_schema)
             self.dlt_pipeline.sync_schema()
-        # every time: an earlier load may have been interrupted
-        self.warehouse.lay_out(self.target.raw_schema)
-        patience = tenacity.Retrying(
+        # in every load, because an earlier one may have been interrupted
+        self.warehouse.apply_layout(self.target.raw_schema)
+        retrying = tenacity.Retrying(
             stop=tenacity.stop_after_attempt(ATTEMPTS),
             wait=tenacity.wait_exponential(),
             retry=tenacity.retry_if_exception_type(PipelineStepFailed) & tenacity.retry_if_exception(retry_load()),
             reraise=True,
         )
-        with _completing_only_if(check):
-            load_id = next(iter(patience(self.dlt_pipeline.load).loads_ids), None)
+        with _check_before_completion(check):
+            load_id = next(iter(retrying(self.dlt_pipeline.load).loads_ids), None)
         return load_id if first else None
 
     def upgrade(self, check: Check) -> None:
-        """Adds the tables and columns that raw tables of an older version lack, if any, unless `check` raises."""
+        """Adds tables and columns that an older version did not create, unless `check` raises."""
         if contract.missing(self.warehouse.tables(self.target.raw_schema)):
             schema = self.dlt_pipeline.schemas[SOURCE]
             schema.update_schema(self._schema())
@@ -113,30 +113,31 @@ class Pipeline:
 
 @contextmanager
 def open_pipeline(target: Target, *, is_new: bool = False, to_load: bool = False) -> Iterator[Pipeline]:
-    """Opens the target's warehouse and reads from it how far earlier loads came, unless the target is new.
+    """Opens the target's warehouse and reads the state of earlier loads, unless the target `is_new`.
 
-    The working folder starts empty, so that only the warehouse says what was loaded. The folder of a load (`to_load`,
-    under the lock for loads) is removed when the load is complete, or when the rows of an interrupted load have been
-    deleted, if necessary by a later load: it holds the lock, so all others have ended.
+    dlt's working folder starts empty, so only the state in the warehouse counts. With `to_load`, the caller holds the
+    lock for loads. The folder of a load is deleted when the load is complete. If a load fails, its rows and its folder
+    are deleted, now or by the next load: that load holds the lock, so all other loads have ended. Raises errors of dlt
+    and the warehouse as TokenmartError.
     """
-    with connect(target) as warehouse, _folder(target, to_load) as folder:
+    with connect(target) as warehouse, _dlt_folder(target, to_load) as folder:
         for other in set(folder.parent.glob("load-*")) - {folder} if to_load else ():
-            _forget(warehouse, target, other)
+            _delete_incomplete(warehouse, target, other)
         try:
             pipeline = dlt.pipeline(
                 PIPELINE,
                 pipelines_dir=str(folder),
                 destination=warehouse.destination(),
-                staging=_bucket(warehouse, target),
+                staging=_staging_bucket(warehouse, target),
                 dataset_name=warehouse.dataset,
             )
             if not is_new:
                 pipeline.sync_destination()
             yield Pipeline(warehouse, target, pipeline)
         except BaseException as error:
-            # if the warehouse itself has failed, the folder stays for the next load to clean up
+            # if the warehouse is not available, the next load deletes the rows and the folder
             with contextlib.suppress(Exception):
-                _forget(warehouse, target, folder)
+                _delete_incomplete(warehouse, target, folder)
             if isinstance(error, DltException):
                 raise _failure(target, error) from error
             raise
@@ -144,14 +145,20 @@ def open_pipeline(target: Target, *, is_new: bool = False, to_load: bool = False
 
 
 def upgrade(target: Target, on_wait: OnWait) -> None:
-    """Adds what raw tables of an older version lack. Raises TokenmartError if this login may not."""
+    """Adds tables and columns that an older version did not create.
+
+    Raises TokenmartError without permission to do so.
+    """
     with lock(target, "load", on_wait) as check, open_pipeline(target) as pipeline:
         pipeline.upgrade(check)
 
 
 @contextmanager
-def _completing_only_if(check: Check) -> Iterator[None]:
-    """Makes dlt mark a load as complete only if `check` does not raise; dlt has no hook for that."""
+def _check_before_completion(check: Check) -> Iterator[None]:
+    """Makes dlt call `check` before it marks a load as complete.
+
+    Replaces a method, because dlt has no hook for this.
+    """
     complete = SqlJobClientBase.complete_load
 
     def checked(client: Any, load_id: str) -> None:
@@ -166,8 +173,8 @@ def _completing_only_if(check: Check) -> Iterator[None]:
 
 
 @contextmanager
-def _folder(target: Target, to_load: bool) -> Iterator[Path]:
-    """A new working folder for dlt; for a load, inside the target's."""
+def _dlt_folder(target: Target, to_load: bool) -> Iterator[Path]:
+    """A new folder for dlt: for a load, in the target's working folder, otherwise a temporary folder."""
     if not to_load:
         with tempfile.TemporaryDirectory(prefix="tokenmart-") as name:
             yield Path(name)
@@ -183,12 +190,12 @@ def _folder(target: Target, to_load: bool) -> Iterator[Path]:
 
 
 def _failure(target: Target, error: BaseException) -> TokenmartError:
-    """The cause of dlt's error, as a TokenmartError."""
+    """The root cause of an error of dlt as a TokenmartError."""
     cause = error
     while not isinstance(cause, TokenmartError):
         if not (deeper := cause.__cause__ or cause.__context__):
             return TokenmartError(
-                f"The target {target.name} failed: {in_one_line(cause)}",
+                f"The target {target.name} failed: {one_line(cause)}",
                 f"{advice(target, str(cause)) or 'Fix the cause and run the command again.'}"
                 " An interrupted load has no effect.",
             )
@@ -196,32 +203,35 @@ def _failure(target: Target, error: BaseException) -> TokenmartError:
     return cause
 
 
-def _bucket(warehouse: Warehouse, target: Target) -> Any:
-    """The bucket that files are put into for the warehouse to read, if TOKENMART_STAGING names one."""
+def _staging_bucket(warehouse: Warehouse, target: Target) -> Any:
+    """dlt's destination for the staging bucket in TOKENMART_STAGING; None if it is not set.
+
+    Raises UsageError if the warehouse cannot load files from this bucket.
+    """
     url = os.environ.get("TOKENMART_STAGING")
     if not url:
         return None
     protocol = url.partition(":")[0].lower()
     if protocol not in warehouse.buckets:
-        taken = ", ".join(f"{name}://" for name in warehouse.buckets) or "no bucket"
+        supported = ", ".join(f"{name}://" for name in warehouse.buckets) or "no bucket"
         raise UsageError(
-            f"TOKENMART_STAGING is {url}, but the target {target.name} ({target.type}) reads files from {taken}.",
+            f"TOKENMART_STAGING is {url}, but the target {target.name} ({target.type}) reads files from {supported}.",
             "Set it to another bucket, or unset it.",
         )
     return dlt.destinations.filesystem(url)
 
 
-def _as_contracted(schema: pa.Schema) -> pa.Schema:
-    """The schema with its required columns not nullable: dlt takes this from Arrow, not from its own hints."""
+def _with_required_columns(schema: pa.Schema) -> pa.Schema:
+    """The schema with required columns as not nullable: dlt reads this from the Arrow schema, not from its hints."""
     return pa.schema([field.with_nullable(field.name not in contract.REQUIRED) for field in schema])
 
 
-def _forget(warehouse: Warehouse, target: Target, folder: Path) -> None:
-    """Deletes the rows of a load that was never completed, then its folder. No model reads such rows."""
+def _delete_incomplete(warehouse: Warehouse, target: Target, folder: Path) -> None:
+    """Deletes the rows of a load that was not completed, then its folder. No model reads such rows."""
     packages = {package.name for package in folder.glob(f"{PIPELINE}/load/*/*") if package.is_dir()}
     tables = warehouse.tables(target.raw_schema) if packages else {}
     if "_dlt_loads" in tables:
-        # a separate query, because replicated tables of ClickHouse refuse to delete by a subquery
+        # a separate query, because ClickHouse cannot delete from replicated tables with a subquery
         complete = f"select load_id from {target.raw_schema}._dlt_loads where load_id in ({_literals(packages)})"
         packages -= {load_id for (load_id,) in warehouse.query(complete)}
     for name in contract.TABLES.keys() & tables.keys() if packages else ():

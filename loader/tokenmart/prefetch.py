@@ -1,4 +1,4 @@
-"""Computes the next item of an iterator in a thread while the last one is used."""
+"""Computes the next item of an iterator in a thread while the current item is used."""
 
 import threading
 import time
@@ -18,18 +18,19 @@ Item = TypeVar("Item")
 def prefetch(
     items: Generator[Item, None, None], is_busy: Callable[[], bool] = lambda: False
 ) -> Iterator[Iterator[Item]]:
-    """Yields the same items, each computed while the one before it is used; the first is started at once.
+    """Yields an iterator over the same items. Each item is computed while the one before it is used.
 
-    An error of `items` is raised in its place. Leaving the context ends the thread and closes `items`. A thread that is
-    blocked, for example because it reads a pipe that stays open, is left behind after WAIT_SECONDS, but not while
-    `is_busy`: a process that ends while a thread computes may crash.
+    The first item is started immediately. Errors of `items` are raised by the iterator. Leaving the context waits for
+    the thread and closes `items`. If the thread is blocked, for example because it reads a pipe that stays open, it is
+    abandoned after WAIT_SECONDS, but not while `is_busy` is true: the process may crash if it ends during a
+    computation.
     """
-    pending = _started(items)
+    pending = _compute_next(items)
 
     def results() -> Iterator[Item]:
         nonlocal pending
         while (item := pending.result()) is not _END:
-            pending = _started(items)
+            pending = _compute_next(items)
             yield item
 
     try:
@@ -42,8 +43,8 @@ def prefetch(
             items.close()
 
 
-def _started(items: Iterator[Any]) -> Future[Any]:
-    """The next item, or _END. A daemon thread: an executor's would keep the process alive while it is blocked."""
+def _compute_next(items: Iterator[Any]) -> Future[Any]:
+    """Computes the next item, or _END, in a daemon thread, which does not keep the process alive if it is blocked."""
     future: Future[Any] = Future()
 
     def compute() -> None:

@@ -1,4 +1,4 @@
-"""Runs queries over Arrow tables in DuckDB, and plans each query only once."""
+"""Runs queries on Arrow tables in DuckDB, and plans each query only once."""
 
 import re
 from collections import OrderedDict
@@ -13,7 +13,7 @@ _PARAMETER = re.compile(r"[$]([a-z_]+)")
 
 
 class _Input:
-    """A table that a prepared statement reads: DuckDB asks for its rows at each execution."""
+    """The input table of a prepared statement. DuckDB reads the current `table` at each execution."""
 
     def __init__(self, schema: pa.Schema) -> None:
         self.empty = self.table = schema.empty_table()
@@ -23,9 +23,10 @@ class _Input:
 
 
 class PreparedQueries:
-    """The prepared queries of one connection, by text and types of columns. Planning often takes longer than running.
+    """The prepared queries of one connection, because planning a query often takes longer than running it.
 
-    Each reads its input under its own name: DuckDB would bind all of them again to a table that replaces another.
+    There is one statement for each query text and input schema. Each statement has its own input table: if they shared
+    one, DuckDB would plan all statements again whenever the table is replaced.
     """
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
@@ -34,11 +35,14 @@ class PreparedQueries:
         self._count = 0
 
     def __len__(self) -> int:
-        """The number of queries that are prepared."""
+        """The number of prepared queries."""
         return len(self._prepared)
 
     def run(self, query: str, params: Mapping[str, Any], columns: Mapping[str, pa.ChunkedArray]) -> pa.Table:
-        """The rows of a query over these columns as the table `batch`; `params` are truth values and lists of texts."""
+        """Runs a query on the table `batch`, which has these columns, and returns its rows.
+
+        `params` are booleans, texts and lists of texts. They replace `$name` in the query.
+        """
         query = _PARAMETER.sub(lambda found: literal(params[found[1]]) if found[1] in params else found[0], query)
         table = pa.table(dict(columns))
         key = (query, table.schema)
@@ -62,15 +66,15 @@ class PreparedQueries:
         self._connection.register(f"{name}_input", source)
         batch = f"with batch as (select * from {name}_input)"
         query = query.lstrip()
-        whole = (
+        statement = (
             f"{batch}, {query[5:]}" if query.startswith("with ") or query.startswith("with\n") else f"{batch} {query}"
         )
-        self._connection.execute(f"prepare {name} as {whole}")
+        self._connection.execute(f"prepare {name} as {statement}")
         return name, source
 
 
 def literal(value: Any) -> str:
-    """A truth value, a text or a list of texts as SQL."""
+    """A boolean, a text or a list of texts as an SQL literal."""
     if isinstance(value, list):
         return f"cast([{', '.join(map(literal, value))}] as varchar[])"
     return str(value).lower() if isinstance(value, bool) else "'" + str(value).replace("'", "''") + "'"

@@ -1,4 +1,4 @@
-"""Reads the warehouse's connection from dbt's profile, rendered as dbt renders it."""
+"""Reads the connection of a warehouse from dbt's profile, and renders it as dbt does."""
 
 import contextlib
 import functools
@@ -19,17 +19,17 @@ from tokenmart.errors import TokenmartError, UsageError
 PROFILE = "tokenmart"
 EXAMPLE = "profiles.example.yml"
 INSTALLED_PROJECT = Path(__file__).parent / "project"
-"""The dbt project in a wheel. An editable installation does not have it, but uses its checkout."""
-# names that dbt, dlt and the loader write the same way, quoted or not
+"""The dbt project in a wheel. An editable installation does not have it and uses its checkout."""
+# names that are the same for dbt, dlt and the loader, with and without quotes
 RAW_NAME, MARTS_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*"), re.compile(r"[a-zA-Z0-9_]+")
 
-# what profiles consist of for the most part; to render it takes no Jinja, whose import by dbt takes half a second
+# the most common template in profiles; rendered without Jinja, which takes dbt half a second to import
 _ENV_VAR = re.compile(r"{{ *env_var\( *'(\w+)' *(?:, *'([^'\\{}]*)' *)?\) *}}")
 
 
 @dataclass(frozen=True)
 class Target:
-    """One output of the profile: where the warehouse is, and its settings."""
+    """One output of the profile: the connection settings of a warehouse."""
 
     name: str
     type: str
@@ -47,7 +47,8 @@ class Target:
     def marts_schema(self) -> str:
         """The schema (dataset, database) that dbt builds the marts in.
 
-        A project that has Tokenmart as a package may build them elsewhere (`+schema`), so dbt is asked.
+        A project that has Tokenmart as a package can set another schema (`+schema`), so dbt computes it. Raises
+        TokenmartError as `schema_of_package` does.
         """
         if self.is_package:
             return schema_of_package(self.project_folder, self.profiles_folder, self.name)
@@ -55,17 +56,17 @@ class Target:
 
     @property
     def is_package(self) -> bool:
-        """Whether Tokenmart is a package in this dbt project, not the project itself."""
+        """Whether Tokenmart is a package in the dbt project, not the project itself."""
         return bool(_project(self.project_folder).get("name", PROFILE) != PROFILE)
 
     @property
     def is_installed(self) -> bool:
-        """Whether the dbt project is the one in the wheel, where only this command runs dbt."""
+        """Whether the dbt project is the one in the wheel, so that users do not run dbt in it."""
         return self.project_folder == INSTALLED_PROJECT
 
     @property
     def package_folder(self) -> Path:
-        """The folder with Tokenmart's own models: that of the project, or of the package in it."""
+        """The folder with Tokenmart's models: the folder of the project, or of the package in the project."""
         if not self.is_package:
             return self.project_folder
         installed = str(_project(self.project_folder).get("packages-install-path", "dbt_packages"))
@@ -77,10 +78,10 @@ class Target:
         return str(self.settings.get("schema") or self.settings.get("dataset") or "")
 
     @property
-    def place(self) -> tuple[str, ...]:
-        """Where the marts are. Two targets have the same place only if they build into the same schema."""
-        where = ("path", "host", "port", "account", "project", "dbname", "database")
-        return (self.type, *(str(self.settings.get(key, "")).lower() for key in where), self.profile_schema.lower())
+    def marts_location(self) -> tuple[str, ...]:
+        """Identifies the marts schema in its warehouse. It is equal for targets that build into the same schema."""
+        keys = ("path", "host", "port", "account", "project", "dbname", "database")
+        return (self.type, *(str(self.settings.get(key, "")).lower() for key in keys), self.profile_schema.lower())
 
     @property
     def raw_schema(self) -> str:
@@ -89,18 +90,18 @@ class Target:
 
     @property
     def working_folder(self) -> Path:
-        """The working folder of processes that load into the same schemas, with any login."""
-        place = hashlib.sha256(repr((self.place, self.raw_schema)).encode()).hexdigest()[:12]
-        return self.data_folder / ".tokenmart" / f"{self.type}-{place}"
+        """The working folder, which is the same for all targets that load into the same schemas."""
+        digest = hashlib.sha256(repr((self.marts_location, self.raw_schema)).encode()).hexdigest()[:12]
+        return self.data_folder / ".tokenmart" / f"{self.type}-{digest}"
 
     @property
     def data_folder(self) -> Path:
-        """The folder of what commands write: an embedded database, profiles.yml and working files."""
+        """The folder that commands write to: for an embedded database, profiles.yml and working files."""
         return data_folder(self.project_folder)
 
     @property
     def dbt_options(self) -> list[str]:
-        """The options for dbt, to use this target and the user's settings. It is to run in the folder `data_folder`."""
+        """The dbt options for this target and the user's settings. dbt must run in `data_folder`."""
         options = _dbt_options(self.project_folder, self.profiles_folder, self.name)
         if self.data_folder != self.project_folder:
             for option, variable, folder in (
@@ -117,7 +118,7 @@ def own_project() -> Path:
 
 
 def data_folder(project_folder: Path) -> Path:
-    """The project's folder, or the user's data folder for the project in the wheel, which may be read-only."""
+    """The folder of the project. For the project in the wheel, which can be read-only, the user's data folder."""
     if project_folder != INSTALLED_PROJECT:
         return project_folder
     import platformdirs
@@ -126,10 +127,10 @@ def data_folder(project_folder: Path) -> Path:
 
 
 def find_project(start: Path, *, is_named: bool = False) -> Path:
-    """The nearest folder with a dbt_project.yml: `start` or one above it, else Tokenmart's own project.
+    """The nearest folder with a dbt_project.yml: `start` or a folder above it; otherwise Tokenmart's own project.
 
-    It must be Tokenmart's own project or one that has Tokenmart as a package. If the user named the folder
-    (`is_named`), folders above it are not searched. Raises UsageError if there is no such project.
+    If the user named the folder (`is_named`), folders above it are not searched. Raises UsageError if the named folder
+    has no project, or if the project is not Tokenmart and does not have it as a package.
     """
     for folder in [start] if is_named else [start, *start.parents]:
         if (folder / "dbt_project.yml").is_file():
@@ -146,11 +147,12 @@ def find_project(start: Path, *, is_named: bool = False) -> Path:
 
 
 def read_target(project_folder: Path, name: str | None = None) -> Target:
-    """The target with that name, or that of the environment variable TOKENMART_TARGET, or the profile's default.
+    """Reads the target `name`; if it is None, the target in TOKENMART_TARGET or the default target of the profile.
 
-    The profile is the one that dbt_project.yml names. profiles.yml is searched as dbt does: in DBT_PROFILES_DIR, in
-    the project (or the user's data folder, for the project in the wheel), in ~/.dbt. If there is none, the project's
-    example is copied, which uses the embedded DuckDB. Raises UsageError if the profile does not have the target.
+    dbt_project.yml names the profile. profiles.yml is searched in the same places as dbt does: in DBT_PROFILES_DIR, in
+    the project (for the project in the wheel, in the user's data folder), and in ~/.dbt. If there is none, the example
+    profile is copied, whose default is a DuckDB file. Raises UsageError if the profile has no such target or the target
+    has wrong settings, and TokenmartError if an environment variable is missing or the example cannot be copied.
     """
     profile_name = _profile_name(project_folder)
     folder = _profiles_folder(project_folder, profile_name)
@@ -168,7 +170,9 @@ def read_target(project_folder: Path, name: str | None = None) -> Target:
         raise UsageError(f"{path} has no type for the target {name}.", f"See {own_project() / EXAMPLE}.")
     target = Target(name, str(settings["type"]), settings, project_folder, folder, is_named)
     if not target.profile_schema:
-        raise UsageError(f"{path} has no schema for the marts of the target {name}.", "Give it one: schema: marts")
+        raise UsageError(
+            f"{path} has no schema for the marts of the target {name}.", "Add a schema, for example: schema: marts"
+        )
     if not RAW_NAME.fullmatch(target.raw_schema):
         raise UsageError(
             f"TOKENMART_RAW_SCHEMA is {target.raw_schema!r}, which is not a valid schema name.",
@@ -188,7 +192,7 @@ def read_target(project_folder: Path, name: str | None = None) -> Target:
 
 
 def target_names(project_folder: Path) -> list[str]:
-    """The names of the profile's targets; those of the example if there is no profiles.yml yet. Writes nothing."""
+    """The targets of the profile, or of the example profile if there is no profiles.yml. Writes nothing."""
     profile_name = _profile_name(project_folder)
     folder = _existing_profiles_folder(project_folder, profile_name)
     path = folder / "profiles.yml" if folder else project_folder / EXAMPLE
@@ -200,29 +204,30 @@ def targets_sharing(target: Target) -> list[str]:
     path = target.profiles_folder / "profiles.yml"
     others = []
     for name in read_yaml(path)[_profile_name(target.project_folder)]["outputs"].keys() - {target.name}:
-        # an output that does not render, for example without its variable, is not used here
+        # ignore outputs that cannot be rendered, for example because an environment variable is not set
         with contextlib.suppress(TokenmartError):
-            if read_target(target.project_folder, name).place == target.place:
+            if read_target(target.project_folder, name).marts_location == target.marts_location:
                 others.append(name)
     return sorted(others)
 
 
 def check_variables(project_folder: Path) -> None:
-    """Raises UsageError for variables in Tokenmart's own dbt_project.yml that are not below `vars: tokenmart:`.
+    """Raises UsageError if Tokenmart's own dbt_project.yml has variables that are not below `vars: tokenmart:`.
 
-    dbt would ignore them without a word. Those below are checked by the macro of the same name, for plain dbt too.
+    dbt ignores such variables without a warning. The macro `check_variables` checks the variables below it, also for
+    plain dbt.
     """
     project = _project(project_folder)
     ignored = [str(name) for name in project.get("vars") or {} if name != PROFILE]
     if project.get("name") == PROFILE and ignored:
         raise UsageError(
             f"{project_folder / 'dbt_project.yml'} has variables that dbt ignores: {', '.join(ignored)}.",
-            f"Put variables below vars: {PROFILE}: there.",
+            f"Move them below vars: {PROFILE}:",
         )
 
 
-def reason_of(message: str) -> str:
-    """What dbt says about a failure, in one line, without the macros that it happened in."""
+def failure_reason(message: str) -> str:
+    """dbt's error message on one line, without the list of macros in which the error occurred."""
     return " ".join(" ".join(line for line in message.splitlines() if not line.lstrip().startswith("> ")).split())
 
 
@@ -252,7 +257,10 @@ def _has_package(folder: Path) -> bool:
 
 @functools.cache
 def schema_of_package(project_folder: Path, profiles_folder: Path, target: str) -> str:
-    """The schema that the project builds Tokenmart's marts in, according to dbt. Raises TokenmartError if unclear."""
+    """The schema in which dbt builds the models of the package Tokenmart in this project.
+
+    Raises TokenmartError if dbt cannot start, or does not build all models into one schema.
+    """
     from dbt.cli.main import dbtRunner
 
     arguments = ["ls", "--quiet", "--select", f"package:{PROFILE}", "--resource-type", "model", "--output", "json"]
@@ -260,20 +268,23 @@ def schema_of_package(project_folder: Path, profiles_folder: Path, target: str) 
     with contextlib.chdir(project_folder), contextlib.redirect_stdout(io.StringIO()):
         outcome = dbtRunner().invoke(arguments)
     if outcome.exception:
-        raise TokenmartError(f"dbt could not start: {reason_of(str(outcome.exception))}", "Run dbt deps there first.")
+        raise TokenmartError(
+            f"dbt could not start: {failure_reason(str(outcome.exception))}",
+            "Run dbt deps in the folder of the project first.",
+        )
     models = outcome.result if isinstance(outcome.result, list) else []
     schemas = {str(json.loads(line)["schema"]) for line in models}
     if len(schemas) != 1:
-        found = f"They are in {', '.join(sorted(schemas))}." if schemas else "It found none."
+        found = f"The schemas are {', '.join(sorted(schemas))}." if schemas else "dbt found no models."
         raise TokenmartError(
             f"dbt does not build the models of the package {PROFILE} in {project_folder} into one schema. {found}",
-            f"Run dbt deps there, and give the package one +schema under models: {PROFILE} in dbt_project.yml.",
+            f"Run dbt deps in that folder, and set one +schema below models: {PROFILE}: in dbt_project.yml.",
         )
     return schemas.pop()
 
 
 def _dbt_options(project_folder: Path, profiles_folder: Path, target: str) -> list[str]:
-    # the settings module reads the project by this one
+    # imported here because tokenmart.settings imports this module
     from tokenmart.settings import dbt_variables
 
     options = ["--target", target, "--project-dir", str(project_folder), "--profiles-dir", str(profiles_folder)]
@@ -287,7 +298,7 @@ def _existing_profiles_folder(project_folder: Path, profile_name: str) -> Path |
         if not (Path(named) / "profiles.yml").is_file():
             raise UsageError(
                 f"There is no profiles.yml in {named}.",
-                "The environment variable DBT_PROFILES_DIR points to that folder.",
+                "The environment variable DBT_PROFILES_DIR names that folder.",
             )
         return Path(named).absolute()
     folder = data_folder(project_folder)
@@ -300,7 +311,7 @@ def _existing_profiles_folder(project_folder: Path, profile_name: str) -> Path |
 
 
 def _profiles_folder(project_folder: Path, profile_name: str) -> Path:
-    """The folder of profiles.yml, into which the example is copied if there is none."""
+    """The folder with profiles.yml. If there is none, copies the example profile."""
     if found := _existing_profiles_folder(project_folder, profile_name):
         return found
     folder = data_folder(project_folder)
@@ -321,6 +332,7 @@ def _profiles_folder(project_folder: Path, profile_name: str) -> Path:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file; empty if it contains something else. Raises UsageError if it is not valid YAML."""
     try:
         content = yaml.safe_load(path.read_text())
         json.dumps(content, default=str, skipkeys=True)
@@ -337,12 +349,12 @@ def _env_var(name: str, default: Any = None) -> Any:
     value = os.environ.get(name, default)
     if value is None:
         raise TokenmartError(f"The environment variable {name} is not set.", "The profile reads it with env_var().")
-    # like dbt, a default is returned exactly as the profile has it
+    # like dbt, return a default without changes
     return value
 
 
 def _rendered(value: Any, path: Path, key: str = "") -> Any:
-    """A value of the profile, its Jinja rendered by dbt's own environment."""
+    """A value of the profile, with its Jinja templates rendered as dbt does."""
     if isinstance(value, dict):
         return {name: _rendered(item, path, str(name)) for name, item in value.items()}
     if isinstance(value, list):
@@ -364,6 +376,6 @@ def _rendered(value: Any, path: Path, key: str = "") -> Any:
         if isinstance(error.__cause__, TokenmartError):
             raise error.__cause__ from error
         if key == "password":
-            # text that looks like Jinja may be part of a password
+            # a password can contain text that looks like Jinja
             return value
         raise UsageError(f"{path}: {value} cannot be rendered: {error.msg}") from error

@@ -1,4 +1,4 @@
-"""Reads the new lines of files, many small files at once, and yields rows for the raw tables."""
+"""Reads the new lines of files, in batches of many small files, and yields rows for the raw tables."""
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,10 @@ BATCH_BYTES = 8 << 20
 
 @dataclass(frozen=True)
 class Options:
-    """How to read. `format` is a name or the path of a .sql file, None to recognize it; the rest are options."""
+    """How files are read: the options of `tokenmart load`.
+
+    `format` is the name of a format or the path of a .sql file. If it is None, formats are recognized.
+    """
 
     format: str | None = None
     time_zone: str = "UTC"
@@ -35,7 +38,7 @@ class Options:
 class Reader:
     """Reads files one after the other. `is_parsing` is true while lines are parsed.
 
-    `result` and `checkpoints`, which are to be stored with the load, are complete when `tables` ends.
+    `result` and the new `checkpoints` are complete when `tables` ends.
     """
 
     def __init__(self, options: Options, progress: Progress) -> None:
@@ -51,7 +54,7 @@ class Reader:
 
     @cached_property
     def _rows(self) -> "RowMaker":
-        # imported when there is something to parse: it takes longer than a load of nothing new
+        # imported only if there is something to parse: the imports take longer than a load without new lines
         from tokenmart.formats import Parser
         from tokenmart.rows import RowMaker
         from tokenmart.unmapped import Keep
@@ -63,24 +66,27 @@ class Reader:
         return RowMaker(parser, self._sources, self.result)
 
     def tables(self, files: Sequence[InputFile], stored: Mapping[str, Checkpoint]) -> Generator["Rows", None, None]:
-        """Yields (name of a raw table, rows for it) for what is new since the `stored` checkpoints."""
+        """Yields raw table names and rows (`Rows`) for the lines after the `stored` checkpoints."""
         with prefetch(self._batches(files, Checkpoints(stored))) as batches:
             for batch in batches:
                 yield from self._parsed(batch)
         read = [source for source in self._sources if source.is_read]
         if read:
-            yield from self._rows.conclude(read)
+            yield from self._rows.file_rows(read)
         for source in self._sources:
             if not source.is_refused:
                 source.result.problem, source.result.waiting = source.problem, source.waiting
             self.result.files.append(source.result)
-        self.checkpoints = checkpoints.updated(stored, self._updates(), len(self._sources))
+        self.checkpoints = checkpoints.with_updates(stored, self._updates(), len(self._sources))
         if read:
-            # the warehouse needs the memory next
+            # release the memory, because the warehouse needs memory next
             self._rows.close()
 
     def preview(self, file: InputFile, stored: Mapping[str, Checkpoint], rows: int) -> tuple[Source, "Parsed | None"]:
-        """How the first new lines of a file would be loaded: at most `rows` events and `rows` rejected lines."""
+        """Parses the first new lines of a file: at most `rows` events and `rows` rejected lines.
+
+        None if there are none.
+        """
         source = self._open(file, Checkpoints(stored))
         for block in new_blocks(source, self._progress, final=self._options.final):
             return source, self._rows.preview(source, block, rows)
@@ -96,7 +102,7 @@ class Reader:
     def _batches(
         self, files: Sequence[InputFile], stored: Checkpoints
     ) -> Generator[list[tuple[Source, "Block"]], None, None]:
-        """The new blocks of the files, joined up to BATCH_BYTES."""
+        """The new blocks of the files, in batches of up to BATCH_BYTES."""
         batch: list[tuple[Source, Block]] = []
         size = 0
         for file in files:
@@ -123,16 +129,16 @@ class Reader:
         yield from rows
 
     def _updates(self) -> Iterator[Update]:
-        """The new checkpoint of each file, with the one it replaces."""
+        """The new checkpoint of each file, with the checkpoint that it replaces."""
         for source in self._sources:
-            if source.is_misread:
+            if source.needs_reread:
                 # the next load reads these lines again
                 if source.checkpoint:
                     yield source.checkpoint, source.checkpoint
             elif source.is_read and not source.file.is_stream:
                 yield _with_compressed(self._checkpoint(source), source), source.checkpoint
         for source in self._sources:
-            # a file with nothing new may share its checkpoint with an equal file that has just moved it
+            # an unchanged file keeps its checkpoint, even if another file with the same content has just replaced it
             if source.checkpoint and not source.is_read:
                 yield _with_compressed(source.checkpoint, source), source.checkpoint
 
@@ -149,7 +155,7 @@ class Reader:
 
 
 def _with_compressed(checkpoint: Checkpoint, source: Source) -> Checkpoint:
-    """The checkpoint of a file, with the digest that identifies it if it is compressed and was read to its end."""
+    """Adds the `compressed_digest` to the checkpoint of a compressed file that was read to its end."""
     if not source.compressed or source.result.problem or checkpoint.get("compressed") == source.compressed:
         return checkpoint
     return {**checkpoint, "name": source.file.name, "compressed": source.compressed}

@@ -1,4 +1,4 @@
-"""Recognizes the format of files by their first lines, many files at once."""
+"""Recognizes the formats of many files at once by their first lines."""
 
 import json
 from collections.abc import Sequence
@@ -18,66 +18,72 @@ class UnknownFormatError(Exception):
     """Raised if the format of a file cannot be recognized."""
 
 
-def recognized(parser: Parser, files: Sequence[tuple[InputFile, Block]]) -> list[str | UnknownFormatError]:
+def recognized_formats(parser: Parser, files: Sequence[tuple[InputFile, Block]]) -> list[str | UnknownFormatError]:
     """The format of each file, by its first block, or why it cannot be recognized.
 
-    It is the built-in format that recognizes the most of the first MANY_LINES lines. So many are looked at only if no
-    format, or more than one, recognizes most of the first FEW_LINES.
+    A file has the built-in format that recognizes the most of its first MANY_LINES lines. To save time, only FEW_LINES
+    lines are checked first. Their result counts if one format recognizes more than half of them and no other format
+    recognizes any.
     """
     if not files:
         return []
     few = [_texts(block, FEW_LINES) for _, block in files]
     found: list[str | UnknownFormatError] = []
-    for (file, block), sample, matches in zip(files, few, _counted(parser, few, names(), "line"), strict=True):
-        (name, most), (_, second) = _ranked(matches)[:2]
-        found.append(name if most > len(sample) / 2 and not second else _looked_at_closely(parser, file, block))
+    for (file, block), sample, matches in zip(files, few, _count_by_sample(parser, few, names(), "line"), strict=True):
+        (name, most), (_, second) = _by_count(matches)[:2]
+        found.append(name if most > len(sample) / 2 and not second else _recognized_by_more_lines(parser, file, block))
     return found
 
 
-def refused(parser: Parser, name: str, files: Sequence[tuple[InputFile, Block]]) -> list[UnknownFormatError | None]:
-    """Why the format `name`, given by the user, cannot read each file: it recognizes none of the first lines."""
+def format_mismatches(
+    parser: Parser, name: str, files: Sequence[tuple[InputFile, Block]]
+) -> list[UnknownFormatError | None]:
+    """For each file, an error if the format `name`, given by the user, recognizes none of its first lines; else None.
+
+    Formats without `recognizes` accept every file.
+    """
     if "recognizes" not in parser.script(name).macros:
         return [None] * len(files)
     samples = [[line for line in _texts(block, MANY_LINES) if line.lstrip().startswith("{")] for _, block in files]
-    few = _counted(parser, [sample[:FEW_LINES] for sample in samples], [name], "line")
-    found: list[UnknownFormatError | None] = []
+    few = _count_by_sample(parser, [sample[:FEW_LINES] for sample in samples], [name], "line")
+    errors: list[UnknownFormatError | None] = []
     for (file, block), sample, matches in zip(files, samples, few, strict=True):
         if not sample or matches[name] or counts(parser, sample, [name])[name]:
-            found.append(None)
+            errors.append(None)
             continue
-        other = _looked_at_closely(parser, file, block)
+        other = _recognized_by_more_lines(parser, file, block)
         what = other if isinstance(other, UnknownFormatError) else f"it looks like {other}"
-        found.append(UnknownFormatError(f"not {name}: {what}"))
-    return found
+        errors.append(UnknownFormatError(f"not {name}: {what}"))
+    return errors
 
 
 def head(file: InputFile) -> list[str]:
-    """The first lines of a file, from which its format is recognized."""
+    """The first MANY_LINES lines of a file as text. Raises OSError and EOFError if the file cannot be read."""
     with file.open() as (stream, _):
         return next((_texts(block, MANY_LINES) for block in blocks(stream, final=True)), [])
 
 
 def counts(parser: Parser, lines: Sequence[str], formats: Sequence[str] | None = None) -> dict[str, int]:
-    """How many of these lines each of the formats recognizes, by default of all built-in ones."""
+    """The number of lines that each format recognizes; by default, for all built-in formats."""
     formats = names() if formats is None else formats
-    (matches,) = _counted(parser, [lines], formats, "line")
+    (matches,) = _count_by_sample(parser, [lines], formats, "line")
     if not any(matches.values()) and any("\\u" in line for line in lines):
-        (matches,) = _counted(parser, [lines], formats, "without_half_pairs(line)")
+        (matches,) = _count_by_sample(parser, [lines], formats, "without_lone_surrogates(line)")
     return matches
 
 
 def best(matches: dict[str, int]) -> str | None:
-    """The format that recognizes the most lines, None if none does. Raises UnknownFormatError if two are equal."""
-    (name, most), (other, second) = _ranked(matches)[:2]
+    """The format that recognizes the most lines; None if none recognizes any. Raises UnknownFormatError for a tie."""
+    (name, most), (other, second) = _by_count(matches)[:2]
     if most and most == second:
-        raise UnknownFormatError(f"it may be {name} or {other}: set it with --format")
+        raise UnknownFormatError(f"it can be {name} or {other}; set the format with --format")
     return name if most else None
 
 
 def unrecognized(lines: Sequence[str], *, may_quote: bool) -> str:
-    """Why no format recognizes the first lines of a file, with the number of the line.
+    """The reason why no format recognizes these first lines of a file, with the number of the first nonblank line.
 
-    The line is quoted only with `may_quote`: a file that was merely found in a folder may contain secrets.
+    The line is quoted only with `may_quote`, because a file that the user did not name can contain secrets.
     """
     number, line = next(((i, line) for i, line in enumerate(lines, 1) if line.strip()), (0, ""))
     if not number:
@@ -91,11 +97,12 @@ def unrecognized(lines: Sequence[str], *, may_quote: bool) -> str:
         return f"lines are not JSON objects{quoted}"
     keys = ", ".join(key[:40] for key in list(value)[:8])
     return (
-        f"unknown format: line {number} has the keys {keys}. Set one with --format, or write your own (see the README)"
+        f"unknown format: line {number} has the keys {keys}."
+        " Set a format with --format, or write a custom format (see the README)"
     )
 
 
-def _looked_at_closely(parser: Parser, file: InputFile, block: Block) -> str | UnknownFormatError:
+def _recognized_by_more_lines(parser: Parser, file: InputFile, block: Block) -> str | UnknownFormatError:
     lines = _texts(block, MANY_LINES)
     try:
         name = best(counts(parser, lines))
@@ -104,43 +111,43 @@ def _looked_at_closely(parser: Parser, file: InputFile, block: Block) -> str | U
     return name or UnknownFormatError(unrecognized(lines, may_quote=file.is_named))
 
 
-def _counted(
+def _count_by_sample(
     parser: Parser, samples: Sequence[Sequence[str]], formats: Sequence[str], text: str
 ) -> list[dict[str, int]]:
-    """How many lines of each sample each format recognizes; `text` is SQL for the line."""
+    """For each sample, the number of lines that each format recognizes. `text` is an SQL expression for the line."""
     numbers = [number for number, sample in enumerate(samples) for _ in sample]
     lines = [_shortened(line, parser) for sample in samples for line in sample]
     matches = [dict.fromkeys(formats, 0) for _ in samples]
-    _count(parser, pa.array(numbers, pa.int64()), pa.array(lines, pa.large_string()), text, matches)
+    _add_counts(parser, pa.array(numbers, pa.int64()), pa.array(lines, pa.large_string()), text, matches)
     return matches
 
 
-def _count(parser: Parser, numbers: pa.Array, lines: pa.Array, text: str, matches: list[dict[str, int]]) -> None:
+def _add_counts(parser: Parser, numbers: pa.Array, lines: pa.Array, text: str, matches: list[dict[str, int]]) -> None:
     formats = list(matches[0]) if matches else []
-    counted = [
+    count_columns = [
         f'count(*) filter (where try("{parser.script(name).schema}".recognizes({text}))) as "{name}"'
         for name in formats
     ]
-    query = f"select number, {', '.join(counted)} from batch group by number"
+    query = f"select number, {', '.join(count_columns)} from batch group by number"
     try:
         found = parser.run(query, number=pa.chunked_array([numbers]), line=pa.chunked_array([lines]))
     except duckdb.OutOfMemoryException:
         if len(lines) > 1:
             half = len(lines) // 2
-            _count(parser, numbers[:half], lines[:half], text, matches)
-            _count(parser, numbers[half:], lines[half:], text, matches)
+            _add_counts(parser, numbers[:half], lines[:half], text, matches)
+            _add_counts(parser, numbers[half:], lines[half:], text, matches)
         return
     for row in found.to_pylist():
         for name in formats:
             matches[row["number"]][name] += row[name]
 
 
-def _ranked(matches: dict[str, int]) -> list[tuple[str, int]]:
+def _by_count(matches: dict[str, int]) -> list[tuple[str, int]]:
     return sorted(matches.items(), key=lambda match: -match[1])
 
 
 def _shortened(line: str, parser: Parser) -> str:
-    """A long line without its values: a recognizer asks for keys, and values take memory."""
+    """Removes the values of a long line to save memory. The macro `recognizes` needs only keys."""
     if len(line) <= LONGEST_RECOGNIZED:
         return line
     try:

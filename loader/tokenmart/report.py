@@ -1,4 +1,4 @@
-"""Queries the warehouse for the summary of the marts, the state of the loads and the rejected lines."""
+"""Queries the warehouse for the summary of the marts, the state of loads and builds, and the rejected lines."""
 
 import base64
 import datetime as dt
@@ -17,10 +17,10 @@ Rows = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class Summary:
-    """The marts at a glance: totals over everything, by model (most expensive first), by day, by window and by month.
+    """A summary of the marts: totals, and figures by model (most expensive first), by day, by window and by month.
 
-    A part is empty if its mart does not exist, because it was disabled or its build failed. The months are the last one
-    with requests, up to its last day, and the whole month before it.
+    A part is empty if its mart does not exist because it is disabled or its build failed. `months` has the last month
+    with requests, up to its last day with requests, and the whole month before it.
     """
 
     totals: dict[str, Any]
@@ -32,11 +32,11 @@ class Summary:
 
 @dataclass(frozen=True)
 class Status:
-    """The state of the loads.
+    """The state of loads and builds.
 
-    `pending` counts complete loads of files that are not in the marts, `orphaned` rows of no load, and `samples` sample
-    rows. `has_undone` says that the marts contain rows of loads that were undone. `last_build` is the newest row of
-    `builds`, None if there is none.
+    `pending` is the number of complete loads that are not in the marts, `orphaned` the number of rows without a
+    complete load, and `samples` the number of sample rows. `has_undone` is true if the marts contain rows of loads that
+    were undone. `last_build` is the newest row of `builds`, None if there is none.
     """
 
     events: int
@@ -53,7 +53,7 @@ class Status:
 
 
 def nothing_loaded(target: Target) -> TokenmartError:
-    """The error for a target with nothing to build or to report on."""
+    """The error for a target without loads."""
     return TokenmartError(
         "Nothing has been loaded into this target, or this login has no permission to read it.",
         f"Start with: tokenmart run PATH{target.option}. To write sample logs: tokenmart sample PATH",
@@ -77,7 +77,7 @@ def summary(warehouse: Warehouse, target: Target) -> Summary:
         "last_date",
     )[0]
     if not totals["days"]:
-        # the date of no rows is NULL in some warehouses and 1970 in others
+        # without rows, min() and max() are NULL in some warehouses and 1970 in others
         totals.update({"first_date": None, "last_date": None})
     totals.update({"errors": None, "timeouts": None})
     if "daily_errors_by_model" in built:
@@ -115,7 +115,10 @@ def summary(warehouse: Warehouse, target: Target) -> Summary:
 
 
 def _months(days: Rows, last: dt.date) -> Rows:
-    """The cost of the month of `last` up to that day, and of the month before, both from the first day of data on."""
+    """The requests and the cost of the month of `last`, up to that day, and of the whole month before it.
+
+    Neither begins before the first day with requests.
+    """
     months = []
     first = last.replace(day=1)
     for begin, end in ((first, last), ((first - dt.timedelta(days=1)).replace(day=1), first - dt.timedelta(days=1))):
@@ -134,7 +137,7 @@ def _months(days: Rows, last: dt.date) -> Rows:
 
 
 def status(warehouse: Warehouse, target: Target, *, loads: int) -> Status:
-    """Reads the state of the last `loads` loads, of the last build, and of what is pending."""
+    """Reads the state of the last `loads` loads, the last build, and the pending loads."""
     raw, marts = target.raw_schema, target.marts_schema
     complete = f"(select load_id from {raw}._dlt_loads where status = 0)"
     events, newest, last = warehouse.query(
@@ -146,7 +149,7 @@ def status(warehouse: Warehouse, target: Target, *, loads: int) -> Status:
         pending = f" and _dlt_load_id not in ({processed})"
     return Status(
         events=events,
-        # max() of no rows is NULL in some warehouses and 1970 in others
+        # without rows, max() is NULL in some warehouses and 1970 in others
         newest_event_at=newest if events else None,
         last_loaded_at=last if events else None,
         loads=_rows(
@@ -176,39 +179,39 @@ def status(warehouse: Warehouse, target: Target, *, loads: int) -> Status:
     )
 
 
-def stale_by(warehouse: Warehouse, target: Target) -> Literal["undone loads", "version"] | None:
-    """Why only a full refresh can put the marts right; None if there are none yet, or if a build can add to them.
+def stale_reason(warehouse: Warehouse, target: Target) -> Literal["undone loads", "version"] | None:
+    """The reason why the marts need a full refresh; None if they do not exist or if a build can update them.
 
-    "undone loads" means that they still contain rows of loads that were undone, "version" that an earlier version built
-    them or that their last full refresh did not finish. The models refuse to add to such marts, by the same rules.
+    "undone loads": they contain rows of loads that were undone. "version": an earlier version built them, or their last
+    full refresh did not finish. The models use the same rules and stop the build of such marts.
     """
     if has_undone_loads(warehouse, target):
         return "undone loads"
     built = warehouse.tables(target.marts_schema)
     if "llm_requests" not in built:
         return None
-    refreshed = _refreshed(warehouse, target, built)
-    oldest = _batch(warehouse, "min", f"{target.marts_schema}.llm_requests") or refreshed
+    refreshed = _full_refresh_id(warehouse, target, built)
+    oldest = _batch_id(warehouse, "min", f"{target.marts_schema}.llm_requests") or refreshed
     return "version" if oldest < refreshed or not refreshed else None
 
 
 def has_undone_loads(warehouse: Warehouse, target: Target) -> bool:
-    """Whether the marts contain rows of loads that were undone. Reads the requests only if there was an undo."""
+    """Whether the marts contain rows of loads that were undone. Queries the requests only if there was an undo."""
     raw, marts = target.raw_schema, target.marts_schema
-    undone = _batch(warehouse, "max", f"{raw}.undone_loads") if "undone_loads" in warehouse.tables(raw) else 0
+    undone = _batch_id(warehouse, "max", f"{raw}.undone_loads") if "undone_loads" in warehouse.tables(raw) else 0
     built = warehouse.tables(marts) if undone else {}
-    if "llm_requests" not in built or not (refreshed := _refreshed(warehouse, target, built)):
+    if "llm_requests" not in built or not (refreshed := _full_refresh_id(warehouse, target, built)):
         return False
-    return undone > min(refreshed, _batch(warehouse, "min", f"{marts}.llm_requests") or refreshed)
+    return undone > min(refreshed, _batch_id(warehouse, "min", f"{marts}.llm_requests") or refreshed)
 
 
-def _refreshed(warehouse: Warehouse, target: Target, built: Mapping[str, set[str]]) -> int:
-    """The number of the last full refresh; 0 if it is not recorded."""
-    return _batch(warehouse, "min", f"{target.marts_schema}.build_settings") if "build_settings" in built else 0
+def _full_refresh_id(warehouse: Warehouse, target: Target, built: Mapping[str, set[str]]) -> int:
+    """The batch_id of the last full refresh; 0 if it is not recorded."""
+    return _batch_id(warehouse, "min", f"{target.marts_schema}.build_settings") if "build_settings" in built else 0
 
 
-def _batch(warehouse: Warehouse, function: str, table: str) -> int:
-    # of no rows it is NULL in some warehouses and 0 in others
+def _batch_id(warehouse: Warehouse, function: str, table: str) -> int:
+    # without rows, it is NULL in some warehouses and 0 in others
     return int(warehouse.query(f"select {function}(batch_id) from {table}")[0][0] or 0)
 
 
@@ -233,7 +236,7 @@ def _last_build(warehouse: Warehouse, target: Target) -> dict[str, Any] | None:
 
 
 def rejects(warehouse: Warehouse, target: Target, *, reason: str | None, limit: int | None) -> Rows:
-    """The rejected lines of complete loads, newest load first; `bytes` is the line as it was read."""
+    """The rejected lines of complete loads, newest load first. `bytes` is the unchanged line."""
     raw = target.raw_schema
     condition = f"and reason = {warehouse.literal(reason)}" if reason else ""
     rows = _rows(
@@ -257,7 +260,7 @@ def rejects(warehouse: Warehouse, target: Target, *, reason: str | None, limit: 
 
 
 def _omitted(warehouse: Warehouse, raw: str, complete: str) -> Rows:
-    """The values that were left out of events, by key and reason."""
+    """The number of lines with values that were left out, by key and reason."""
     return _rows(
         warehouse,
         f"select key, reason, sum(lines) from {raw}.omitted_values where _dlt_load_id in {complete}"

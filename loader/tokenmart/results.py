@@ -1,15 +1,16 @@
-"""The result of a load: the counts of each file, and why lines were rejected."""
+"""The result of a load: line counts by file, and the reasons of rejected lines."""
 
 from dataclasses import dataclass, field
 
 
 @dataclass
 class FileResult:
-    """The result of one file: landed + skipped + rejected = read.
+    """The result of one file. `read`, `landed`, `skipped` and `rejected` are numbers of lines.
 
-    `is_named` is true if the user named this file itself; `waiting` counts the bytes of a last line without a newline;
-    `problem` says why the file was not, or not completely, read; `is_foreign` means that a rule left the file out, or
-    that its format is unknown.
+    landed + skipped + rejected = read. `is_named` is true if the user named this file itself. `bytes` is the number of
+    decompressed bytes that were read, and `waiting` the number of bytes of a last line without a newline. `problem` is
+    the reason why the file was not read, or not to its end. `is_foreign` is true if a rule left the file out, or if its
+    format is unknown.
     """
 
     name: str
@@ -28,9 +29,10 @@ class FileResult:
 
 @dataclass
 class LoadResult:
-    """The result of a load. `reasons` counts rejected lines; `places` has the first file and line of each reason.
+    """The result of a load.
 
-    `location` is the warehouse; `samples` counts the sample events in it, if other files were loaded.
+    `reasons` is the number of rejected lines by reason, and `examples` the first of them, as file:line. `location` is
+    the location of the warehouse. `samples` is the number of sample events in it, if the load has other files.
     """
 
     load_id: str | None = None
@@ -38,8 +40,8 @@ class LoadResult:
     samples: int = 0
     files: list[FileResult] = field(default_factory=list)
     reasons: dict[str, int] = field(default_factory=dict)
-    places: dict[str, str] = field(default_factory=dict)
+    examples: dict[str, str] = field(default_factory=dict)
 
     def total(self, count: str) -> int:
-        """The sum of one count (read, landed, skipped, rejected, bytes) over the files."""
+        """The sum over all files of `read`, `landed`, `skipped`, `rejected` or `bytes`."""
         return sum(getattr(file, count) for file in self.files)

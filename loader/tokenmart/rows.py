@@ -1,4 +1,4 @@
-"""Turns blocks of lines into rows of the raw tables, and counts what happens to each line."""
+"""Turns blocks of lines into rows of the raw tables, and counts landed, skipped and rejected lines."""
 
 import datetime as dt
 from collections.abc import Iterator, Sequence
@@ -14,14 +14,14 @@ from tokenmart.files import InputFile
 from tokenmart.formats import Parser
 from tokenmart.lines import Block
 from tokenmart.parse import Parsed, joined, parse
-from tokenmart.recognition import UnknownFormatError, recognized, refused
+from tokenmart.recognition import UnknownFormatError, format_mismatches, recognized_formats
 from tokenmart.results import LoadResult
 from tokenmart.sources import Source, earlier_blocks
 
 SAMPLED_LINES = 200
 COUNTED_KEYS = 100
 PARALLEL_BYTES = 1 << 20
-"""From this size, the halves of a batch are parsed at the same time."""
+"""The halves of batches of at least this size are parsed at the same time."""
 _COUNTED = f"""
     with
         counted as (select file, key, reason, sum(lines) as lines from batch group by all),
@@ -39,15 +39,15 @@ _COUNTED = f"""
 """
 
 Batch = Sequence[tuple[Source, Block]]
-"""Blocks of any files that are parsed together."""
+"""Blocks of one or more files that are parsed together."""
 Rows = tuple[str, pa.Table]
-"""The name of a raw table, and rows for it."""
+"""The name of a raw table, and rows for this table."""
 
 
 class RowMaker:
-    """Parses batches. Adds the counts of each line to the results of its file and of the load.
+    """Parses batches, and adds the line counts to the results of each file and of the load.
 
-    `sources` has every file by its number; it grows while files are read.
+    `sources` has the file with number n at index n. It grows while files are read.
     """
 
     def __init__(self, parser: Parser, sources: Sequence[Source], result: LoadResult) -> None:
@@ -59,9 +59,9 @@ class RowMaker:
         self._loaded_at = pa.scalar(dt.datetime.now(dt.UTC), pa.timestamp("us", "UTC"))
 
     def rows(self, batch: Batch) -> Iterator[Rows]:
-        """The rows of a batch. A file of unknown format is refused, with the reason as its problem."""
+        """The rows of a batch. A file of unknown format is refused: its `problem` is the reason."""
         new = [(source, block) for source, block in batch if not (source.is_read or source.is_refused)]
-        self._begin({source.number: (source, block) for source, block in reversed(new)})
+        self._set_formats({source.number: (source, block) for source, block in reversed(new)})
         by_format: dict[str, list[tuple[Source, Block]]] = {}
         for source, block in batch:
             if source.is_refused:
@@ -76,14 +76,18 @@ class RowMaker:
             yield from self._parsed(name, blocks)
 
     def latest(self, source: Source) -> str | None:
-        """The latest time (ISO 8601) of a line of this file that got its id from its content."""
+        """The latest time (ISO 8601) of the lines of this file whose id was computed from their content.
+
+        None if there are no such lines.
+        """
         latest = self._event_ids.latest.get(source.number)
         return latest.isoformat() if latest else None
 
-    def conclude(self, read: Sequence[Source]) -> Iterator[Rows]:
-        """The rows about the files that were read. Finds those that the user's own format skipped by mistake.
+    def file_rows(self, read: Sequence[Source]) -> Iterator[Rows]:
+        """The rows of loaded_files and omitted_values for the files that were read.
 
-        In a folder, files without requests are normal, unless the load landed nothing at all.
+        If a custom format without `recognizes` skips every line of a file, the next load reads the file again. Files of
+        a folder are an exception, because they may have no requests, unless the load landed nothing.
         """
         landed = sum(source.result.landed for source in read)
         for source in read:
@@ -91,7 +95,7 @@ class RowMaker:
             result.skipped = result.read - result.landed - result.rejected
             has_recognizer = self._parser.format(str(source.format)).has_recognizer
             if not has_recognizer and result.skipped == result.read and (result.is_named or not landed):
-                source.is_misread = True
+                source.needs_reread = True
                 if result.is_named and not source.problem:
                     source.problem = f"{result.name}: the format {result.format} skipped every line"
         if read:
@@ -100,19 +104,19 @@ class RowMaker:
             yield "omitted_values", self._omitted_values()
 
     def close(self) -> None:
-        """Releases the memory that parsing takes."""
+        """Closes the parsers, to release their memory."""
         self._parser.close()
         self._event_ids.close()
-        if "_second" in self.__dict__:
-            self._second.close()
-            self._threads.shutdown()
+        if "_second_parser" in self.__dict__:
+            self._second_parser.close()
+            self._executor.shutdown()
 
     def preview(self, source: Source, block: Block, rows: int) -> Parsed | None:
-        """How the first lines of a file would land: at most `rows` events and `rows` rejected lines.
+        """Parses the first lines of a file: at most `rows` events and `rows` rejected lines.
 
-        None if the file is refused.
+        None if the format of the file is unknown.
         """
-        self._begin({source.number: (source, block)})
+        self._set_formats({source.number: (source, block)})
         if source.is_refused:
             return None
         format_ = self._parser.format(str(source.format))
@@ -122,8 +126,8 @@ class RowMaker:
         parsed = parse(lines, is_overlong, format_, self._parser)
         return Parsed(parsed.events[:rows], parsed.rejected[:rows], parsed.omitted)
 
-    def _begin(self, first: dict[int, tuple[Source, Block]]) -> None:
-        """Recognizes the formats of files by their first new blocks."""
+    def _set_formats(self, first: dict[int, tuple[Source, Block]]) -> None:
+        """Sets the formats of files by their first new blocks, and prepares their ids."""
         unknown: list[tuple[Source, Block]] = []
         given: dict[str, list[tuple[Source, Block]]] = {}
         for source, block in first.values():
@@ -131,10 +135,14 @@ class RowMaker:
                 unknown.append((source, block))
             elif not source.checkpoint:
                 given.setdefault(source.format, []).append((source, block))
-        for (source, _), found in zip(unknown, recognized(self._parser, _files(unknown)), strict=True):
+        for (source, _), found in zip(
+            unknown, recognized_formats(self._parser, _files_and_blocks(unknown)), strict=True
+        ):
             self._accept(source, found)
         for name, blocks in given.items():
-            for (source, _), why in zip(blocks, refused(self._parser, name, _files(blocks)), strict=True):
+            for (source, _), why in zip(
+                blocks, format_mismatches(self._parser, name, _files_and_blocks(blocks)), strict=True
+            ):
                 self._accept(source, why or name)
         for source, _ in first.values():
             latest = source.checkpoint["latest"] if source.checkpoint else None
@@ -169,9 +177,9 @@ class RowMaker:
         file_names = pa.array([source.file.name for source in self._sources], pa.string())
         for table, rows in (("events", events), ("rejected_lines", parsed.rejected)):
             origin = origins if len(rows) == len(origins) else origins.take(rows["line_id"])
-            self._count(table, origin["file"])
+            self._add_counts(table, origin["file"])
             if table == "rejected_lines":
-                self._note(rows, origin)
+                self._add_reasons(rows, origin)
             if len(rows):
                 provenance = {
                     "source_format": pa.repeat(format_.name, len(rows)),
@@ -184,15 +192,15 @@ class RowMaker:
                 yield table, pa.table(columns, names=list(contract.TABLES[table]))
 
     @cached_property
-    def _second(self) -> Parser:
-        return self._parser.twin()
+    def _second_parser(self) -> Parser:
+        return self._parser.copy()
 
     @cached_property
-    def _threads(self) -> ThreadPoolExecutor:
+    def _executor(self) -> ThreadPoolExecutor:
         return ThreadPoolExecutor(max_workers=1)
 
     def _parse(self, lines: pa.ChunkedArray, is_overlong: pa.ChunkedArray, name: str) -> Parsed:
-        """Parses lines by two parsers: DuckDB runs a prepared query that keeps the order of rows in one thread."""
+        """Parses lines with two parsers: DuckDB uses only one thread for a query that keeps the order of rows."""
 
         def parsed(first: int, last: int, parser: Parser) -> Parsed:
             return parse(lines[first:last], is_overlong[first:last], parser.format(name), parser)
@@ -200,14 +208,14 @@ class RowMaker:
         if lines.nbytes < PARALLEL_BYTES:
             return parsed(0, len(lines), self._parser)
         half = len(lines) // 2
-        second = self._threads.submit(parsed, half, len(lines), self._second)
+        second = self._executor.submit(parsed, half, len(lines), self._second_parser)
         try:
             first = parsed(0, half, self._parser)
         finally:
             wait([second])
         return joined(first, second.result(), half)
 
-    def _count(self, table: str, files: pa.ChunkedArray) -> None:
+    def _add_counts(self, table: str, files: pa.ChunkedArray) -> None:
         for entry in pc.value_counts(files).to_pylist():
             result = self._sources[entry["values"]].result
             if table == "events":
@@ -215,14 +223,14 @@ class RowMaker:
             else:
                 result.rejected += entry["counts"]
 
-    def _note(self, rejected: pa.Table, origins: pa.Table) -> None:
+    def _add_reasons(self, rejected: pa.Table, origins: pa.Table) -> None:
         for entry in pc.value_counts(rejected["reason"]).to_pylist():
             reason = entry["values"]
             self._result.reasons[reason] = self._result.reasons.get(reason, 0) + entry["counts"]
-            if reason not in self._result.places:
+            if reason not in self._result.examples:
                 first = origins.slice(pc.index(rejected["reason"], reason).as_py(), 1).to_pylist()[0]
                 name = self._sources[first["file"]].file.name
-                self._result.places[reason] = f"{name}:{first['source_line']}"
+                self._result.examples[reason] = f"{name}:{first['source_line']}"
 
     def _loaded_files(self, read: Sequence[Source]) -> pa.Table:
         rows = [
@@ -243,7 +251,7 @@ class RowMaker:
         return pa.Table.from_pylist(rows)
 
     def _counted(self, omitted: pa.Table) -> pa.Table:
-        """The number of lines per file, key and reason."""
+        """The number of lines by file, key and reason."""
         columns = {name: omitted[name] for name in ("file", "key", "reason")}
         lines = omitted["lines"] if "lines" in omitted.column_names else pa.chunked_array([pa.repeat(1, len(omitted))])
         return self._parser.run(_COUNTED, lines=lines, **columns)
@@ -261,7 +269,7 @@ class RowMaker:
         return pa.table({name: columns[name] for name in contract.TABLES["omitted_values"]})
 
 
-def _files(batch: Batch) -> list[tuple[InputFile, Block]]:
+def _files_and_blocks(batch: Batch) -> list[tuple[InputFile, Block]]:
     return [(source.file, block) for source, block in batch]
 
 

@@ -1,4 +1,4 @@
-"""The user's own settings: variables of the dbt project, from tokenmart.yml and from environment variables."""
+"""Settings: variables of the dbt project that the user sets in tokenmart.yml or in environment variables."""
 
 import difflib
 import os
@@ -13,30 +13,30 @@ from tokenmart.profile import PROFILE, data_folder, own_project, read_yaml
 FILE = "tokenmart.yml"
 PREFIX = "TOKENMART_"
 TYPES = "types"
-"""A variable that is not a setting: the contract types of each warehouse."""
-LIKENESS = 0.8
-"""How similar an environment variable must be to a setting's to be taken for a mistake: from 0 to 1."""
+"""The variable with the contract types of each warehouse, which is not a setting."""
+SIMILARITY = 0.8
+"""The similarity (0 to 1) to the variable of a setting from which an environment variable is reported as misspelled."""
 
 
 def dbt_variables(project_folder: Path) -> dict[str, Any]:
-    """The variables to give to dbt for this project: those of tokenmart.yml, and over them those of the environment.
+    """The variables to pass to dbt: those of tokenmart.yml, overridden by those of the environment.
 
-    Variables that are set in dbt_project.yml only are left out. Raises UsageError for names that are not settings; dbt
-    checks the values.
+    Variables that are set only in dbt_project.yml are not included. Raises UsageError for unknown names. dbt checks the
+    values.
     """
     names = setting_names()
     return {**_from_file(data_folder(project_folder) / FILE, names), **_from_environment(names)}
 
 
 def all_variables(project_folder: Path) -> dict[str, Any]:
-    """The variables that a build uses, by name: those of `dbt_variables`, and under them those of dbt_project.yml."""
+    """The variables that a build uses: those of dbt_project.yml, overridden by those of `dbt_variables`."""
     variables = (read_yaml(project_folder / "dbt_project.yml").get("vars") or {}).get(PROFILE)
     own = variables if isinstance(variables, dict) else {}
     return {**{str(name): value for name, value in own.items()}, **dbt_variables(project_folder)}
 
 
 def setting_names() -> list[str]:
-    """The names of all settings: the variables that Tokenmart's own dbt_project.yml declares."""
+    """The names of all settings: the variables in Tokenmart's own dbt_project.yml."""
     return sorted(read_yaml(own_project() / "dbt_project.yml")["vars"][PROFILE].keys() - {TYPES})
 
 
@@ -60,16 +60,17 @@ def _from_environment(names: list[str]) -> dict[str, Any]:
     for variable in os.environ:
         if variable in by_variable or not variable.startswith(PREFIX):
             continue
-        # the profile may read other variables with this prefix
-        if _similar(variable, list(by_variable), LIKENESS):
+        # other variables with this prefix are allowed, because the profile may use them
+        if _similar(variable, list(by_variable), SIMILARITY):
             raise UsageError(
-                f"The environment variable {variable} sets nothing.", _suggestion(variable, list(by_variable), LIKENESS)
+                f"The environment variable {variable} does not set anything.",
+                _suggestion(variable, list(by_variable), SIMILARITY),
             )
     return {name: _value(os.environ[variable]) for variable, name in by_variable.items() if os.environ.get(variable)}
 
 
 def _value(text: str) -> Any:
-    """The value that YAML gives the text, if it is a number, true, false or null; else the text."""
+    """The text as YAML, if it is a number, true, false or null; otherwise the text itself."""
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError:
@@ -77,10 +78,10 @@ def _value(text: str) -> Any:
     return value if value is None or isinstance(value, bool | int | float) else text
 
 
-def _similar(name: str, names: list[str], likeness: float) -> str | None:
-    return next(iter(difflib.get_close_matches(name, names, 1, likeness)), None)
+def _similar(name: str, names: list[str], similarity: float) -> str | None:
+    return next(iter(difflib.get_close_matches(name, names, 1, similarity)), None)
 
 
-def _suggestion(name: str, names: list[str], likeness: float = 0.5) -> str:
-    similar = _similar(name, names, likeness)
+def _suggestion(name: str, names: list[str], similarity: float = 0.5) -> str:
+    similar = _similar(name, names, similarity)
     return f"Did you mean {similar}?" if similar else f"Settings are {', '.join(names)}."

@@ -1,4 +1,4 @@
-"""Opens files: finds out how far each was read, and reads its new lines."""
+"""Opens files: looks up their read positions, and reads their new lines."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
     from tokenmart.lines import Block
 
 Progress = Callable[[int, int], None]
-"""Called with the bytes and the lines read since the last call."""
+"""Called with the number of bytes and lines that were read since the last call."""
 
 
 @dataclass
 class Source:
-    """A file while it is read.
+    """A file that is being read.
 
-    The thread that reads it sets `checkpoint` (of an earlier load), where this load starts in bytes and lines (`start`
-    and `lines_before`), the first bytes (`head`), those before `start` (`tail`), the digest of a compressed file
-    (`compressed`), `waiting` and `problem`. An unchanged file has nothing new and is not opened again.
+    The reading thread sets: `checkpoint`, of an earlier load; `start` and `lines_before`, the bytes and lines before
+    the first new line; `head`, the first bytes of the file; `tail`, the bytes before `start`; `compressed`, the
+    `compressed_digest`; `is_unchanged`, which means that there are no new lines; `waiting` and `problem`.
 
-    The thread that parses it sets `format`, `result`, and how far the parsed lines go (`end` and the bytes before it,
-    `end_tail`). It refuses a file of unknown format (`is_refused`): no more lines are read. `is_misread` means that the
-    next load reads the same lines again.
+    The parsing thread sets: `format` and `result`; `end`, the offset after the last parsed line, and `end_tail`, the
+    bytes before it; `is_refused`, which means that the format is unknown and reading stops; `needs_reread`, which means
+    that the next load reads the same lines again.
     """
 
     number: int
@@ -48,7 +48,7 @@ class Source:
     end: int = 0
     end_tail: bytes = b""
     is_refused: bool = False
-    is_misread: bool = False
+    needs_reread: bool = False
 
     @property
     def is_read(self) -> bool:
@@ -57,18 +57,21 @@ class Source:
 
 
 def open_source(number: int, file: InputFile, stored: Checkpoints, format_: str | None, *, again: bool) -> Source:
-    """Looks up how far a file was read before; with `again` it is read from the beginning."""
+    """Looks up the read position of a file. With `again`, the file is read from the beginning.
+
+    Errors of the file become its `problem`.
+    """
     result = FileResult(file.name, file.is_named, is_sample=file.is_sample)
-    # a file that is left out by a rule is no failure
+    # a file that was left out by a rule does not make the load fail
     result.is_foreign = file.problem is not None and not file.is_named
     source = Source(number, file, result, format_, problem=file.problem)
     checkpoint, tail = None, b""
     try:
         if not file.is_stream and not source.problem:
-            checkpoint, tail = _found(source, stored, again)
+            checkpoint, tail = _find_checkpoint(source, stored, again)
     except (OSError, EOFError) as error:
         source.problem = f"{file.name}: {without_secrets(str(error))}"
-    # a format other than last time's reads the same lines differently
+    # another format than before reads the same lines differently, so the file is read from the beginning
     if checkpoint and format_ in (None, checkpoint["format"]):
         source.checkpoint, source.tail, source.format = checkpoint, tail, checkpoint["format"]
         source.start = source.end = checkpoint["offset"]
@@ -78,8 +81,8 @@ def open_source(number: int, file: InputFile, stored: Checkpoints, format_: str 
     return source
 
 
-def _found(source: Source, stored: Checkpoints, again: bool) -> tuple[Checkpoint | None, bytes]:
-    """The checkpoint of a file, and the bytes before it; completes `source`."""
+def _find_checkpoint(source: Source, stored: Checkpoints, again: bool) -> tuple[Checkpoint | None, bytes]:
+    """The checkpoint of a file, and the bytes before its offset. Sets `head`, `compressed` and `is_unchanged`."""
     file = source.file
     with file.open_compressed() as raw:
         head = raw.read(checkpoints.HEAD_BYTES)
@@ -110,13 +113,13 @@ def _found(source: Source, stored: Checkpoints, again: bool) -> tuple[Checkpoint
 
 
 def new_blocks(source: Source, progress: Progress, *, final: bool) -> Iterator["Block"]:
-    """The new lines of a file. An error that stops reading becomes its `problem`."""
+    """Yields the new lines of a file. An error that ends reading becomes its `problem`."""
     if source.problem:
         return
     if source.is_unchanged:
         progress(source.file.size, 0)
         return
-    # pyarrow is slow to import, and a load of nothing new needs none
+    # pyarrow is slow to import, and a load without new lines does not need it
     from tokenmart.lines import blocks
 
     progress(source.start, 0)
@@ -125,7 +128,7 @@ def new_blocks(source: Source, progress: Progress, *, final: bool) -> Iterator["
         with ExitStack() as stack:
             stream, is_compressed = stack.enter_context(source.file.open())
             checkpoints.skip(stream, source.start)
-            # nothing is appended to a compressed file or to a stream that has ended
+            # nobody appends to a compressed file or to a stream that has ended
             final = final or is_compressed or source.file.is_stream
             for block in blocks(stream, offset=source.start, line=source.lines_before, final=final):
                 yield block
@@ -141,7 +144,7 @@ def new_blocks(source: Source, progress: Progress, *, final: bool) -> Iterator["
 
 
 def earlier_blocks(source: Source) -> Iterator["Block"]:
-    """The lines of a file that earlier loads read."""
+    """The lines of a file that earlier loads have read. Raises OSError and EOFError."""
     from tokenmart.lines import blocks
 
     with source.file.open() as (stream, _):

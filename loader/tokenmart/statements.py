@@ -6,10 +6,10 @@ STARTS = ("select", "with", "from", "values", "(")
 
 
 def select_statement(text: str, dialect: str) -> str:
-    """The only statement of a text, without comments around it and without a semicolon.
+    """Returns the only statement of a text, without leading and trailing comments and semicolons.
 
-    Raises UsageError for several statements, and for those that do not begin like a select statement. It knows how a
-    dialect writes texts and comments, but does not parse: the warehouse does.
+    Raises UsageError if there is no statement or more than one, or if it does not begin like a select statement. The
+    text is only split into tokens of the dialect; the warehouse parses the statement.
     """
     import sqlglot
     from sqlglot.errors import TokenError
@@ -17,13 +17,13 @@ def select_statement(text: str, dialect: str) -> str:
     try:
         tokens = sqlglot.tokenize(text, read=dialect)
     except TokenError as error:
-        raise UsageError("The query has a quotation or a comment that does not end.") from error
+        raise UsageError("The query has a quote or a comment that is not closed.") from error
     while tokens and tokens[-1].token_type.name == "SEMICOLON":
         tokens.pop()
     if not tokens:
         raise UsageError("There is no query.", "For example: tokenmart query 'select * from daily_costs'")
     if any(token.token_type.name == "SEMICOLON" for token in tokens):
-        raise UsageError("These are several statements.", "Give one at a time.")
+        raise UsageError("The query has more than one statement.", "Run one statement at a time.")
     if (first := tokens[0].text).lower() not in STARTS:
         raise UsageError(f"A query cannot begin with {first}: only select statements are allowed.")
     return text[tokens[0].start : tokens[-1].end + 1]

@@ -1,4 +1,4 @@
-"""Shows the summary of the marts: totals, sparklines, models, days, windows and months."""
+"""Prints the summary of the marts: totals, sparklines, models, days, windows and months."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rich.table import Table
 from tokenmart.screen import Screen, counted, print_table
 
 if TYPE_CHECKING:
-    # none of which a terminal needs
+    # slow imports, needed only for types
     from tokenmart.profile import Target
     from tokenmart.report import Rows, Summary
 
@@ -26,7 +26,7 @@ NARROW = 60
 
 
 def show_summary(console: Screen, summary: Summary, location: str, target: Target, *, are_samples: bool) -> None:
-    """Prints the marts at a glance. `are_samples` says that the run has read nothing but samples."""
+    """Prints the summary of the marts. `are_samples` is true if the run has read only samples."""
     totals = summary.totals
     if not totals:
         console.print("There is no summary, because the mart daily_costs has not been built.")
@@ -39,7 +39,7 @@ def show_summary(console: Screen, summary: Summary, location: str, target: Targe
         f"[bold]{_usd(totals['cost_usd'])}[/] for [bold]{counted(totals['requests'], 'request')}[/]"
         f" on {counted(totals['days'], 'day')},"
         f" {totals['first_date']} to {totals['last_date']}",
-        f"{_count(totals['input_tokens'])} tokens in, {_count(totals['output_tokens'])} out",
+        f"{_compact(totals['input_tokens'])} tokens in, {_compact(totals['output_tokens'])} out",
     ]
     if totals["errors"] is not None:
         lines[1] += (
@@ -63,28 +63,28 @@ def show_summary(console: Screen, summary: Summary, location: str, target: Targe
         _print_months(console, summary.months)
     console.print(f"The marts are in [bold]{escape(location)}[/].")
     if are_samples:
-        console.print("Next: your own logs, with [bold]tokenmart run PATH[/].")
+        console.print("Next, load your own logs: [bold]tokenmart run PATH[/]")
         return
     documented = f", or dbt docs generate{target.option} && dbt docs serve to see what every column means"
     console.print(f"Next: [bold]tokenmart status{target.option}[/]{'' if target.is_installed else documented}.")
 
 
 def _sparklines(console: Screen, days: Rows) -> Table:
-    """Draws a row of bars for each measure, as wide as the screen allows."""
+    """Draws a row of bars for each measure, as wide as the terminal allows."""
     is_narrow = console.width < NARROW
-    most = {name: _most(days, name) for name in ("cost_usd", "requests", "duration_ms_p95")}
-    peaks = [_usd(most["cost_usd"]), f"{most['requests']:,}", _ms(most["duration_ms_p95"])]
+    maximum = {name: _maximum(days, name) for name in ("cost_usd", "requests", "duration_ms_p95")}
+    peaks = [_usd(maximum["cost_usd"]), f"{maximum['requests']:,}", _ms(maximum["duration_ms_p95"])]
     if not is_narrow:
-        said = (f"up to {peaks[0]} a day", f"up to {peaks[1]} a day", f"up to {peaks[2]}")
-        peaks = ["unknown" if value is None else text for value, text in zip(most.values(), said, strict=True)]
-    # the panel's frame, the longest label, and two columns between the three parts
+        captions = (f"up to {peaks[0]} a day", f"up to {peaks[1]} a day", f"up to {peaks[2]}")
+        peaks = ["unknown" if value is None else text for value, text in zip(maximum.values(), captions, strict=True)]
+    # without the frame of the panel, the longest label, and two gaps of two characters
     width = max(console.width - 4 - len("requests") - 4 - max(map(len, peaks)), 1)
     size = -(-len(days) // width)
     spark = Table.grid(padding=(0, 2))
     for _ in range(3):
         spark.add_column(no_wrap=True)
-    for label, name, peak in zip(("cost", "requests", "p95"), most, peaks, strict=True):
-        if most[name] is not None:
+    for label, name, peak in zip(("cost", "requests", "p95"), maximum, peaks, strict=True):
+        if maximum[name] is not None:
             spark.add_row(label, sparkline([day[name] for day in days], width), peak)
     if size > 1:
         spark.add_row("", f"one bar: {size} days", "")
@@ -92,22 +92,25 @@ def _sparklines(console: Screen, days: Rows) -> Table:
 
 
 def sparkline(values: Sequence[Any], width: int) -> str:
-    """Draws the values as a row of bars; more than `width` values are averaged in groups. Unknown values are blank."""
+    """Draws values as a row of bars.
+
+    More than `width` values are averaged in groups. Unknown values (None) are blank.
+    """
     known = [None if value is None else float(value) for value in values]
     size = -(-len(known) // width) or 1
     groups = [[value for value in known[i : i + size] if value is not None] for i in range(0, len(known), size)]
     means = [sum(group) / len(group) if group else None for group in groups]
-    most = max((mean for mean in means if mean is not None), default=0.0)
-    return "".join(" " if mean is None else BARS[round(mean / most * 7) if most else 0] for mean in means)
+    maximum = max((mean for mean in means if mean is not None), default=0.0)
+    return "".join(" " if mean is None else BARS[round(mean / maximum * 7) if maximum else 0] for mean in means)
 
 
 def _without_gaps(days: Rows) -> Rows:
-    """Every day from the first to the last; days without requests have no figures."""
+    """Every day from the first to the last. Days without requests have None for every figure."""
     known = {day["usage_date"]: day for day in days}
     first, last = days[0]["usage_date"], days[-1]["usage_date"]
     nothing = {"requests": None, "cost_usd": None, "duration_ms_p95": None}
-    every = (first + dt.timedelta(number) for number in range((last - first).days + 1))
-    return [known.get(date, {"usage_date": date, **nothing}) for date in every]
+    dates = (first + dt.timedelta(number) for number in range((last - first).days + 1))
+    return [known.get(date, {"usage_date": date, **nothing}) for date in dates]
 
 
 def _print_models(console: Screen, models: Rows) -> None:
@@ -115,7 +118,7 @@ def _print_models(console: Screen, models: Rows) -> None:
     for row in models[:SHOWN_MODELS]:
         name = f"[dim]{escape(row['provider'])}/[/]{escape(row['model'])}"
         cost = _usd(row["cost_usd"]) if row["cost_usd"] is not None else "[yellow]no price[/]"
-        tokens = [_count(row[name]) for name in ("input_tokens", "output_tokens")]
+        tokens = [_compact(row[name]) for name in ("input_tokens", "output_tokens")]
         rows.append((name, f"{row['requests']:,}", cost, *tokens))
     more = f"and {len(models) - SHOWN_MODELS} more in daily_costs_by_model" if len(models) > SHOWN_MODELS else None
     columns = ("provider and model", ">requests", ">cost", ">tokens in?", ">out?")
@@ -124,10 +127,10 @@ def _print_models(console: Screen, models: Rows) -> None:
 
 def _print_days(console: Screen, days: Rows) -> None:
     shown = days[-SHOWN_DAYS:]
-    most = max((float(row["cost_usd"] or 0) for row in shown), default=0.0)
+    maximum = max((float(row["cost_usd"] or 0) for row in shown), default=0.0)
     rows = []
     for row in shown:
-        share = float(row["cost_usd"] or 0) / most if most else 0.0
+        share = float(row["cost_usd"] or 0) / maximum if maximum else 0.0
         bar = f"[cyan]{'█' * round(share * 24)}[/]"
         figures = (f"{row['requests']:,}", _usd(row["cost_usd"]), _ms(row["duration_ms_p95"]))
         rows.append((str(row["usage_date"]), *figures, bar))
@@ -179,7 +182,7 @@ def _print_months(console: Screen, months: Rows) -> None:
     print_table(console, "Month to date and previous month", columns, rows)
 
 
-def _most(rows: Rows, name: str) -> Any:
+def _maximum(rows: Rows, name: str) -> Any:
     return max((row[name] for row in rows if row[name] is not None), default=None)
 
 
@@ -193,7 +196,7 @@ def _usd(value: Decimal | None) -> str:
     return f"${value:,.2f}" if value >= 1 or value == 0 else f"${value:,.6f}"
 
 
-def _count(value: int | None) -> str:
+def _compact(value: int | None) -> str:
     if value is None:
         return "-"
     for size, unit in ((10**9, "G"), (10**6, "M"), (10**4, "k")):

@@ -12,13 +12,16 @@ from tokenmart.profile import Target
 
 FILES_PER_STATEMENT = 500
 LANDED_TABLES = [name for name, columns in contract.TABLES.items() if "source_file" in columns]
-"""The raw tables with rows from files. loaded_files comes last, because it says what there is to undo."""
+"""The raw tables with rows from files. loaded_files is the last, because it lists what can be undone."""
 LANDED_TABLES.sort(key=lambda name: name == "loaded_files")
 
 
 @dataclass(frozen=True)
-class Undone:
-    """What an undo deletes: `parts` holds load ids, each with its files to delete, or None for the whole load."""
+class UndoPlan:
+    """What an undo deletes. `parts` has each load id with the files whose rows are deleted, or None for the whole load.
+
+    `events` and `rejected` are numbers of rows.
+    """
 
     load_ids: list[str]
     names: list[str]
@@ -33,8 +36,8 @@ class Undone:
         return len(self.names)
 
 
-def find(warehouse: Warehouse, target: Target, load_ids: Sequence[str], *, samples: bool) -> Undone:
-    """What the loads with these ids, or the sample files of all loads, have landed.
+def find(warehouse: Warehouse, target: Target, load_ids: Sequence[str], *, samples: bool) -> UndoPlan:
+    """Plans the undo of the loads with these ids, or of the sample files of all loads.
 
     Raises UsageError for an unknown load id, and if there are no samples.
     """
@@ -44,7 +47,7 @@ def find(warehouse: Warehouse, target: Target, load_ids: Sequence[str], *, sampl
         f" else 0 end) from {raw}.loaded_files group by _dlt_load_id, source_file order by _dlt_load_id, source_file"
     )
     known = {str(row[0]) for row in rows}
-    # an interrupted undo leaves rows of a load without its files
+    # an interrupted undo can leave events of a load without rows in loaded_files
     known |= {str(row[0]) for row in warehouse.query(f"select distinct _dlt_load_id from {raw}.events")}
     if missing := [load_id for load_id in load_ids if load_id not in known]:
         raise UsageError(
@@ -58,7 +61,7 @@ def find(warehouse: Warehouse, target: Target, load_ids: Sequence[str], *, sampl
         files = [str(row[1]) for row in wanted if row[0] == load_id]
         is_whole = load_id in load_ids or len(files) == sum(row[0] == load_id for row in rows)
         parts.append((load_id, None if is_whole else files))
-    return Undone(
+    return UndoPlan(
         load_ids=[load_id for load_id, _ in parts],
         names=sorted({str(row[1]) for row in wanted}),
         events=sum(int(row[2]) for row in wanted),
@@ -68,33 +71,33 @@ def find(warehouse: Warehouse, target: Target, load_ids: Sequence[str], *, sampl
     )
 
 
-def delete(warehouse: Warehouse, target: Target, undone: Undone, check: Check) -> None:
-    """Deletes the rows from the raw tables, until `check` raises. If interrupted, it can be run again.
+def delete(warehouse: Warehouse, target: Target, plan: UndoPlan, check: Check) -> None:
+    """Deletes the rows from the raw tables. Stops if `check` raises. An interrupted undo can be run again.
 
-    Records the loads in `undone_loads`: marts that were built before contain the rows until a full refresh.
+    Records the loads in `undone_loads`, because existing marts contain the rows until a full refresh.
     """
-    _record(warehouse, target, undone)
+    _record(warehouse, target, plan)
     for table in LANDED_TABLES:
-        for load_id, files in undone.parts:
+        for load_id, files in plan.parts:
             for condition in _conditions(warehouse, load_id, files):
                 check()
                 warehouse.query(f"delete from {target.raw_schema}.{table} where {condition}")
-    # a build may have begun since, and have read some of the rows
-    _record(warehouse, target, undone)
+    # again, because a build may have started in the meantime and read some of the rows
+    _record(warehouse, target, plan)
 
 
-def _record(warehouse: Warehouse, target: Target, undone: Undone) -> None:
-    batch = time.time_ns() // 1000
+def _record(warehouse: Warehouse, target: Target, plan: UndoPlan) -> None:
+    batch_id = time.time_ns() // 1000
     if "build_settings" in warehouse.tables(target.marts_schema):
-        # the clock of the machine that ran the last full refresh may be ahead
+        # batch ids are times, and the clock of the machine that ran the last full refresh may be ahead
         last = warehouse.query(f"select max(batch_id) from {target.marts_schema}.build_settings")[0][0]
-        batch = max(batch, int(last or 0) + 1)
-    rows = ", ".join(f"({warehouse.literal(load_id)}, {batch}, '')" for load_id in undone.load_ids)
+        batch_id = max(batch_id, int(last or 0) + 1)
+    rows = ", ".join(f"({warehouse.literal(load_id)}, {batch_id}, '')" for load_id in plan.load_ids)
     warehouse.query(f"insert into {target.raw_schema}.undone_loads (load_id, batch_id, _dlt_load_id) values {rows}")
 
 
 def _conditions(warehouse: Warehouse, load_id: str, files: list[str] | None) -> Iterator[str]:
-    """Conditions for the rows of a load, or of some of its files, a limited number of files per statement."""
+    """Conditions for the rows of a load, or of some of its files, with at most FILES_PER_STATEMENT files each."""
     of_load = f"_dlt_load_id = {warehouse.literal(load_id)}"
     if files is None:
         yield of_load

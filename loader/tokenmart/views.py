@@ -1,4 +1,4 @@
-"""Shows loads, builds, audits and the state of a target."""
+"""Prints the results of loads, builds, audits and undos, and the state of a target."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from rich.markup import escape
 from tokenmart.screen import Screen, counted, described_target, print_table, samples_notice
 
 if TYPE_CHECKING:
-    # none of which a terminal needs
+    # slow imports, needed only for types
     from tokenmart.build import Build
     from tokenmart.doctor import Finding
     from tokenmart.load import Preview
     from tokenmart.profile import Target
     from tokenmart.report import Rows, Status
     from tokenmart.results import LoadResult
-    from tokenmart.undo import Undone
+    from tokenmart.undo import UndoPlan
 
 SHOWN_FILES = 8
 SHOWN_KEYS = 20
@@ -25,7 +25,7 @@ WIDE = 200
 
 
 def show_load(console: Screen, load: LoadResult, seconds: float, target: Target) -> None:
-    """Prints how many lines were landed, skipped and rejected, and where each reason first occurred."""
+    """Prints the number of landed, skipped and rejected lines, and the first line with each reject reason."""
     read = [file for file in load.files if file.read]
     if read:
         formats = ", ".join(sorted({str(file.format) for file in read}))
@@ -37,16 +37,16 @@ def show_load(console: Screen, load: LoadResult, seconds: float, target: Target)
     elif not any(file.problem for file in load.files):
         console.print(f"Nothing new in {counted(len(load.files), 'file')}.")
     for reason, count in sorted(load.reasons.items(), key=lambda item: -item[1]):
-        console.print(f"[yellow]  rejected [/]{count:,}: {escape(reason)}, first at {escape(load.places[reason])}")
+        console.print(f"[yellow]  rejected [/]{count:,}: {escape(reason)}, first at {escape(load.examples[reason])}")
     waiting = [file.name for file in load.files if file.waiting]
     if waiting:
         more = f" and {len(waiting) - 1:,} more" if len(waiting) > 1 else ""
         console.print(
-            f"  the last line of {escape(waiting[0])}{more} has no newline yet and waits for the next load;"
-            " --final reads it"
+            f"  the last line of {escape(waiting[0])}{more} has no newline yet and is left for the next load;"
+            " to read it now, use --final"
         )
     problems = [file for file in load.files if file.problem]
-    # first the files that the user named or that could not be read to the end, then those found in a folder
+    # first files that the user named or that could not be read to the end, then other files of folders
     problems.sort(key=lambda file: file.is_foreign and not file.is_named)
     for file in problems[:SHOWN_FILES]:
         what = "left out" if not file.read else "nothing landed" if file.skipped == file.read else "stopped early"
@@ -54,7 +54,7 @@ def show_load(console: Screen, load: LoadResult, seconds: float, target: Target)
     if len(problems) > SHOWN_FILES:
         console.print(f"  and {len(problems) - SHOWN_FILES:,} more left out; --json lists them all")
     if load.reasons:
-        console.print(f"  list them with: tokenmart rejects{target.option}")
+        console.print(f"  to list them: tokenmart rejects{target.option}")
     if load.location:
         console.print(f"  target {described_target(target, load.location)}, schema {target.raw_schema}")
     if load.samples:
@@ -62,7 +62,7 @@ def show_load(console: Screen, load: LoadResult, seconds: float, target: Target)
 
 
 def show_build(console: Screen, build: Build, target: Target) -> None:
-    """Prints what dbt built and where, what failed, and what to do about it."""
+    """Prints the result of a build: counts, failures with a hint, and the location of the marts."""
     if build.unchanged_since:
         since = f"{build.unchanged_since:%Y-%m-%d %H:%M:%S} UTC"
         console.print(f"[bold green]Nothing to build:[/] nothing has changed since the build of {since}.")
@@ -70,17 +70,17 @@ def show_build(console: Screen, build: Build, target: Target) -> None:
     _show_problems(console, build)
     if build.unrecorded:
         console.print(f"[yellow]  could not be recorded for tokenmart status: [/]{escape(build.unrecorded)}")
-    verdict = "[bold red]Built with failures:[/]" if build.failures else "[bold green]Built[/]"
-    console.print(f"{verdict} {build.outcome}, in {build.seconds:.1f} s")
+    outcome = "[bold red]Built with failures:[/]" if build.failures else "[bold green]Built[/]"
+    console.print(f"{outcome} {build.outcome}, in {build.seconds:.1f} s")
     if build.location:
         console.print(f"  target {described_target(target, build.location)}, schema {target.marts_schema}")
 
 
 def show_audit(console: Screen, audit: Build, target: Target) -> None:
-    """Prints the result of an audit and where, what failed, and what to do about it."""
+    """Prints the result of an audit: counts, failures with a hint, and the location of the marts."""
     _show_problems(console, audit)
-    verdict = "[bold red]The audit failed:[/]" if audit.failures else "[bold green]The audit passed:[/]"
-    console.print(f"{verdict} {audit.tests_outcome}, in {audit.seconds:.1f} s")
+    outcome = "[bold red]The audit failed:[/]" if audit.failures else "[bold green]The audit passed:[/]"
+    console.print(f"{outcome} {audit.tests_outcome}, in {audit.seconds:.1f} s")
     if audit.location:
         console.print(f"  target {described_target(target, audit.location)}, schema {target.marts_schema}")
 
@@ -95,7 +95,7 @@ def _show_problems(console: Screen, build: Build) -> None:
 
 
 def show_finding(console: Screen, finding: Finding) -> None:
-    """Prints one line on what was checked, and one on what to do."""
+    """Prints the result of a check and, if there is a problem, how to fix it."""
     mark = "[green] ok  [/]" if finding.is_fine else "[bold red]error[/]"
     console.print(f"{mark}  [bold]{escape(finding.what)}[/]: {escape(finding.found)}")
     if finding.to_do:
@@ -103,7 +103,7 @@ def show_finding(console: Screen, finding: Finding) -> None:
 
 
 def show_status(console: Screen, status: Status, location: str, target: Target) -> None:
-    """Prints the last loads, the last build, the rejected lines and what is pending."""
+    """Prints the last loads, the last build, the rejected lines and the pending loads."""
     console.print(f"[bold]{escape(location)}[/]: {counted(status.events, 'row')} in events")
     if status.last_loaded_at:
         console.print(
@@ -147,11 +147,11 @@ def show_status(console: Screen, status: Status, location: str, target: Target) 
 
 
 def _show_last_build(console: Screen, build: dict[str, Any]) -> None:
-    verdict = (
+    outcome = (
         "succeeded" if build["is_successful"] else f"[bold red]failed[/] ({counted(build['failures'], 'failure')})"
     )
     warned = f" with [yellow]{counted(build['warnings'], 'warning')}[/]" if build["warnings"] else ""
-    console.print(f"Last build {build['finished_at']:%Y-%m-%d %H:%M} UTC: {verdict}{warned}")
+    console.print(f"Last build {build['finished_at']:%Y-%m-%d %H:%M} UTC: {outcome}{warned}")
     for kind, color in (("failures", "red"), ("warnings", "yellow")):
         for message in build["messages"].get(kind, ()):
             console.print(f"[{color}]  {kind.removesuffix('s')} [/]{escape(message)}")
@@ -160,9 +160,9 @@ def _show_last_build(console: Screen, build: dict[str, Any]) -> None:
 def _show_pending(console: Screen, status: Status, target: Target) -> None:
     command = f"tokenmart build{target.option}"
     if status.pending:
-        console.print(f"[yellow]Loads that are not in the marts yet: {status.pending:,}.[/] Build them with: {command}")
+        console.print(f"[yellow]Loads that are not in the marts yet: {status.pending:,}.[/] To build them: {command}")
     elif status.has_undone:
-        console.print(f"[yellow]The marts still contain rows of loads that were undone.[/] Remove them with: {command}")
+        console.print(f"[yellow]The marts still contain rows of loads that were undone.[/] To remove them: {command}")
     else:
         console.print("[green]Every load is in the marts.[/]")
     if status.orphaned:
@@ -171,7 +171,7 @@ def _show_pending(console: Screen, status: Status, target: Target) -> None:
 
 
 def show_rejects(console: Screen, rows: Rows) -> None:
-    """Prints each rejected line: where it is, why it was rejected, and how it begins."""
+    """Prints each rejected line: its file and line number, the reason, and its first bytes."""
     for row in rows:
         console.print(f"[bold]{escape(row['file'])}:{row['line']}[/]  [yellow]{escape(row['reason'])}[/]")
         console.print("    " + escape(row["bytes"][:WIDE].decode("utf-8", "backslashreplace")))
@@ -179,7 +179,7 @@ def show_rejects(console: Screen, rows: Rows) -> None:
 
 
 def show_preview(console: Screen, files: Sequence[Preview]) -> None:
-    """Prints what a load would read, and the first rows as they would be loaded."""
+    """Prints what a load would read from each file, and the first rows that it would load."""
     for file in files:
         known = f", already read up to byte {file.first_offset:,}" if file.first_offset else ""
         console.print(f"[bold]{escape(file.name)}[/]: {file.format or 'unknown'}, {file.bytes:,} bytes{known}")
@@ -194,17 +194,17 @@ def show_preview(console: Screen, files: Sequence[Preview]) -> None:
             console.print(f"[yellow]  would be rejected [/]{escape(row['reason'])}: {escape(str(row['line'])[:80])}")
 
 
-def show_undone(console: Screen, undone: Undone, target: Target, *, is_done: bool) -> None:
+def show_undo(console: Screen, plan: UndoPlan, target: Target, *, is_done: bool) -> None:
     """Prints what an undo deletes, or has deleted."""
     verb = "Deleted" if is_done else "This deletes"
     console.print(
-        f"{verb} {counted(undone.events, 'event')} and {counted(undone.rejected, 'rejected line')}"
-        f" of {counted(undone.files, 'file')} in {counted(len(undone.load_ids), 'load')},"
-        f" from {described_target(target, undone.location)}, schema {target.raw_schema}"
+        f"{verb} {counted(plan.events, 'event')} and {counted(plan.rejected, 'rejected line')}"
+        f" of {counted(plan.files, 'file')} in {counted(len(plan.load_ids), 'load')},"
+        f" from {described_target(target, plan.location)}, schema {target.raw_schema}"
     )
-    for name in undone.names[:SHOWN_FILES]:
+    for name in plan.names[:SHOWN_FILES]:
         console.print(f"  {escape(name)}")
-    if len(undone.names) > SHOWN_FILES:
-        console.print(f"  and {len(undone.names) - SHOWN_FILES:,} more")
+    if len(plan.names) > SHOWN_FILES:
+        console.print(f"  and {len(plan.names) - SHOWN_FILES:,} more")
     if is_done:
-        console.print("To load these files again, use: tokenmart load --again")
+        console.print("To load these files again: tokenmart load --again PATH")

@@ -1,1 +1,1 @@
-"""One module per command, each with its `command`. They import what does the work only when they run."""
+"""One module per command. A command imports slow modules only when it runs."""

@@ -12,10 +12,10 @@ from tokenmart.commands.shared import (
     console,
     failed_step,
     locations,
+    notify,
     open_loaded,
     progress_bar,
     report_sharing,
-    say,
 )
 from tokenmart.errors import TokenmartError
 from tokenmart.screen import print_json
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 @command("tokenmart audit --target duckdb")
 @as_json
 def audit(target: Target, is_json: bool) -> int:
-    """Test everything in the marts with dbt.
+    """Test all data in the marts with dbt.
 
-    A build tests only the dates that it has affected. Run this once a week: it compares all requests with the raw
-    events, and all marts with the requests.
+    A build tests only the dates that it has affected. Run an audit once a week: it compares all requests with the
+    raw events, and all marts with the requests.
     """
     from tokenmart.build import audit as run_tests
     from tokenmart.destinations import lock
@@ -41,7 +41,7 @@ def audit(target: Target, is_json: bool) -> int:
         location = warehouse.location
         if "llm_requests" not in warehouse.tables(target.marts_schema):
             raise TokenmartError("The marts have not been built yet.", f"Build them: tokenmart build{target.option}")
-    with progress_bar(is_json, "{task.description}") as progress, lock(target, "build", say) as check:
+    with progress_bar(is_json, "{task.description}") as progress, lock(target, "build", notify) as check:
         task = progress.add_task("dbt", total=None, rate="")
 
         def show_node(description: str, index: int, total: int) -> None:

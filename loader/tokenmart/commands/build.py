@@ -15,10 +15,10 @@ from tokenmart.commands.shared import (
     console,
     failed_build,
     locations,
+    notify,
     open_loaded,
     progress_bar,
     report_sharing,
-    say,
 )
 from tokenmart.screen import print_json
 from tokenmart.views import show_build
@@ -54,9 +54,10 @@ def build_marts(
     is_quiet: bool,
     before_dbt: Callable[[], object] = lambda: None,
 ) -> Build:
-    """Builds the marts, if anything has changed, and prints what was built unless it is quiet.
+    """Builds the marts if anything has changed, and prints the result unless `is_quiet`.
 
-    Calls `before_dbt` if dbt is to run.
+    Calls `before_dbt` before dbt starts. Raises TokenmartError if nothing has been loaded, and as
+    `tokenmart.build.build` does.
     """
     from tokenmart.destinations import is_new
     from tokenmart.report import nothing_loaded
@@ -73,7 +74,7 @@ def build_marts(
 
 
 def _unchanged(target: Target) -> Build | None:
-    """The result of a build that has nothing to do; None if there is something to do."""
+    """The result of a build without changes; None if a build is needed."""
     from tokenmart.build import Build
     from tokenmart.inputs import is_current, last_build
 
@@ -90,11 +91,11 @@ def _run_dbt(target: Target, full_refresh: bool, *, is_quiet: bool) -> Build:
     from tokenmart.inputs import has_prices, last_build
     from tokenmart.report import has_undone_loads
 
-    with progress_bar(is_quiet, "{task.description}") as progress, lock(target, "build", say) as check:
+    with progress_bar(is_quiet, "{task.description}") as progress, lock(target, "build", notify) as check:
         with open_loaded(target) as warehouse:
             if not full_refresh and has_undone_loads(warehouse, target):
                 full_refresh = True
-                say("Loads were undone since the marts were built: rebuilding everything.")
+                notify("Loads were undone since the marts were built: rebuilding everything.")
             prices_are_current = has_prices(warehouse, target, last_build(warehouse, target))
         task = progress.add_task("dbt", total=None, rate="")
 

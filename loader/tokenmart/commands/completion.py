@@ -1,16 +1,16 @@
-"""What a shell offers as values of options and arguments: fast, without writing, and nothing if something is wrong."""
+"""Shell completion for the values of options and arguments. It is fast, writes nothing and ignores errors."""
 
 from pathlib import Path
 
 import click
 from click.shell_completion import CompletionItem
 
-# importing the package would import DuckDB too
+# not tokenmart.formats.FOLDER: importing that module also imports DuckDB
 FORMATS = Path(__file__).parent.parent / "formats"
 
 
 def files(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Leaves it to the shell to offer files."""
+    """File names, which the shell completes."""
     return [CompletionItem(incomplete, type="file")]
 
 
@@ -20,12 +20,12 @@ def formats(_context: click.Context, _parameter: click.Parameter, incomplete: st
 
 
 def formats_and_files(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """The built-in formats, and files, which may be scripts of the user's own formats."""
+    """The built-in formats, and files, because a file may be the script of a custom format."""
     return formats(context, parameter, incomplete) + files(context, parameter, incomplete)
 
 
 def targets(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """The targets of the profile that the command would use."""
+    """The targets of the profile that the command uses."""
     from tokenmart.profile import find_project, target_names
 
     named = context.params.get("project_dir")

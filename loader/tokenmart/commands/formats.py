@@ -26,7 +26,7 @@ def formats(paths: tuple[str, ...], is_json: bool) -> int:
             console.print(f"[bold]{name}[/]  {escape(text)}")
         return DONE
     parser = formats.Parser()
-    answers = []
+    results = []
     for file in files.find(paths):
         try:
             if file.problem:
@@ -41,11 +41,11 @@ def formats(paths: tuple[str, ...], is_json: bool) -> int:
             )
         except (UnknownFormatError, ValueError, OSError, EOFError) as error:
             found, why = None, without_secrets(str(error))
-        answers.append({"file": file.name, "format": found, "why": why})
+        results.append({"file": file.name, "format": found, "why": why})
     if is_json:
-        print_json(answers)
-    for answer in answers if not is_json else ():
+        print_json(results)
+    for result in results if not is_json else ():
         console.print(
-            f"[bold]{escape(str(answer['file']))}[/]: {answer['format'] or 'unknown'} ({escape(str(answer['why']))})"
+            f"[bold]{escape(str(result['file']))}[/]: {result['format'] or 'unknown'} ({escape(str(result['why']))})"
         )
-    return DONE if all(answer["format"] for answer in answers) else FAILED
+    return DONE if all(result["format"] for result in results) else FAILED

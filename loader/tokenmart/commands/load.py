@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tokenmart.commands.options import as_json, command, reading
+from tokenmart.commands.options import as_json, command, input_options
 from tokenmart.commands.shared import (
     DONE,
     FAILED,
     REJECTED,
     console,
     failed_load,
+    notify,
     progress_bar,
     raw_location,
     report_sharing,
-    say,
 )
 from tokenmart.screen import print_json
 from tokenmart.views import show_load, show_preview
@@ -31,20 +31,20 @@ if TYPE_CHECKING:
 
 
 @command("tokenmart load ~/.claude/projects 'logs/*.jsonl.gz' --max-rejects 10")
-@reading
+@input_options
 @click.option(
-    "--dry-run", is_flag=True, help="Show what would be read and how the first rows would be loaded; load nothing."
+    "--dry-run", is_flag=True, help="Show what a load would read, and the first rows of each file; load nothing."
 )
 @as_json
-def load(target: Target, dry_run: bool, is_json: bool, max_rejects: int, **reading: Any) -> int:
+def load(target: Target, dry_run: bool, is_json: bool, max_rejects: int, **options: Any) -> int:
     """Load the new lines of files, folders, globs or '-' (standard input).
 
-    Reads .jsonl, .ndjson and .log files, also compressed with gzip or zstd. If a file was read before, even under
-    another name, only its new complete lines are read.
+    Reads .jsonl, .ndjson and .log files in folders, including files compressed with gzip or zstd. If a file was
+    loaded before, even under another name, reads only its new, complete lines.
     """
     if dry_run:
-        return _preview(target, is_json=is_json, **reading)
-    loaded = load_files(target, is_quiet=is_json, **reading)
+        return _preview(target, is_json=is_json, **options)
+    loaded = load_files(target, is_quiet=is_json, **options)
     code = exit_code(loaded, max_rejects)
     if is_json:
         reason = failed_load(loaded) if code == FAILED else {}
@@ -53,36 +53,40 @@ def load(target: Target, dry_run: bool, is_json: bool, max_rejects: int, **readi
 
 
 def load_files(
-    target: Target, paths: tuple[str, ...], *, follow_links: bool, is_quiet: bool, **reading: Any
+    target: Target, paths: tuple[str, ...], *, follow_links: bool, is_quiet: bool, **options: Any
 ) -> LoadResult:
-    """Loads the files that the paths name, shows how far it is, and prints what was loaded unless it is quiet."""
-    from tokenmart.load import load as land
+    """Loads the files that `paths` name. Shows the progress, and prints the result unless `is_quiet`.
+
+    `options` are the fields of `tokenmart.reader.Options`. Raises UsageError and TokenmartError as
+    `tokenmart.load.load` does.
+    """
+    from tokenmart.load import load as run_load
     from tokenmart.reader import Options
 
-    found = _found(paths, follow_links)
-    options = Options(**reading)
+    input_files = _find_files(paths, follow_links)
+    read_options = Options(**options)
     report_sharing(target)
     started = dt.datetime.now()
     with progress_bar(is_quiet) as progress:
-        # the sizes of compressed files and of standard input are no guide; the bar then only shows activity
-        size = sum(file.size for file in found)
+        # the size of standard input is unknown, and that of a compressed file is too small: then the bar only moves
+        size = sum(file.size for file in input_files)
         task = progress.add_task("load", total=size or None, rate="")
         lines = 0
 
-        def tell(new_bytes: int, new_lines: int) -> None:
+        def show_progress(new_bytes: int, new_lines: int) -> None:
             nonlocal lines
             lines += new_lines
             seconds = (dt.datetime.now() - started).total_seconds()
             progress.update(task, advance=new_bytes, rate=f"{lines / max(seconds, 0.001):,.0f} lines/s")
 
-        loaded = land(found, target, options, tell, say)
+        loaded = run_load(input_files, target, read_options, show_progress, notify)
     if not is_quiet:
         show_load(console, loaded, (dt.datetime.now() - started).total_seconds(), target)
     return loaded
 
 
 def exit_code(loaded: LoadResult, max_rejects: int) -> int:
-    """The exit code of a load. A file of unknown format found in a folder is reported, but is no failure."""
+    """The exit code of a load. A file of unknown format in a folder is reported, but does not change the exit code."""
     problems = [file for file in loaded.files if file.problem]
     if problems and len(problems) == len(loaded.files) and not loaded.total("read"):
         return FAILED
@@ -90,24 +94,24 @@ def exit_code(loaded: LoadResult, max_rejects: int) -> int:
     return REJECTED if is_partial or loaded.total("rejected") > max_rejects else DONE
 
 
-def _preview(target: Target, paths: tuple[str, ...], follow_links: bool, is_json: bool, **reading: Any) -> int:
+def _preview(target: Target, paths: tuple[str, ...], follow_links: bool, is_json: bool, **options: Any) -> int:
     from tokenmart.load import preview
     from tokenmart.reader import Options
 
-    found = preview(_found(paths, follow_links), target, Options(**reading), rows=3)
+    previews = preview(_find_files(paths, follow_links), target, Options(**options), rows=3)
     if is_json:
-        print_json(found)
+        print_json(previews)
     else:
-        show_preview(console, found)
-    return FAILED if all(file.problem for file in found) else DONE
+        show_preview(console, previews)
+    return FAILED if all(file.problem for file in previews) else DONE
 
 
-def _found(paths: tuple[str, ...], follow_links: bool) -> Sequence[InputFile]:
-    """Finds the files that the paths name, and prints which of them wait for a writer."""
+def _find_files(paths: tuple[str, ...], follow_links: bool) -> Sequence[InputFile]:
+    """Finds the files that `paths` name, and prints which of them wait for another process to write."""
     from tokenmart import files
 
-    found = files.find(paths, follow_links=follow_links)
-    for file in found:
+    input_files = files.find(paths, follow_links=follow_links)
+    for file in input_files:
         if file.is_fifo:
-            say(f"{file.name} is a named pipe (FIFO). Waiting for another process to write to it.")
-    return found
+            notify(f"{file.name} is a named pipe (FIFO). Waiting for another process to write to it.")
+    return input_files

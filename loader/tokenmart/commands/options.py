@@ -1,4 +1,4 @@
-"""Makes functions into commands, with the options that several commands have."""
+"""Turns functions into commands, and defines the options that several commands share."""
 
 import functools
 import os
@@ -14,14 +14,14 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def command(example: str, *, has_target: bool = True) -> Callable[[Callable[..., int]], click.Command]:
-    """Makes a command from a function that returns the exit code: adds --debug and an example in the help.
+    """Turns a function that returns the exit code into a command with --debug and with an example in its help.
 
-    With `has_target` the function gets the `Target` that --target and --project-dir select.
+    If `has_target` is true, the function gets the `Target` that --target and --project-dir select.
     """
 
     def decorate(function: Callable[..., int]) -> click.Command:
         function.__doc__ = f"{function.__doc__}\n\n    \b\n    Example:\n      {example}\n    "
-        # only for the help: the group looks for it itself, because parsing the options can fail too
+        # only for the help: the group reads --debug itself, because parsing the options can also fail
         debug = click.option(
             "--debug", is_flag=True, expose_value=False, help="Show the traceback if the command fails."
         )
@@ -45,21 +45,21 @@ def _with_target(function: Callable[..., int]) -> Callable[..., int]:
     project_dir = click.option(
         "--project-dir",
         shell_complete=completion.files,
-        help="Folder of the dbt project; by default this folder or one above it.",
+        help="Folder of the dbt project; by default the current folder or the nearest parent folder with one.",
     )
     target = click.option(
         "--target",
         shell_complete=completion.targets,
-        help="Output of the dbt profile to use; by default TOKENMART_TARGET, or the profile's target.",
+        help="Target of the dbt profile; by default TOKENMART_TARGET, or the profile's default target.",
     )
     return target(project_dir(run))
 
 
-as_json = click.option("--json", "is_json", is_flag=True, help="Print JSON, for scripts.")
+as_json = click.option("--json", "is_json", is_flag=True, help="Print JSON instead of text.")
 
 
-def reading(function: Function) -> Function:
-    """Adds the paths and options of the commands that read files."""
+def input_options(function: Function) -> Function:
+    """Adds the argument and the options of the commands that read files."""
     for option in reversed(
         [
             click.argument("paths", nargs=-1, required=True, shell_complete=completion.files),
@@ -67,32 +67,32 @@ def reading(function: Function) -> Function:
                 "--format",
                 "format",
                 shell_complete=completion.formats_and_files,
-                help="Name of a format, or your own .sql file; by default recognized from the content.",
+                help="Name of a format, or your own .sql file; by default recognized from the content of each file.",
             ),
             click.option(
                 "--timezone",
                 "time_zone",
                 default="UTC",
                 show_default=True,
-                help="Time zone of timestamps that have none.",
+                help="Time zone of timestamps that do not have one.",
             ),
-            click.option("--follow-links", is_flag=True, help="Read symbolic links that lead out of a named folder."),
+            click.option("--follow-links", is_flag=True, help="Read symbolic links that lead out of their folder."),
             click.option(
                 "--keep-content",
                 is_flag=True,
-                help="Also load prompts and replies, if the format has them.",
+                help="Also load prompts and replies, if the log has them.",
             ),
             click.option(
                 "--keep-key",
                 "keep_keys",
                 multiple=True,
                 metavar="KEY",
-                help="Always keep the value of this key in tags and extra; can be repeated.",
+                help="Keep the values of this key in tags and extra, except credentials; can be repeated.",
             ),
             click.option(
                 "--final",
                 is_flag=True,
-                help="Also read a last line that has no newline; use it when the files are complete.",
+                help="Also read a last line without a newline, because the files are complete.",
             ),
             click.option(
                 "--again",
@@ -104,7 +104,7 @@ def reading(function: Function) -> Function:
                 default=0,
                 type=click.IntRange(0),
                 show_default=True,
-                help="How many rejected lines to allow before the exit code is 3.",
+                help="Number of rejected lines that are allowed; if there are more, the exit code is 3.",
             ),
         ]
     ):

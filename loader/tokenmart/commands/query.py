@@ -1,4 +1,4 @@
-"""`tokenmart query`: reads the marts with a query of the user's own."""
+"""`tokenmart query`: prints the result of the user's own query on the marts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tokenmart.commands.options import as_json, command
-from tokenmart.commands.shared import DONE, console, say
+from tokenmart.commands.shared import DONE, console, notify
 from tokenmart.errors import UsageError
 from tokenmart.screen import counted, print_csv, print_json, show_rows
 
@@ -25,21 +25,23 @@ TABLE_LIMIT = 100
 @click.option(
     "--limit",
     type=click.IntRange(1),
-    help=f"How many rows to print; by default {TABLE_LIMIT}, or all with --json or --csv.",
+    help=f"Maximum number of rows to print; by default {TABLE_LIMIT}, or all with --json or --csv.",
 )
 @as_json
-@click.option("--csv", "is_csv", is_flag=True, help="Print CSV, with control characters as \\x1b; NULL is empty.")
+@click.option(
+    "--csv", "is_csv", is_flag=True, help="Print CSV. NULL is empty, and control characters are escaped, such as \\x1b."
+)
 def query(target: Target, sql: str, limit: int | None, is_json: bool, is_csv: bool) -> int:
     """Print the result of a select statement on the marts.
 
-    The session is read-only. Names of tables need no schema. '-' reads the statement from standard input.
+    The session is read-only. Table names do not need a schema. '-' reads the statement from standard input.
     """
     from tokenmart.destinations import is_new, select
     from tokenmart.report import nothing_loaded
     from tokenmart.statements import select_statement
 
     if is_json and is_csv:
-        raise UsageError("--json and --csv exclude each other.")
+        raise UsageError("--json and --csv cannot be used together.")
     text = sys.stdin.read() if sql == "-" else sql
     statement = select_statement(text, target.type)
     if is_new(target):
@@ -52,7 +54,7 @@ def query(target: Target, sql: str, limit: int | None, is_json: bool, is_csv: bo
         elif is_csv:
             printed = print_csv(answer.columns, islice(answer.rows, limit))
             if left_out := _left_out(answer, printed):
-                say(f"{counted(left_out, 'row')} left out; raise --limit to print them.")
+                notify(f"{counted(left_out, 'row')} left out; raise --limit to print them.")
         else:
             rows = list(islice(answer.rows, limit or TABLE_LIMIT))
             show_rows(console, answer.columns, rows, _left_out(answer, len(rows)))
@@ -60,12 +62,12 @@ def query(target: Target, sql: str, limit: int | None, is_json: bool, is_csv: bo
 
 
 def _left_out(answer: Answer, printed: int) -> int:
-    """How many rows were not printed; counts them only if there are any."""
+    """The number of rows that were not printed. Runs the counting query only if there are any."""
     return 0 if next(answer.rows, None) is None else max(answer.count() - printed, 1)
 
 
 def _names(answer: Answer) -> list[str]:
-    """The columns' names. Raises UsageError if two are the same: an object could hold only one of them."""
+    """The column names. Raises UsageError if two are the same, because a JSON object can have only one of them."""
     for name in answer.columns:
         if answer.columns.count(name) > 1:
             raise UsageError(f"Several columns are named {name}.", "Give them different names: select ... as ...")

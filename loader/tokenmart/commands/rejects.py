@@ -18,27 +18,31 @@ if TYPE_CHECKING:
 
 
 @command("tokenmart rejects --export rejects.jsonl")
-@click.option("--reason", help="Only lines that were rejected for this reason.")
+@click.option("--reason", help="List only lines that were rejected for this reason.")
 @click.option(
     "--limit",
     default=20,
     type=click.IntRange(1),
     show_default=True,
-    help="How many lines to list; --export always writes all.",
+    help="Maximum number of lines to list; --export always writes all of them.",
 )
-@click.option("--export", type=click.Path(dir_okay=False), help="Write the lines to this new file, byte for byte.")
+@click.option(
+    "--export",
+    type=click.Path(dir_okay=False),
+    help="Write the lines, unchanged, to this file, which must not exist yet.",
+)
 @as_json
 def rejects(target: Target, reason: str | None, limit: int, export: str | None, is_json: bool) -> int:
     """List or export the rejected lines.
 
-    Correct exported lines and load them like any other file.
+    Correct the lines in the exported file, and load it like any other file.
     """
     from tokenmart import report
 
     with open_loaded(target) as warehouse:
         rows = report.rejects(warehouse, target, reason=reason, limit=None if export else limit)
     if export:
-        # an existing file may contain lines that somebody has corrected
+        # an existing file may contain lines that the user has corrected
         with Path(export).open("xb") as file:
             file.writelines(row["bytes"] + b"\n" for row in rows)
         if is_json:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tokenmart.commands.build import build_marts
 from tokenmart.commands.load import exit_code, load_files
-from tokenmart.commands.options import as_json, command, reading
+from tokenmart.commands.options import as_json, command, input_options
 from tokenmart.commands.shared import FAILED, console, failed_build, failed_load, failed_step, locations
 from tokenmart.dbt_runner import background_parsing
 from tokenmart.errors import TokenmartError
@@ -20,32 +20,32 @@ if TYPE_CHECKING:
 
 
 @command("tokenmart run ~/.claude/projects")
-@reading
+@input_options
 @as_json
-def run(target: Target, is_json: bool, max_rejects: int, **reading: Any) -> int:
-    """Load, build, and print a summary of the marts."""
+def run(target: Target, is_json: bool, max_rejects: int, **options: Any) -> int:
+    """Load files, build the marts, and print a summary of them."""
     with background_parsing(target) as wait_for_parsing:
-        loaded = load_files(target, is_quiet=is_json, **reading)
-        answer: dict[str, Any] = {"load": loaded, **locations(target, loaded.location)}
+        loaded = load_files(target, is_quiet=is_json, **options)
+        output: dict[str, Any] = {"load": loaded, **locations(target, loaded.location)}
         if not any(file.format for file in loaded.files) and exit_code(loaded, max_rejects) == FAILED:
             if is_json:
-                print_json({**answer, **failed_load(loaded)})
+                print_json({**output, **failed_load(loaded)})
             return FAILED
         try:
-            built = answer["build"] = build_marts(target, is_quiet=is_json, before_dbt=wait_for_parsing)
-            answer["summary"] = _summary(target, loaded, is_quiet=is_json)
+            built = output["build"] = build_marts(target, is_quiet=is_json, before_dbt=wait_for_parsing)
+            output["summary"] = _summary(target, loaded, is_quiet=is_json)
         except TokenmartError as error:
             if not is_json:
                 raise
-            print_json({**answer, **failed_step(error)})
+            print_json({**output, **failed_step(error)})
             return error.exit_code
     if is_json:
-        print_json({**answer, **(failed_build(built) if built.failures else {})})
+        print_json({**output, **(failed_build(built) if built.failures else {})})
     return FAILED if built.failures else exit_code(loaded, max_rejects)
 
 
 def _summary(target: Target, loaded: LoadResult, *, is_quiet: bool) -> Summary:
-    """Shows the summary of the marts that exist."""
+    """Reads the summary of the marts that exist, and prints it unless `is_quiet`."""
     from tokenmart import report
     from tokenmart.destinations import connect
 

@@ -1,4 +1,4 @@
-"""What commands share: the terminal, parts of their answers in JSON, and the open warehouse."""
+"""Functions that several commands use: terminal output, parts of the JSON output, and opening the warehouse."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ if TYPE_CHECKING:
     from tokenmart.results import LoadResult
 
 DONE, FAILED, REJECTED = 0, 1, 3
-"""Exit codes. REJECTED: done, but a file could not be read or too many lines were rejected."""
+"""Exit codes. REJECTED: done, but a file could not be read, or too many lines were rejected."""
 console = Screen()
 stderr = Screen(stderr=True)
 
 
-def say(text: str) -> None:
-    """Prints a line to standard error, so that the output stays what scripts expect."""
+def notify(text: str) -> None:
+    """Prints a line to standard error, so that standard output has only the result."""
     stderr.print(escape(text))
 
 
 def report_sharing(target: Target) -> None:
-    """Warns of other targets that build into the same schema."""
+    """Prints a warning if other targets build into the same schema."""
     from tokenmart.profile import targets_sharing
 
     if others := targets_sharing(target):
-        say(
+        notify(
             f"The targets {target.name} and {', '.join(others)} build into the same schema and overwrite each other."
             " Give each target its own schema in profiles.yml.",
         )
 
 
 def progress_bar(is_quiet: bool, text: str = "") -> Progress:
-    """A bar on standard error, if that is a terminal; with `text`, for a build."""
+    """A progress bar on standard error, if that is a terminal. With `text`, it shows a build, otherwise a load."""
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
@@ -61,9 +61,9 @@ def progress_bar(is_quiet: bool, text: str = "") -> Progress:
 
 @contextmanager
 def open_loaded(target: Target) -> Iterator[Warehouse]:
-    """Opens the target's warehouse for reading, after adding the raw tables and columns that this version needs.
+    """Opens the target's warehouse for reading. First adds raw tables and columns that an older version lacks.
 
-    Raises TokenmartError if nothing has been loaded into it, or if this login has no permission to alter older tables.
+    Raises TokenmartError if nothing has been loaded, or if this login has no permission to add them.
     """
     from tokenmart import contract, report
     from tokenmart.destinations import connect, is_new
@@ -80,12 +80,12 @@ def open_loaded(target: Target) -> Iterator[Warehouse]:
     from tokenmart.pipeline import upgrade
 
     try:
-        upgrade(target, say)
+        upgrade(target, notify)
     except TokenmartError as error:
         raise TokenmartError(
-            f"The tables in {target.raw_schema} were created by an older version and lack {', '.join(missing)}."
-            f" These could not be added: {error}",
-            f"Run tokenmart status{target.option} with a login that may alter the tables.",
+            f"The tables in {target.raw_schema} were created by an older version. {', '.join(missing)} are missing"
+            f" and could not be added: {error}",
+            f"Run tokenmart status{target.option} with a login that has permission to alter the tables.",
         ) from error
     with connect(target, to_read=True) as warehouse:
         yield warehouse
@@ -106,16 +106,16 @@ def locations(target: Target, location: str | None) -> dict[str, Any]:
 
 
 def failed_load(loaded: LoadResult) -> dict[str, Any]:
-    """Why no file could be read, for JSON."""
+    """Why no file could be read: error, hint and exit_code, for JSON."""
     problem = next(file.problem for file in loaded.files if file.problem)
     return {"error": problem, "hint": None, "exit_code": FAILED}
 
 
 def failed_build(built: Build) -> dict[str, Any]:
-    """Why a build failed, for JSON."""
+    """Why a build failed: error, hint and exit_code, for JSON."""
     return {"error": f"The build failed: {built.outcome}", "hint": built.hint, "exit_code": FAILED}
 
 
 def failed_step(error: TokenmartError) -> dict[str, Any]:
-    """Why a step failed, for JSON."""
+    """Why a step failed: error, hint and exit_code, for JSON."""
     return {"error": str(error), "hint": error.hint, "exit_code": error.exit_code}

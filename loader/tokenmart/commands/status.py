@@ -17,20 +17,20 @@ if TYPE_CHECKING:
 
 
 @command("tokenmart status --json")
-@click.option("--loads", default=5, type=click.IntRange(1), show_default=True, help="How many loads to list.")
+@click.option("--loads", default=5, type=click.IntRange(1), show_default=True, help="Maximum number of loads to list.")
 @as_json
 def status(target: Target, loads: int, is_json: bool) -> int:
-    """Show the last loads, the last build, and what was rejected.
+    """Show the last loads, the last build, and the rejected lines.
 
-    Also shows how fresh the data is, how many samples the target has, and which loads are not in the marts yet.
+    Also shows how recent the data is, and the number of samples and of loads that are not in the marts yet.
     """
     from tokenmart import report
 
     with open_loaded(target) as warehouse:
-        found = report.status(warehouse, target, loads=loads)
+        state = report.status(warehouse, target, loads=loads)
         location = warehouse.location
     if is_json:
-        print_json({**dataclasses.asdict(found), "location": location})
+        print_json({**dataclasses.asdict(state), "location": location})
     else:
-        show_status(console, found, location, target)
+        show_status(console, state, location, target)
     return DONE

@@ -1,4 +1,4 @@
-"""`tokenmart undo`: deletes what loads have landed."""
+"""`tokenmart undo`: deletes the rows that loads have landed."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tokenmart.commands.shared import (
     failed_build,
     failed_step,
     locations,
+    notify,
     open_loaded,
-    say,
 )
 from tokenmart.errors import TokenmartError, UsageError
 from tokenmart.screen import print_json
-from tokenmart.views import show_undone
+from tokenmart.views import show_undo
 
 if TYPE_CHECKING:
     from tokenmart.profile import Target
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 
 @command("tokenmart undo 1763712000.123456 --yes")
 @click.argument("load_ids", nargs=-1)
-@click.option("--samples", is_flag=True, help="Delete the rows of sample files, from all loads.")
-@click.option("--no-build", is_flag=True, help="Do not rebuild the marts; the next build does.")
+@click.option("--samples", is_flag=True, help="Delete the rows of sample files from all loads.")
+@click.option("--no-build", is_flag=True, help="Do not rebuild the marts; the next build rebuilds them.")
 @click.option("--yes", is_flag=True, help="Do not ask before deleting.")
 @as_json
 def undo(target: Target, load_ids: tuple[str, ...], samples: bool, no_build: bool, yes: bool, is_json: bool) -> int:
-    """Delete what loads have landed, and rebuild the marts.
+    """Delete the rows that loads have landed, and rebuild the marts.
 
-    tokenmart status lists the ids of loads. Read positions are kept: to load the same files again, use load --again.
+    tokenmart status lists the load ids. Read positions are kept: to load the same files again, use load --again.
     """
     from tokenmart.destinations import connect, lock
     from tokenmart.undo import delete, find
@@ -43,29 +43,29 @@ def undo(target: Target, load_ids: tuple[str, ...], samples: bool, no_build: boo
     if samples == bool(load_ids):
         raise UsageError("Give the ids of the loads to undo, or --samples.", f"See: tokenmart status{target.option}")
     if is_json and not yes:
-        raise UsageError("With --json the command cannot ask for confirmation.", "Add --yes.")
+        raise UsageError("With --json, the command cannot ask for confirmation.", "Add --yes.")
     with open_loaded(target) as warehouse:
-        undone = find(warehouse, target, load_ids, samples=samples)
+        plan = find(warehouse, target, load_ids, samples=samples)
     if not yes:
-        show_undone(console, undone, target, is_done=False)
+        show_undo(console, plan, target, is_done=False)
         if not click.confirm("Delete these rows?", err=True):
             console.print("Nothing was deleted.")
             return FAILED
-    with lock(target, "load", say) as check, connect(target) as warehouse:
-        delete(warehouse, target, undone, check)
+    with lock(target, "load", notify) as check, connect(target) as warehouse:
+        delete(warehouse, target, plan, check)
     if not is_json:
-        show_undone(console, undone, target, is_done=True)
-    figures = {name: getattr(undone, name) for name in ("load_ids", "files", "events", "rejected")}
-    answer = {"undone": figures, **locations(target, undone.location)}
+        show_undo(console, plan, target, is_done=True)
+    figures = {name: getattr(plan, name) for name in ("load_ids", "files", "events", "rejected")}
+    output = {"undone": figures, **locations(target, plan.location)}
     try:
         built = None if no_build else build_marts(target, full_refresh=True, is_quiet=is_json)
     except TokenmartError as error:
         if not is_json:
             raise
-        print_json({**answer, **failed_step(error)})
+        print_json({**output, **failed_step(error)})
         return error.exit_code
     if is_json:
-        print_json({**answer, "build": built, **(failed_build(built) if built and built.failures else {})})
+        print_json({**output, "build": built, **(failed_build(built) if built and built.failures else {})})
     elif no_build:
         console.print(f"The marts still contain these rows. To remove them: tokenmart build{target.option}")
     return FAILED if built and built.failures else DONE

@@ -1,4 +1,4 @@
-"""Opens the warehouse of a target. Each type has a module here with everything that the loader knows about it."""
+"""Opens the warehouse of a target. Each type of warehouse has a module here with all code that is specific to it."""
 
 import importlib
 import re
@@ -20,34 +20,34 @@ Query = Callable[[str], list[tuple[Any, ...]]]
 
 @dataclass(frozen=True)
 class Warehouse:
-    """An open warehouse, and what the loader needs to know about its type."""
+    """An open warehouse, with the functions and settings that are specific to its type."""
 
     destination: Callable[[], Any]
-    """Makes dlt's destination. Only loads need it, and importing dlt takes a second."""
+    """Creates dlt's destination. A function, because only loads need it and importing dlt takes a second."""
     query: Query
     location: str
     """Its location, as shown to users."""
     tables: Callable[[str], dict[str, set[str]]]
-    """The tables of a schema with their column names, in lower case; empty if the schema does not exist."""
+    """The column names of a schema by table, all in lower case; empty if the schema does not exist."""
     create_schema: Callable[[str], object]
-    """Creates a schema if it is missing."""
+    """Creates a schema if it does not exist."""
     dataset: str
     """dlt's name for the raw schema."""
-    lay_out: Callable[[str], object] = lambda schema: None
+    apply_layout: Callable[[str], object] = lambda schema: None
     """Adds missing indexes and partitions to the tables of the raw schema."""
     hints: Mapping[str, Mapping[str, dict[str, Any]]] = field(default_factory=dict)
-    """Additional dlt hints for columns, by table and name."""
+    """Additional dlt hints, by table and column."""
     table_hints: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Additional dlt hints for tables, by name."""
+    """Additional dlt hints, by table."""
     buckets: tuple[str, ...] = ()
-    """Protocols of the buckets that it reads files from."""
+    """The URL protocols of the buckets that the warehouse can load files from."""
     version: str = "select version()"
-    """A query for the server's version."""
+    """A query that returns the version of the server."""
     literal: Callable[[str], str] = lambda text: "'" + text.replace("'", "''") + "'"
     """A text as an SQL literal."""
     timestamp: str = "'{}'"
-    """A template for a time (ISO 8601 with offset) as SQL that can be inserted."""
-    trials: tuple[str, ...] = (
+    """A template that turns a time (ISO 8601 with offset) into an SQL expression."""
+    permission_checks: tuple[str, ...] = (
         "create table {} as select 1 as id",
         "insert into {} select 2 as id",
         "delete from {} where id = 2",
@@ -55,20 +55,20 @@ class Warehouse:
         "drop view {}_view",
         "drop table {}",
     )
-    """Statements that need the permissions of loading and building, with placeholders for a table name."""
-    foreign_tables: str = ""
-    """A query for the tables of a schema that this login may not alter, although it may create others."""
+    """Statements that need the same permissions as loads and builds, with placeholders for a table name."""
+    unowned_tables: str = ""
+    """A query for the tables of a schema that this login cannot alter, because another role owns them."""
     grants: str = ""
-    """How to let others read the marts of a schema permanently, with placeholders for its name."""
+    """How to give other roles permanent read access to the marts, with placeholders for the name of the schema."""
     check_session: Callable[[], None] = lambda: None
-    """Raises TokenmartError if the statements of one connection do not run in one session."""
+    """Raises TokenmartError if the statements of a connection do not all run in the same session."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer to a query: the names of its columns, its rows one by one, and a function that counts all of them.
+    """The result of a query: the column names, an iterator over the rows, and a function that counts all rows.
 
-    Counting may end the reading of rows.
+    After `count` is called, `rows` may return no more rows.
     """
 
     columns: list[str]
@@ -78,11 +78,11 @@ class Answer:
 
 @contextmanager
 def connect(target: Target, *, to_read: bool = False) -> Iterator[Warehouse]:
-    """Opens the target's warehouse. Errors of its driver, now or later, become TokenmartErrors with a hint.
+    """Opens the target's warehouse. Raises driver errors, also those inside the context, as TokenmartError with a hint.
 
-    With `to_read` an embedded database is opened read-only, so that others can read it at the same time.
+    With `to_read`, an embedded database is opened read-only, so that others can read it at the same time.
     """
-    with _in_words(target) as module:
+    with _translated_errors(target) as module:
         open_warehouse = getattr(module, "connect_to_read", module.connect) if to_read else module.connect
         with open_warehouse(target) as warehouse:
             yield warehouse
@@ -90,11 +90,11 @@ def connect(target: Target, *, to_read: bool = False) -> Iterator[Warehouse]:
 
 @contextmanager
 def select(target: Target, sql: str) -> Iterator[Answer]:
-    """Runs one select statement in a read-only session whose default schema is that of the marts.
+    """Runs one select statement in a read-only session whose default schema is the marts schema.
 
-    An error of the statement becomes a TokenmartError that says what is wrong with it.
+    Raises TokenmartError with the warehouse's message if the statement fails.
     """
-    with _in_words(target) as module, module.select(target, sql) as answer:
+    with _translated_errors(target) as module, module.select(target, sql) as answer:
         yield answer
 
 
@@ -102,14 +102,14 @@ def select(target: Target, sql: str) -> Iterator[Answer]:
 def query_errors(
     target: Target, errors: tuple[type[Exception], ...], reason: Callable[[Any], str] = str
 ) -> Iterator[None]:
-    """Makes TokenmartErrors of these errors of a statement that the user wrote; `reason` finds their message."""
+    """Raises these errors of the user's statement as TokenmartError. `reason` returns the message of an error."""
     try:
         yield
     except errors as error:
-        # engines quote the statement below their message
+        # some engines add the statement below the message
         message = re.split(r"\n\s*LINE \d+:", reason(error))[0]
         is_unknown = re.search(r"not exist|not found|unknown|no catalog", message, re.IGNORECASE)
-        hint = f"The marts are tables in {target.marts_schema}. To build them: tokenmart build{target.option}"
+        hint = f"The marts are in the schema {target.marts_schema}. To build them: tokenmart build{target.option}"
         raise TokenmartError(f"The query failed: {_shortened(message)}", hint if is_unknown else None) from error
 
 
@@ -122,31 +122,31 @@ def counting(sql: str) -> str:
 def lock(target: Target, job: Literal["load", "build"], on_wait: OnWait) -> Iterator[Check]:
     """Holds the target's lock for loads (one per raw schema) or for builds (one per marts schema).
 
-    The lock is in the warehouse, so loads and builds from other machines, profiles and checkouts wait for each other.
-    `on_wait` is called with the holder of the lock. Yields a function that raises TokenmartError if the lock has been
-    lost.
+    The lock is in the warehouse, so loads and builds wait for each other even across machines, profiles and checkouts.
+    If another process holds the lock, calls `on_wait` with a message that names the holder. Yields a function that
+    raises TokenmartError if the lock has been lost.
     """
 
-    def tell(who: str) -> None:
-        on_wait(f"Waiting for another job on the target {target.name} to finish ({who}).")
+    def report_holder(holder: str) -> None:
+        on_wait(f"Waiting for another job on the target {target.name} to finish ({holder}).")
 
-    with _in_words(target) as module, module.lock(target, job, tell) as check:
+    with _translated_errors(target) as module, module.lock(target, job, report_holder) as check:
         yield check
 
 
 @contextmanager
-def _in_words(target: Target) -> Iterator[Any]:
-    """The module of the target's type. Errors of its driver become TokenmartErrors."""
+def _translated_errors(target: Target) -> Iterator[Any]:
+    """Yields the module for the target's type. Raises errors of its driver as TokenmartError."""
     module = _module(target)
     try:
         yield module
     except module.ERRORS as error:
-        message = in_one_line(error)
+        message = one_line(error)
         raise TokenmartError(f"The target {target.name} failed: {message}", advice(target, error)) from error
 
 
-def in_one_line(error: BaseException) -> str:
-    """The text of an error on one line, shortened."""
+def one_line(error: BaseException) -> str:
+    """The message of an error on one line, cut to MESSAGE_LENGTH characters."""
     return _shortened(str(error)) or type(error).__name__
 
 
@@ -156,7 +156,7 @@ def _shortened(text: str) -> str:
 
 
 def credentials(target: Target, kind: Any) -> Any:
-    """dbt's own credentials of that kind, validated by dbt. Raises TokenmartError if dbt rejects them."""
+    """The target's credentials as dbt's class `kind`, validated by dbt. Raises TokenmartError if dbt rejects them."""
     from dbt_common.dataclass_schema import ValidationError
     from dbt_common.exceptions import DbtBaseException
 
@@ -172,7 +172,7 @@ def credentials(target: Target, kind: Any) -> Any:
 
 
 def whole_number(target: Target, name: str, default: int) -> int:
-    """A setting of the profile that is a whole number. Raises UsageError for anything else."""
+    """A setting of the profile as a whole number. Raises UsageError if it is not a whole number."""
     value = target.settings.get(name) or default
     try:
         return int(value)
@@ -184,21 +184,21 @@ def whole_number(target: Target, name: str, default: int) -> int:
 
 
 def is_new(target: Target) -> bool:
-    """Whether the target does not exist yet, so that nothing can have been loaded into it."""
+    """Whether the target's database file does not exist yet, so nothing has been loaded into it."""
     path_of = getattr(_module(target), "path", None)
     return path_of is not None and not path_of(target).exists()
 
 
 def advice(target: Target, error: BaseException | str) -> str | None:
-    """What to do about an error of the target's warehouse (or its text), None if unknown."""
+    """The hint for an error of the target's warehouse, given as exception or text; None if there is no hint."""
     module = _module(target)
-    message = getattr(module, "said", str)(error)
+    message = getattr(module, "error_text", str)(error)
     hints: dict[str, str] = module.ADVICE
     return next((hint for pattern, hint in hints.items() if re.search(pattern, message, re.IGNORECASE)), None)
 
 
 def lease_of(target: Target, job: str) -> str:
-    """The name of the table with the lease of this kind of job."""
+    """The name of the table that stores the lease for this kind of job."""
     return "load_lease" if job == "load" else f"build_lease_{target.marts_schema.lower()}"
 
 
@@ -217,7 +217,7 @@ def listed_tables(query: Query) -> Callable[[str], dict[str, set[str]]]:
 
 
 def grouped(columns: list[tuple[Any, ...]]) -> dict[str, set[str]]:
-    """Groups (table, column) by table."""
+    """Groups pairs of table and column by table, in lower case."""
     tables: dict[str, set[str]] = {}
     for table, column in columns:
         tables.setdefault(str(table).lower(), set()).add(str(column).lower())
@@ -225,7 +225,7 @@ def grouped(columns: list[tuple[Any, ...]]) -> dict[str, set[str]]:
 
 
 def missing_schema(query: Query) -> Callable[[str], object]:
-    """`Warehouse.create_schema` where `if not exists` needs the permission to create even if it exists."""
+    """`Warehouse.create_schema` for warehouses where `if not exists` needs permission even if the schema exists."""
 
     def create(schema: str) -> None:
         if not query(f"select 1 from information_schema.schemata where lower(schema_name) = lower('{schema}')"):
@@ -235,7 +235,7 @@ def missing_schema(query: Query) -> Callable[[str], object]:
 
 
 def escaped_literal(text: str) -> str:
-    """`Warehouse.literal` for warehouses in which a backslash escapes."""
+    """`Warehouse.literal` for warehouses in which backslash is the escape character."""
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n") + "'"
 
 

@@ -1,4 +1,4 @@
-"""BigQuery: parquet files are loaded by load jobs, which are free."""
+"""BigQuery: loads parquet files with load jobs, which are free."""
 
 import os
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from google.auth.exceptions import GoogleAuthError
 from google.cloud.bigquery import DEFAULT_RETRY, QueryJobConfig
 from requests.exceptions import ConnectionError as NotReached
 
-from tokenmart.destinations import Answer, Warehouse, escaped_literal, grouped, in_one_line, lease_of, query_errors
+from tokenmart.destinations import Answer, Warehouse, escaped_literal, grouped, lease_of, one_line, query_errors
 from tokenmart.destinations import credentials as dbt_credentials
 from tokenmart.errors import TokenmartError, UsageError
 from tokenmart.locks import Check, LeaseSQL, OnWait, lease
@@ -32,10 +32,10 @@ ADVICE = {
     "not found: project": "Check the project in the profile.",
     "location": "Set location in the profile to the location of the datasets.",
     "no such file": "Check the path of the keyfile in the profile.",
-    "connection": "Is BigQuery reachable from here? Check api_endpoint if the profile has one.",
-    "quota": "Wait, or request more quota.",
+    "connection": "Is BigQuery reachable from this machine? If the profile has an api_endpoint, check it.",
+    "quota": "Wait, or request a higher quota.",
 }
-# models select raw rows by load
+# the models filter raw rows by load
 LAYOUT = {"events": {"loaded_at": {"partition": True}}}
 LEASE = LeaseSQL(text="string", clock="select unix_millis(current_timestamp())")
 CLUSTERS = {"events": {"x-bigquery-cluster-columns": ["_dlt_load_id"]}}
@@ -43,7 +43,7 @@ CLUSTERS = {"events": {"x-bigquery-cluster-columns": ["_dlt_load_id"]}}
 
 @contextmanager
 def connect(target: Target) -> Iterator[Warehouse]:
-    """Connects with dbt-bigquery's own credentials, for every method that the profile can name."""
+    """Connects with dbt-bigquery's own credentials, so every `method` of the profile works."""
     with closing(_client(target)) as client:
 
         def query(sql: str) -> list[tuple[Any, ...]]:
@@ -77,9 +77,9 @@ def _destination(target: Target) -> Any:
 
     credentials, google_credentials = _credentials(target)
     if credentials.api_endpoint:
-        # dlt's client reads another endpoint only from this variable
+        # the only way to set another endpoint for dlt's client
         os.environ["BIGQUERY_EMULATOR_HOST"] = credentials.api_endpoint
-    # on their own, dlt's credentials support few of Google's kinds
+    # dlt's own classes support only a few of Google's credential types
     dlt_credentials: Any = GcpDefaultCredentials()
     dlt_credentials.parse_native_representation(google_credentials)
     dlt_credentials.project_id = credentials.database
@@ -90,13 +90,13 @@ def _destination(target: Target) -> Any:
 
 @contextmanager
 def select(target: Target, sql: str) -> Iterator[Answer]:
-    """Asks BigQuery in a dry run, which costs nothing, what kind of statement it is; runs it only if it is a select."""
-    with closing(_client(target)) as client, query_errors(target, ERRORS, _reason):
-        place = {"default_dataset": f"{client.project}.{target.marts_schema}"}
-        kind = client.query(sql, job_config=QueryJobConfig(**place, dry_run=True)).statement_type
+    """Runs a select statement. A dry run, which is free, first checks the type of the statement."""
+    with closing(_client(target)) as client, query_errors(target, ERRORS, _message):
+        defaults = {"default_dataset": f"{client.project}.{target.marts_schema}"}
+        kind = client.query(sql, job_config=QueryJobConfig(**defaults, dry_run=True)).statement_type
         if kind != "SELECT":
             raise UsageError(f"The query is not a select statement, but {kind}.")
-        result = client.query(sql, job_config=QueryJobConfig(**place)).result()
+        result = client.query(sql, job_config=QueryJobConfig(**defaults)).result()
         yield Answer(
             columns=[field.name for field in result.schema],
             rows=(tuple(row.values()) for row in result),
@@ -104,9 +104,9 @@ def select(target: Target, sql: str) -> Iterator[Answer]:
         )
 
 
-def _reason(error: Any) -> str:
-    """What BigQuery says, without the address of the request."""
-    return next((str(said["message"]) for said in getattr(error, "errors", None) or ()), str(error))
+def _message(error: Any) -> str:
+    """The message of an error, without the URL of the request."""
+    return next((str(entry["message"]) for entry in getattr(error, "errors", None) or ()), str(error))
 
 
 def lock(target: Target, job: str, on_wait: OnWait) -> AbstractContextManager[Check]:
@@ -115,21 +115,21 @@ def lock(target: Target, job: str, on_wait: OnWait) -> AbstractContextManager[Ch
 
 
 def _credentials(target: Target) -> tuple[Any, Any]:
-    """dbt's credentials, and the Google credentials that dbt makes from them."""
+    """dbt's credentials, and the Google credentials that dbt creates from them."""
     credentials = dbt_credentials(target, BigQueryCredentials)
     try:
         return credentials, create_google_credentials(credentials)
     except (ValueError, OSError) as error:
         raise TokenmartError(
-            f"The service account key of the target {target.name} cannot be used: {in_one_line(error)}",
+            f"The service account key of the target {target.name} cannot be used: {one_line(error)}",
             "Check keyfile or keyfile_json in the profile.",
         ) from error
 
 
 def _client(target: Target) -> Any:
-    """A connected client of the profile's project."""
+    """A connected client for the project of the profile."""
     credentials, _ = _credentials(target)
-    # names without a project are resolved in the client's project
+    # table names without a project refer to the client's project
     client: Any = create_bigquery_client(replace(credentials, execution_project=credentials.database))
     # by default the client retries for ten minutes
     client.query_and_wait("select 1", retry=DEFAULT_RETRY.with_timeout(CONNECT_SECONDS), job_retry=None)

@@ -1,4 +1,4 @@
-"""ClickHouse: parquet files are loaded over HTTP; dlt's own statements use the native protocol."""
+"""ClickHouse: loads parquet files over HTTP. dlt's own statements use the native protocol."""
 
 import logging
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ from tokenmart.destinations import (
 from tokenmart.locks import Check, LeaseSQL, OnWait, lease
 from tokenmart.profile import Target
 
-# the errors that they log are raised too
+# they log errors that they also raise
 for _driver in ("clickhouse_connect", "clickhouse_driver"):
     logging.getLogger(_driver).setLevel(logging.CRITICAL)
 
@@ -34,19 +34,19 @@ ADVICE = {
     "not enough privileges": "Ask an administrator to grant the missing privilege.",
     "refused": "Is the server running? Check host, port and native_port (9000, used by dlt) in the profile.",
     "name or service not known": "Check the host in the profile.",
-    "timed out": "Is the server reachable from here? A firewall may block it.",
-    "code: 209": "Is the profile's native_port reachable from here? A firewall may block it.",
+    "timed out": "Is the server reachable from this machine? A firewall may block it.",
+    "code: 209": "Is the profile's native_port reachable from this machine? A firewall may block it.",
     "certificate": "Check secure, verify, client_cert and client_cert_key in the profile.",
     "memory limit": "Give the server more memory, or load fewer files at once.",
 }
 # ClickHouse's default ports, without and with TLS
 HTTP_PORTS, NATIVE_PORTS = (8123, 8443), (9000, 9440)
 
-# models select raw rows by load
+# the models filter raw rows by load
 LAYOUT = {"events": {"_dlt_load_id": {"primary_key": True}}}
-SECONDS = {"connect_timeout": 10, "send_receive_timeout": 300}
-PLACE = ("host", "port", "username", "password", "secure")
-# mutations of a table run one after the other
+TIMEOUTS = {"connect_timeout": 10, "send_receive_timeout": 300}
+CONNECTION_ARGUMENTS = ("host", "port", "username", "password", "secure")
+# ClickHouse runs the mutations of a table one after the other
 LEASE = LeaseSQL(
     text="String",
     clock="select toUnixTimestamp64Milli(now64(3))",
@@ -55,11 +55,14 @@ LEASE = LeaseSQL(
 
 
 @contextmanager
-def _client_for_files(**manner: Any) -> Iterator[None]:
-    """Makes the HTTP client that dlt opens for files use the profile's settings: dlt's credentials cannot."""
+def _settings_for_file_client(**settings: Any) -> Iterator[None]:
+    """Passes the profile's settings to the HTTP client with which dlt loads files.
+
+    dlt's credentials do not have them.
+    """
     module: Any = clickhouse_connect
     create = module.create_client
-    module.create_client = partial(create, **manner)
+    module.create_client = partial(create, **settings)
     try:
         yield
     finally:
@@ -68,9 +71,9 @@ def _client_for_files(**manner: Any) -> Iterator[None]:
 
 @contextmanager
 def connect(target: Target) -> Iterator[Warehouse]:
-    """Connects as dbt-clickhouse does over HTTP; the profile's `native_port` is for dlt."""
-    manner = {name: value for name, value in _http(target).items() if name not in PLACE}
-    with _session(target) as warehouse, _client_for_files(**manner):
+    """Connects over HTTP as dbt-clickhouse does. dlt uses the profile's `native_port`."""
+    settings = {name: value for name, value in _http(target).items() if name not in CONNECTION_ARGUMENTS}
+    with _session(target) as warehouse, _settings_for_file_client(**settings):
         yield warehouse
 
 
@@ -81,7 +84,7 @@ def _destination(target: Target) -> Any:
 
     settings, http = target.settings, _http(target)
     native_port = "port" if _is_native(target) and settings.get("port") else "native_port"
-    # dlt's database is dbt's schema; without a dataset name its tables get no prefix
+    # dlt's database is dbt's schema; without a dataset name, dlt adds no prefix to table names
     credentials = ClickHouseCredentials()
     credentials.database, credentials.host, credentials.port, credentials.http_port = (
         target.raw_schema,
@@ -91,11 +94,11 @@ def _destination(target: Target) -> Any:
     )
     credentials.username, credentials.password = http["username"], http["password"]
     credentials.secure = 1 if http["secure"] else 0
-    credentials.connect_timeout, credentials.send_receive_timeout = (http[name] for name in SECONDS)
+    credentials.connect_timeout, credentials.send_receive_timeout = (http[name] for name in TIMEOUTS)
     credentials.query = {"verify": http["verify"]}
     if certificate := http.get("client_cert"):
         credentials.query |= {"certfile": certificate, "keyfile": http["client_cert_key"] or certificate}
-    # keeps dlt from resolving them again and stripping the password
+    # otherwise dlt resolves the credentials again and strips spaces from the password
     credentials.__is_resolved__ = True
     engine = "replicated_merge_tree" if settings.get("cluster") else "merge_tree"
     return dlt.destinations.clickhouse(credentials, table_engine_type=engine)
@@ -103,11 +106,11 @@ def _destination(target: Target) -> Any:
 
 @contextmanager
 def select(target: Target, sql: str) -> Iterator[Answer]:
-    """Reads with the setting `readonly`, which a query cannot change."""
-    # in a session the server refuses to count rows while others are being read
+    """Runs a select statement with the setting `readonly`, which a query cannot change."""
+    # within a session, the server does not run the counting query while rows are being read
     http = {**_http(target), "database": target.marts_schema, "autogenerate_session_id": False}
-    with query_errors(target, ERRORS, _reason), closing(clickhouse_connect.get_client(**http)) as client:
-        # a user who may only read cannot even set this
+    with query_errors(target, ERRORS, _message), closing(clickhouse_connect.get_client(**http)) as client:
+        # a read-only user cannot set it, but does not need it either
         is_limited = client.query("select getSetting('readonly')").result_rows[0][0]
         settings = {} if int(is_limited) else {"readonly": 1}
         with client.query_row_block_stream(sql, settings=settings) as blocks:
@@ -118,8 +121,8 @@ def select(target: Target, sql: str) -> Iterator[Answer]:
             )
 
 
-def _reason(error: Exception) -> str:
-    """What the server says, without its address."""
+def _message(error: Exception) -> str:
+    """The message of an error, without the URL of the server."""
     return str(error).partition("DB::Exception: ")[2].partition(" (for url ")[0] or str(error)
 
 
@@ -137,7 +140,7 @@ def _is_native(target: Target) -> bool:
 
 
 def _http(target: Target) -> dict[str, Any]:
-    """How to connect over HTTP: the arguments of clickhouse-connect."""
+    """The arguments with which clickhouse-connect connects over HTTP."""
     settings, is_secure = target.settings, bool(target.settings.get("secure"))
     port = "port" if not _is_native(target) and settings.get("port") else "http_port"
     arguments = {
@@ -147,7 +150,7 @@ def _http(target: Target) -> dict[str, Any]:
         "password": str(settings.get("password") or ""),
         "secure": is_secure,
         "verify": bool(settings.get("verify", True)),
-        **{name: whole_number(target, name, default) for name, default in SECONDS.items()},
+        **{name: whole_number(target, name, default) for name, default in TIMEOUTS.items()},
     }
     if certificate := settings.get("client_cert"):
         arguments |= {"client_cert": certificate, "client_cert_key": settings.get("client_cert_key")}
@@ -167,25 +170,27 @@ def _session(target: Target) -> Iterator[Warehouse]:
             query=query,
             location=f"{http['host']}:{http['port']}",
             tables=listed_tables(query),
-            create_schema=lambda schema: query(f"create database if not exists {schema}{_place(target, schema)}"),
+            create_schema=lambda schema: query(
+                f"create database if not exists {schema}{_create_options(target, schema)}"
+            ),
             dataset="",
             literal=escaped_literal,
             timestamp="parseDateTime64BestEffort('{}', 6, 'UTC')",
             hints=LAYOUT,
             buckets=("s3", "gs", "gcs", "az", "abfss", "file"),
-            trials=(
+            permission_checks=(
                 "create table {} engine = MergeTree order by tuple() as select 1 as id",
-                # as the lease is taken
+                # the statement that takes the lease
                 LEASE.update.format(table="{}", values="id = 2", condition="id = 1"),
-                *Warehouse.trials[1:],
+                *Warehouse.permission_checks[1:],
             ),
         )
 
 
-def _place(target: Target, schema: str) -> str:
-    """How a schema is created: on every server of a cluster, with replicated raw tables."""
+def _create_options(target: Target, schema: str) -> str:
+    """The clauses that create a schema on every server of a cluster, with replicated raw tables."""
     cluster, engine = target.settings.get("cluster"), target.settings.get("database_engine")
     if cluster and not engine and schema == target.raw_schema:
-        # dlt does not create its tables on a cluster, but this kind of database does
+        # dlt creates its tables on one server; this database engine replicates them to the others
         engine = f"Replicated('/clickhouse/databases/{schema}', 'all', '{{shard}}_{{replica}}')"
     return (f' on cluster "{cluster}"' if cluster else "") + (f" engine = {engine}" if engine else "")

@@ -1,4 +1,4 @@
-"""DuckDB: a file that many programs can read at the same time, or one can write."""
+"""DuckDB: a file that either several programs can read or one program can write."""
 
 import time
 from collections.abc import Iterator
@@ -11,41 +11,41 @@ import duckdb
 
 from tokenmart.destinations import Answer, Warehouse, counting, listed_tables, missing_schema, query_errors
 from tokenmart.errors import TokenmartError
-from tokenmart.locks import Check, OnWait, held
+from tokenmart.locks import Check, OnWait, lock_file
 from tokenmart.profile import Target
 
-LOAD_LIMITS = {"memory_limit": "192MB"}  # DuckDB's own default is most of the machine
+LOAD_LIMITS = {"memory_limit": "192MB"}  # DuckDB's default is 80% of the memory
 LOCK_SECONDS = 10
 FETCHED_ROWS = 1000
 ERRORS = (duckdb.Error,)
-ADVICE = {"could not set lock": "Close it in the other program. Give BI tools a copy of the file."}
+ADVICE = {"could not set lock": "Close the file in the other program. Give BI tools a copy of the file."}
 
 
 def path(target: Target) -> Path:
-    """The target's file; its name is ':memory:' if there is none."""
+    """The target's file. Its name is ':memory:' if the profile has no path."""
     return target.data_folder / str(target.settings.get("path", ":memory:"))
 
 
 @contextmanager
 def connect(target: Target) -> Iterator[Warehouse]:
-    """Opens the file to write; waits a while if another program has it open."""
+    """Opens the file for writing. Waits up to LOCK_SECONDS if another program has it open."""
     with _opened(target, is_read_only=False) as warehouse:
         yield warehouse
 
 
 @contextmanager
 def connect_to_read(target: Target) -> Iterator[Warehouse]:
-    """Opens the file read-only; waits a while if another program writes."""
+    """Opens the file read-only. Waits up to LOCK_SECONDS if another program writes to it."""
     with _opened(target, is_read_only=True) as warehouse:
         yield warehouse
 
 
 @contextmanager
 def select(target: Target, sql: str) -> Iterator[Answer]:
-    """Opens the file read-only, with DuckDB's own memory limit and no access to other files."""
+    """Runs a select statement on the file, read-only, with DuckDB's own memory limit and no access to other files."""
     with closing(_connection(target, is_read_only=True, limits={})) as connection, query_errors(target, ERRORS):
         connection.execute(f"set timezone = 'UTC'; set search_path = '{target.marts_schema}'")
-        # a query could write files; the second setting keeps it from changing the first one
+        # otherwise a query could write files; the second setting prevents it from changing the first
         connection.execute("set enable_external_access = false; set lock_configuration = true")
         connection.execute(sql)
         yield Answer(
@@ -57,10 +57,10 @@ def select(target: Target, sql: str) -> Iterator[Answer]:
 
 @contextmanager
 def lock(target: Target, job: str, on_wait: OnWait) -> Iterator[Check]:
-    """One lock file for loads and builds, next to the database: both write, and open the file several times."""
-    # another name of the file has the same lock
+    """One lock file for loads and builds, next to the database, because both write to it and open it several times."""
+    # a symbolic link to the file uses the same lock
     file = _file(target).resolve()
-    with held(file.with_name(f"{file.name}.lock"), job, on_wait):
+    with lock_file(file.with_name(f"{file.name}.lock"), job, on_wait):
         yield lambda: None
 
 
@@ -87,7 +87,7 @@ def _destination(connection: Any) -> Any:
     import dlt
     from dlt.common.destination.configuration import ParquetFormatConfiguration
 
-    # the file is read once, on the same machine
+    # DuckDB reads the file once, on the same machine
     parquet = ParquetFormatConfiguration(compression="none")
     return dlt.destinations.duckdb(connection, create_indexes=False, parquet_format=parquet)
 
@@ -96,7 +96,7 @@ def _file(target: Target) -> Path:
     file = path(target)
     if file.name == ":memory:":
         raise TokenmartError(
-            "The target's DuckDB is in memory, so nothing would be kept.", "Set a path in the profile."
+            "The target's DuckDB database is in memory, so it would be lost.", "Set a path in the profile."
         )
     if not file.parent.is_dir():
         raise TokenmartError(f"{file}: its folder does not exist.", "Create the folder, or set TOKENMART_DUCKDB_PATH.")
@@ -128,5 +128,5 @@ def _in_use(file: Path, is_read_only: bool) -> TokenmartError:
         )
     return TokenmartError(
         f"{file} is open in another program. DuckDB can write only if no other program has it open.",
-        f"Close it there. Give BI tools a copy: cp {file} copy.duckdb",
+        f"Close the file there. Give BI tools a copy: cp {file} copy.duckdb",
     )

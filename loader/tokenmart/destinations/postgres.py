@@ -1,4 +1,4 @@
-"""PostgreSQL, with or without TimescaleDB: parquet files are loaded by COPY, through ADBC."""
+"""PostgreSQL, with or without TimescaleDB: loads parquet files with COPY through ADBC."""
 
 import hashlib
 from collections.abc import Callable, Iterator
@@ -6,7 +6,7 @@ from contextlib import closing, contextmanager
 from itertools import chain
 from typing import Any
 
-import adbc_driver_postgresql  # noqa: F401 - without it dlt falls back to INSERTs, ten times slower
+import adbc_driver_postgresql  # noqa: F401 - without it, dlt uses INSERT, which is ten times slower
 import psycopg2
 import psycopg2.extensions
 import tenacity
@@ -22,18 +22,20 @@ from tokenmart.destinations import (
     whole_number,
 )
 from tokenmart.errors import TokenmartError
-from tokenmart.locks import POLL_SECONDS, Check, OnWait, lost, wait
+from tokenmart.locks import POLL_SECONDS, Check, OnWait, lock_lost, wait_for_lock
 from tokenmart.profile import Target
 
 ERRORS = (psycopg2.Error,)
-# by SQLSTATE if there is one, as in the server's answer to a statement; connection errors, and errors reported by dbt
-# or dlt, are text
+# The patterns match the SQLSTATE of statement errors. Connection errors, and errors from dbt and dlt, have only a
+# message.
 ADVICE = {
     r"^28P01|password authentication failed": "Check user and password in the profile.",
-    "no password supplied": "Give the profile a password.",
+    "no password supplied": "Set a password in the profile.",
     "no pg_hba.conf entry": "Set sslmode in the profile if the server requires TLS, or allow it in pg_hba.conf.",
     r"^28000|FATAL: +role \"": "Create the role with createuser, or set another user in the profile.",
-    r"^3D000|FATAL: +database \"[^\"]*\" does not exist": "Create it with createdb, or set another in the profile.",
+    r"^3D000|FATAL: +database \"[^\"]*\" does not exist": (
+        "Create the database with createdb, or set another one in the profile."
+    ),
     "temporary tables": "Ask an administrator to run: grant temporary on database ... to ...;",
     "permission denied for database": "Ask an administrator to run: grant create on database ... to ...;",
     "permission denied for schema": "Ask an administrator to run: grant usage, create on schema ... to ...;",
@@ -58,12 +60,12 @@ ADVICE = {
     r"certificate": "Check sslmode, sslrootcert, sslcert and sslkey in the profile.",
     r"refused": "Is the server running? Check host and port in the profile.",
     r"could not translate host name": "Check the host in the profile.",
-    r"timeout expired": "Is the server reachable from here? A firewall may block it.",
+    r"timeout expired": "Is the server reachable from this machine? A firewall may block it.",
 }
-PASSED_ON = ("sslmode", "sslcert", "sslkey", "sslrootcert", "application_name", "keepalives_idle")
+OPTIONAL_SETTINGS = ("sslmode", "sslcert", "sslkey", "sslrootcert", "application_name", "keepalives_idle")
 CONNECT_SECONDS = 10
-# the server releases the lock of a machine that it cannot reach for two minutes; a working session may be idle
-LOCK_SESSION = """
+# If a machine cannot be reached, the server releases its lock after two minutes. An idle session keeps its lock.
+LOCK_SESSION_SETTINGS = """
     select set_config(name, value, false)
     from pg_settings
     join (
@@ -74,26 +76,29 @@ LOCK_SESSION = """
             ('idle_session_timeout', '0')
     ) as wanted (setting, value) on wanted.setting = pg_settings.name
 """
-TRIALS = (
-    *Warehouse.trials[:-1],
+PERMISSION_CHECKS = (
+    *Warehouse.permission_checks[:-1],
     "create index on {} (id)",
     "analyze {}",
     "drop table {}",
-    # incremental runs write through a temporary table
+    # incremental models use temporary tables
     "create temporary table tokenmart_doctor as select 1 as id",
     "drop table pg_temp.tokenmart_doctor",
 )
-FOREIGN_TABLES = """
+UNOWNED_TABLES = """
     select tablename from pg_tables where schemaname = '{}' and not pg_has_role(tableowner, 'usage') order by tablename
 """
 GRANTS = (
-    "to let others read them: grant usage on schema {0} to ...; alter default privileges in schema {0}"
+    "to give others access: grant usage on schema {0} to ...; alter default privileges in schema {0}"
     " grant select on tables to ...;"
 )
 
 
-def said(error: BaseException | str) -> str:
-    """What ADVICE is matched against: the SQLSTATE, with the message if it says too little alone; else the message."""
+def error_text(error: BaseException | str) -> str:
+    """The text that ADVICE is matched against: the SQLSTATE of an error, or its message if it has none.
+
+    SQLSTATE 42501 (insufficient privilege) is followed by the message, which says what privilege is missing.
+    """
     state = getattr(error, "pgcode", None)
     return f"{state} {error if state == '42501' else ''}" if state else str(error)
 
@@ -102,8 +107,8 @@ def said(error: BaseException | str) -> str:
 def connect(target: Target) -> Iterator[Warehouse]:
     """Connects as dbt-postgres does, with the same settings."""
     if not target.is_package:
-        # in a package dbt would have to be asked for the schema, and loading does not need it
-        _check_letters(target)
+        # in a package, only dbt knows the marts schema; loads do not need it
+        _check_lower_case(target)
     settings = _settings(target)
     with closing(_connection(target)) as connection:
         query = _query(connection)
@@ -114,10 +119,10 @@ def connect(target: Target) -> Iterator[Warehouse]:
             location="{host}:{port}/{dbname}".format(**settings),
             tables=listed_tables(query),
             create_schema=missing_schema(query),
-            lay_out=lambda schema: _lay_out(query, schema),
+            apply_layout=lambda schema: _apply_layout(query, schema),
             dataset=target.raw_schema,
-            trials=TRIALS,
-            foreign_tables=FOREIGN_TABLES,
+            permission_checks=PERMISSION_CHECKS,
+            unowned_tables=UNOWNED_TABLES,
             grants=GRANTS,
             check_session=lambda: _check_session(target, query),
         )
@@ -140,22 +145,22 @@ def _destination(settings: dict[str, Any]) -> Any:
         "query": options,
     }.items():
         setattr(credentials, name, value)
-    # the URL that dlt would build cannot hold sockets or spaces in paths
+    # the URL that dlt builds does not support sockets or paths with spaces
     dsn = psycopg2.extensions.make_dsn(**settings)
     credentials.to_native_representation = lambda: dsn  # type: ignore[method-assign]
-    # keeps dlt from resolving them again and stripping the password
+    # otherwise dlt resolves the credentials again and strips spaces from the password
     credentials.__is_resolved__ = True
     return dlt.destinations.postgres(credentials, create_indexes=False)
 
 
 @contextmanager
 def lock(target: Target, job: str, on_wait: OnWait) -> Iterator[Check]:
-    """An advisory lock on a separate connection, keyed by the schema; the server releases it with the connection."""
+    """An advisory lock for the schema, on a separate connection. The server releases it when the connection ends."""
     if job == "build":
-        _check_letters(target)
+        _check_lower_case(target)
     schema = target.raw_schema if job == "load" else target.marts_schema
     digest = hashlib.blake2b(f"tokenmart {job} {schema}".encode(), digest_size=8).digest()
-    # pg_locks shows the key in two halves
+    # pg_locks shows the key as two 32-bit numbers
     key, halves = int.from_bytes(digest, signed=True), (int.from_bytes(digest[:4]), int.from_bytes(digest[4:]))
 
     def holder() -> str | None:
@@ -174,18 +179,18 @@ def lock(target: Target, job: str, on_wait: OnWait) -> Iterator[Check]:
         try:
             query("select 1")
         except psycopg2.Error as error:
-            raise lost(f"the {job}s of {schema}") from error
+            raise lock_lost(f"the {job}s of {schema}") from error
 
     with closing(_connection(target)) as connection:
         query = _query(connection)
-        query(LOCK_SESSION)
-        wait(holder, on_wait, POLL_SECONDS)
+        query(LOCK_SESSION_SETTINGS)
+        wait_for_lock(holder, on_wait, POLL_SECONDS)
         yield check
 
 
 @contextmanager
 def select(target: Target, sql: str) -> Iterator[Answer]:
-    """Reads by a cursor of the server, in a read-only transaction that is rolled back."""
+    """Runs a select statement with a server-side cursor, in a read-only transaction that is rolled back."""
     with closing(_connection(target)) as connection, query_errors(target, ERRORS):
         connection.set_session(readonly=True, autocommit=False)
         with connection.cursor() as cursor:
@@ -194,7 +199,7 @@ def select(target: Target, sql: str) -> Iterator[Answer]:
             cursor.execute(f"select set_config('search_path', concat_ws(', ', {path}), false)")
         cursor = connection.cursor("tokenmart_query")
         cursor.execute(sql)
-        # the columns are known with the first rows
+        # the columns are known only after the first fetch
         first = cursor.fetchmany(cursor.itersize)
         yield Answer(
             columns=[column.name for column in cursor.description],
@@ -212,8 +217,11 @@ def _count(connection: Any, sql: str) -> Callable[[], int]:
     return count
 
 
-def _check_letters(target: Target) -> None:
-    """Raises TokenmartError for upper case: dbt quotes names, and PostgreSQL folds unquoted ones to lower case."""
+def _check_lower_case(target: Target) -> None:
+    """Raises TokenmartError if the marts schema has upper-case letters.
+
+    dbt quotes names, but PostgreSQL converts names without quotes to lower case.
+    """
     if target.marts_schema != target.marts_schema.lower():
         raise TokenmartError(
             f"The schema {target.marts_schema} of the target {target.name} has upper-case letters.", "Use lower case."
@@ -221,7 +229,10 @@ def _check_letters(target: Target) -> None:
 
 
 def _check_session(target: Target, query: Query) -> None:
-    """Raises TokenmartError if two connections share a session, or one changes its own, as with some poolers."""
+    """Raises TokenmartError if two connections share a session, or a connection changes its session.
+
+    Some connection poolers do this.
+    """
     session = "select pg_backend_pid()"
     with closing(_connection(target)) as connection:
         sessions = [query(session), _query(connection)(session), query(session)]
@@ -233,34 +244,34 @@ def _check_session(target: Target, query: Query) -> None:
 
 
 def _settings(target: Target) -> dict[str, Any]:
-    """The profile's settings as libpq expects them."""
+    """The profile's settings as arguments of libpq."""
     settings = target.settings
-    taken: dict[str, Any] = {
+    arguments: dict[str, Any] = {
         "host": str(settings.get("host", "localhost")),
         "port": whole_number(target, "port", 5432),
         "user": str(settings.get("user", "")),
         "password": str(settings.get("password", settings.get("pass", ""))),
         "dbname": str(settings.get("dbname", settings.get("database", ""))),
         "application_name": "tokenmart",
-        **{name: settings[name] for name in PASSED_ON if settings.get(name)},
+        **{name: settings[name] for name in OPTIONAL_SETTINGS if settings.get(name)},
         "connect_timeout": whole_number(target, "connect_timeout", CONNECT_SECONDS),
     }
     session = {name: str(settings[name]) for name in ("role", "search_path") if settings.get(name)}
     if session:
         escaped = {name: value.replace("\\", "\\\\").replace(" ", "\\ ") for name, value in session.items()}
-        taken["options"] = " ".join(f"-c {name}={value}" for name, value in escaped.items())
-    return taken
+        arguments["options"] = " ".join(f"-c {name}={value}" for name, value in escaped.items())
+    return arguments
 
 
 def _connection(target: Target) -> Any:
-    """A connection that commits each statement; connecting is retried as often as the profile's `retries` says."""
-    patience = tenacity.Retrying(
+    """A connection that commits each statement. Retries to connect as many times as `retries` in the profile."""
+    retrying = tenacity.Retrying(
         stop=tenacity.stop_after_attempt(1 + whole_number(target, "retries", 0)),
         wait=tenacity.wait_exponential(),
         retry=tenacity.retry_if_exception_type(psycopg2.OperationalError),
         reraise=True,
     )
-    connection = patience(psycopg2.connect, **_settings(target))
+    connection = retrying(psycopg2.connect, **_settings(target))
     connection.autocommit = True
     return connection
 
@@ -274,10 +285,10 @@ def _query(connection: Any) -> Query:
     return query
 
 
-def _lay_out(query: Query, schema: str) -> None:
-    """Creates indexes for time and load; with TimescaleDB, makes events a hypertable with weekly chunks.
+def _apply_layout(query: Query, schema: str) -> None:
+    """Creates indexes on time and load. With TimescaleDB, makes `events` a hypertable with weekly chunks.
 
-    Adds only what is missing: a load may have been interrupted, and the extension may be created later.
+    Adds only what is missing: an earlier load may have been interrupted, or the extension installed later.
     """
     events = f"{schema}.events"
     indexes = f"select indexdef from pg_indexes where schemaname = '{schema}' and tablename = 'events'"
@@ -289,12 +300,14 @@ def _lay_out(query: Query, schema: str) -> None:
         where extname = 'timescaledb'
     """
     found = [str(text) for (text,) in query(f"{indexes} union all {extension}")]
-    if place := next((text.removeprefix("extension ") for text in found if text.startswith("extension ")), None):
-        of_events = f"hypertable_schema = '{schema}' and hypertable_name = 'events'"
-        if not query(f"select 1 from timescaledb_information.hypertables where {of_events}"):
-            pieces = f"{place}.by_range('occurred_at', interval '7 days')"
-            how = "create_default_indexes => false, migrate_data => true, if_not_exists => true"
-            query(f"select {place}.create_hypertable('{events}', {pieces}, {how})")
+    if extension_schema := next(
+        (text.removeprefix("extension ") for text in found if text.startswith("extension ")), None
+    ):
+        is_events = f"hypertable_schema = '{schema}' and hypertable_name = 'events'"
+        if not query(f"select 1 from timescaledb_information.hypertables where {is_events}"):
+            partitions = f"{extension_schema}.by_range('occurred_at', interval '7 days')"
+            options = "create_default_indexes => false, migrate_data => true, if_not_exists => true"
+            query(f"select {extension_schema}.create_hypertable('{events}', {partitions}, {options})")
     for index in ("using brin (occurred_at)", "using btree (_dlt_load_id)"):
         if not any(text.lower().endswith(index) for text in found):
             query(f"create index on {events} {index}")

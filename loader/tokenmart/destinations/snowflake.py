@@ -1,4 +1,4 @@
-"""Snowflake: parquet files are loaded by PUT into the table's stage and COPY from there."""
+"""Snowflake: uploads parquet files to the table's stage with PUT, and loads them with COPY."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
@@ -12,10 +12,10 @@ from tokenmart.destinations import (
     Answer,
     Warehouse,
     escaped_literal,
-    in_one_line,
     lease_of,
     listed_tables,
     missing_schema,
+    one_line,
     query_errors,
 )
 from tokenmart.destinations import credentials as dbt_credentials
@@ -31,15 +31,17 @@ ADVICE = {
     "access token": "Check the token in the profile, or create a new one.",
     "authenticat": "Check user and password, key or token in the profile.",
     "insufficient privileges": "Ask an administrator to grant create schema on the database to the profile's role.",
-    "does not exist or not authorized": "Check database, warehouse and role in the profile, or have them granted.",
+    "does not exist or not authorized": (
+        "Check database, warehouse and role in the profile, or ask an administrator to grant them."
+    ),
     "current database": "Check the database in the profile, or ask an administrator to grant it to the profile's role.",
-    "could not connect": "Check the account in the profile. Is Snowflake reachable from here?",
-    "no active warehouse": "Set a warehouse in the profile that its role may use.",
-    "failed to connect": "Check the account in the profile. Is Snowflake reachable from here?",
+    "could not connect": "Check the account in the profile. Is Snowflake reachable from this machine?",
+    "no active warehouse": "Set a warehouse in the profile that the role has permission to use.",
+    "failed to connect": "Check the account in the profile. Is Snowflake reachable from this machine?",
     "404 not found": "Check the account in the profile.",
 }
 LEASE = LeaseSQL(text="varchar", clock="select date_part(epoch_millisecond, current_timestamp())")
-SECONDS = {"login_timeout": 30, "network_timeout": 300}
+TIMEOUTS = {"login_timeout": 30, "network_timeout": 300}
 
 
 def _destination(target: Target) -> Any:
@@ -51,7 +53,7 @@ def _destination(target: Target) -> Any:
     dlt_credentials = DltCredentials()
     dlt_credentials.database, dlt_credentials.host = credentials.database, credentials.account
     dlt_credentials.username, dlt_credentials.password = credentials.user, credentials.password
-    # query reaches the connector unchanged; dlt must not resolve the credentials again and strip the password
+    # dlt passes query to the connector unchanged; without the flag, it strips spaces from the password
     dlt_credentials.query = _parameters(target, credentials)
     dlt_credentials.__is_resolved__ = True
     return dlt.destinations.snowflake(dlt_credentials, keep_staged_files=False)
@@ -59,7 +61,7 @@ def _destination(target: Target) -> Any:
 
 @contextmanager
 def connect(target: Target) -> Iterator[Warehouse]:
-    """Connects with dbt-snowflake's own credentials, for every login method of the profile."""
+    """Connects with dbt-snowflake's own credentials, so every login method of the profile works."""
     credentials = dbt_credentials(target, SnowflakeCredentials)
     with closing(snowflake.connector.connect(**_parameters(target, credentials), autocommit=True)) as connection:
 
@@ -83,7 +85,7 @@ def connect(target: Target) -> Iterator[Warehouse]:
 
 @contextmanager
 def select(target: Target, sql: str) -> Iterator[Answer]:
-    """Reads with Snowflake's own limit of one statement per query; a select statement does not write."""
+    """Runs a select statement. Snowflake allows only one statement per query, so it cannot be followed by another."""
     parameters = _parameters(target, dbt_credentials(target, SnowflakeCredentials))
     with (
         closing(snowflake.connector.connect(**parameters, schema=target.marts_schema)) as connection,
@@ -93,7 +95,7 @@ def select(target: Target, sql: str) -> Iterator[Answer]:
         cursor.execute(sql, num_statements=1)
         names = [column.name for column in cursor.description]
         yield Answer(
-            # upper case is what Snowflake makes of names without quotes
+            # Snowflake converts names without quotes to upper case
             columns=[name.lower() if name.isupper() else name for name in names],
             rows=(tuple(row) for row in cursor),
             count=lambda: int(cursor.rowcount or 0),
@@ -106,12 +108,12 @@ def lock(target: Target, job: str, on_wait: OnWait) -> AbstractContextManager[Ch
 
 
 def _parameters(target: Target, credentials: Any) -> dict[str, Any]:
-    """The parameters of our connection and dlt's."""
+    """The connection parameters, used here and by dlt."""
     try:
         login = credentials.auth_args()
     except (OSError, TypeError, ValueError) as error:
         raise TokenmartError(
-            f"The private key of the target {target.name} cannot be read: {in_one_line(error)}",
+            f"The private key of the target {target.name} cannot be read: {one_line(error)}",
             "Check private_key_path and private_key_passphrase in the profile.",
         ) from error
     return {
@@ -121,6 +123,6 @@ def _parameters(target: Target, credentials: Any) -> dict[str, Any]:
         "role": credentials.role,
         "timezone": "UTC",
         "application": "tokenmart",
-        **SECONDS,
+        **TIMEOUTS,
         **{key: value for key, value in login.items() if value is not None},
     }

@@ -1,9 +1,9 @@
 """Input formats: each is a DuckDB script that ends in a select of the event contract's columns.
 
-The select reads `events` (`line_id`, `line`, the line as a struct `event`, `extra`) if the script creates a type
-`event`, else `lines` (`line_id`, `line`). It must return `line_id`; lines that it leaves out are skipped. A macro
-`recognizes(line)` says whether a line has the format. A macro `may_be_request(line)` is false for lines that the select
-leaves out, found without parsing them: they are skipped sooner.
+If the script creates a type `event`, the select reads `events`: `line_id`, `line`, the line as a struct `event`, and
+`extra`. Otherwise it reads `lines`: `line_id` and `line`. It must return `line_id`. Lines that it filters out are
+skipped. The optional macro `recognizes(line)` is true if a line has the format. The optional macro
+`may_be_request(line)` is false for lines that the select filters out; these lines are skipped without parsing them.
 """
 
 import json
@@ -35,7 +35,7 @@ SANDBOX: dict[str, Any] = {
     "temp_directory": "",
     "threads": 1,
 }
-LONGEST_KEPT_IN_EXTRA = 8 << 20  # a merge patch takes many times the line's size in memory
+LONGEST_KEPT_IN_EXTRA = 8 << 20  # json_merge_patch takes many times the size of the line in memory
 LINES = pa.schema([("line_id", pa.int64()), ("line", pa.large_string()), ("has_unmapped", pa.bool_())])
 _CREATED = re.compile(
     r'create (?P<kind>macro|function|type) (?!if not exists )(?P<name>"[^"]+"|\w+) (?![.])', re.IGNORECASE
@@ -45,7 +45,10 @@ _SHARED = "select lower(function_name) from duckdb_functions() where schema_name
 
 @dataclass(frozen=True)
 class Script:
-    """A format's script after all but its final `select` has run. `macros` and `types` are what it has created."""
+    """The script of a format, of which all statements except the final `select` have run.
+
+    `schema` contains the `macros` and `types` that it has created.
+    """
 
     schema: str
     select: str
@@ -55,11 +58,12 @@ class Script:
 
 @dataclass(frozen=True)
 class Format:
-    """A format ready to run: `query` reads a table `batch` (LINES).
+    """A format that is ready to run.
 
-    It returns line_id, the contract's FORMAT_COLUMNS and OMISSIONS, and reject_reason. `containers` are the paths of
-    objects that the format maps in part. `usual_keys` are the keys of lines that were parsed, each in their order; more
-    are added as lines are parsed. `may_be_request` is SQL that is false only for lines that the format skips.
+    `query` reads a table `batch` (LINES) and returns line_id, the contract's FORMAT_COLUMNS and OMISSIONS, and
+    reject_reason. `containers` are the dotted paths of objects of which the format maps only a part. `usual_keys` are
+    the keys of earlier lines, in the order of each line; parsing adds more. `may_be_request` is SQL that is false only
+    for lines that the format skips.
     """
 
     name: str
@@ -72,9 +76,9 @@ class Format:
 
 
 class Parser:
-    """An in-memory DuckDB with the formats in use, each in its own schema.
+    """An in-memory DuckDB database with the formats in use, each in its own schema.
 
-    A format may be untrusted SQL, so the database has no access to files, the network or variables of this program.
+    A format can be untrusted SQL, so the database cannot access files, the network or Python variables.
     """
 
     def __init__(self, *, time_zone: str = "UTC", keep: Keep | None = None) -> None:
@@ -94,8 +98,8 @@ class Parser:
         self._connection.execute("set python_enable_replacements = false")
         self._connection.execute("set lock_configuration = true")
 
-    def twin(self) -> "Parser":
-        """Another parser with the same options, for another thread."""
+    def copy(self) -> "Parser":
+        """A new parser with the same options, for another thread."""
         return Parser(**self._options)
 
     @cached_property
@@ -103,7 +107,7 @@ class Parser:
         return frozenset(name for (name,) in self._connection.execute(_SHARED).fetchall())
 
     def script(self, name: str) -> Script:
-        """The script of a format, which is enough to recognize lines. Raises UsageError as `format` does."""
+        """The script of a format, which is sufficient to recognize lines. Raises UsageError as `format` does."""
         if name not in self._scripts:
             path = Path(name) if name.endswith(".sql") else FOLDER / f"{name}.sql"
             if not path.is_file():
@@ -111,27 +115,30 @@ class Parser:
                     f"There is no format {name}.",
                     f"Use one of {', '.join(names())}, or the path of your own .sql file.",
                 )
-            with _usable(name):
-                self._scripts[name] = self._created(path)
+            with _format_errors(name):
+                self._scripts[name] = self._create_script(path)
         return self._scripts[name]
 
     def format(self, name: str) -> Format:
-        """The format with that name, or the one in the user's own file `name` (ending in .sql).
+        """The built-in format `name`, or the custom format in the file `name`, which ends in .sql.
 
-        Raises UsageError if there is none, or if its SQL does not run or does not follow the contract.
+        Raises UsageError if it does not exist, if its SQL fails, or if it does not follow the event contract.
         """
         if name not in self._formats:
             script = self.script(name)
-            with _usable(name):
-                self._formats[name] = self._prepared(script)
+            with _format_errors(name):
+                self._formats[name] = self._prepare_format(script)
         return self._formats[name]
 
     def run(self, query: str, params: Mapping[str, Any] | None = None, **columns: pa.ChunkedArray) -> pa.Table:
-        """Runs a query over these columns as the table `batch`."""
+        """Runs a query on the table `batch`, which has these columns. See `PreparedQueries.run` for `params`."""
         return self._queries.run(query, params or {}, columns)
 
     def parse(self, format_: Format, lines: pa.Table) -> pa.Table:
-        """Runs a format over `lines` (LINES)."""
+        """Runs a format on `lines` (LINES), and returns the result of `Format.query`.
+
+        Raises UsageError if the SQL of the format fails, and duckdb.OutOfMemoryException.
+        """
         self._connection.execute(f"set search_path = '\"{format_.name}\",main'")
         try:
             return self.run(format_.query, **dict(zip(lines.column_names, lines.columns, strict=True)))
@@ -146,32 +153,33 @@ class Parser:
         """Closes the database."""
         self._connection.close()
 
-    def _created(self, path: Path) -> Script:
-        """Creates the types and macros of a script, in a schema of their own."""
+    def _create_script(self, path: Path) -> Script:
+        """Creates the types and macros of a script in its own schema."""
         schema = re.sub(r"\W", "_", path.stem)
         self._connection.execute(f'create schema "{schema}"')
         self._connection.execute(f"set search_path = '\"{schema}\",main'")
         statements = self._connection.extract_statements(path.read_text())
         if not statements:
-            raise ValueError("it has no select")
+            raise ValueError("it has no select statement")
         *preparations, select = statements
         macros: set[str] = set()
         types: set[str] = set()
         for statement in preparations:
             created = _CREATED.match(_without_comments(statement.query))
             if statement.type != duckdb.StatementType.CREATE or created is None:
+                text = _without_trailing_comments(statement.query).strip()[:80]
                 raise ValueError(
-                    "it may create types and macros, without `or replace`, `if not exists` or a schema in "
-                    f"their names, and select, but not: {_without_end(statement.query).strip()[:80]}"
+                    "before the select it can only create types and macros, without `or replace`, `if not exists` or a"
+                    f" schema in their names; this statement is not allowed: {text}"
                 )
             name = created["name"].strip('"')
             if name.lower() in self._shared_macros:
-                raise ValueError(f"Tokenmart has a macro {name}: choose another name")
+                raise ValueError(f"Tokenmart already has a macro {name}; choose another name")
             self._connection.execute(statement)
             (types if created["kind"].lower() == "type" else macros).add(name.lower())
-        return Script(schema, _without_end(select.query), frozenset(macros), frozenset(types))
+        return Script(schema, _without_trailing_comments(select.query), frozenset(macros), frozenset(types))
 
-    def _prepared(self, script: Script) -> Format:
+    def _prepare_format(self, script: Script) -> Format:
         self._connection.execute(f"set search_path = '\"{script.schema}\",main'")
         self._connection.register("batch", LINES.empty_table())
         shape = self._shape() if "event" in script.types else None
@@ -182,7 +190,7 @@ class Parser:
         found = self._connection.sql(f"with {relations} select * from selected")
         columns = dict(zip(found.columns, map(str, found.types), strict=True))
         if "line_id" not in columns:
-            raise ValueError("it must select line_id, so that every line can be accounted for")
+            raise ValueError("it must select line_id, so that every line is counted")
         if unknown := columns.keys() - contract.FORMAT_COLUMNS.keys() - {"line_id"}:
             raise ValueError(f"the event contract has no column {', '.join(sorted(unknown))}")
         selected = {name: type_ == "JSON" for name, type_ in columns.items()}
@@ -204,24 +212,24 @@ class Parser:
         return _fields(type_)
 
     def _events(self, shape: Mapping[str, Any]) -> str:
-        # nested keys are not checked line by line: if there are any, every line is compared with the shape
+        # has_unmapped covers only top-level keys: if there are nested ones, `extra` is computed for every line
         has_more = "true" if any(isinstance(field, Mapping) for field in shape.values()) else "has_unmapped"
         return f"""
             select
                 line_id,
                 line,
-                json_transform(line, '{_quoted(shape)}') as event,
+                json_transform(line, '{_json_literal(shape)}') as event,
                 case
                     when not {has_more} then null
                     when strlen(line) > {LONGEST_KEPT_IN_EXTRA} then json_object('too_long_for_extra', strlen(line))
-                    else nullif(json_merge_patch(line, '{_quoted(_mask(shape))}'), '{{}}')
+                    else nullif(json_merge_patch(line, '{_json_literal(_removal_patch(shape))}'), '{{}}')
                 end as extra
             from lines"""
 
 
 @contextmanager
-def _usable(name: str) -> Iterator[None]:
-    """Turns errors of a format's SQL into UsageErrors."""
+def _format_errors(name: str) -> Iterator[None]:
+    """Raises errors in the SQL of a format as UsageError."""
     try:
         yield
     except (duckdb.Error, ValueError) as error:
@@ -235,7 +243,7 @@ def names() -> list[str]:
 
 
 def description(name: str) -> str:
-    """The first comment of the format's script."""
+    """The description of a built-in format: the first comment of its script."""
     return (FOLDER / f"{name}.sql").read_text().splitlines()[0].removeprefix("-- ")
 
 
@@ -243,7 +251,7 @@ def _fields(type_: Any) -> dict[str, Any]:
     return {name: _fields(child) if child.id == "struct" else str(child) for name, child in type_.children}
 
 
-def _without_end(query: str) -> str:
+def _without_trailing_comments(query: str) -> str:
     """A statement without its final semicolon and comments."""
     end = len(query.encode())
     for offset, type_ in reversed(duckdb.tokenize(query)):
@@ -255,27 +263,27 @@ def _without_end(query: str) -> str:
 
 
 def _without_comments(query: str) -> str:
-    """A statement's words and signs, with one space between them."""
+    """The tokens of a statement, separated by single spaces, without comments."""
     data, tokens = query.encode(), duckdb.tokenize(query)
     ends = [offset for offset, _ in tokens[1:]] + [len(data)]
-    words = (
+    tokens_without_comments = (
         data[offset:end].decode().strip()
         for (offset, type_), end in zip(tokens, ends, strict=True)
         if type_ != duckdb.token_type.comment
     )
-    return " ".join(words)
+    return " ".join(tokens_without_comments)
 
 
 def _containers(shape: Mapping[str, Any], path: str = "") -> list[str]:
-    """The paths of the fields that are structs."""
+    """The dotted paths of the fields that are structs."""
     structs = [(path + name, field) for name, field in shape.items() if isinstance(field, Mapping)]
     return [found for name, field in structs for found in (name, *_containers(field, f"{name}."))]
 
 
-def _mask(shape: Mapping[str, Any]) -> dict[str, Any]:
-    """The merge patch that removes from a line what the shape maps."""
-    return {name: _mask(field) if isinstance(field, Mapping) else None for name, field in shape.items()}
+def _removal_patch(shape: Mapping[str, Any]) -> dict[str, Any]:
+    """The JSON merge patch that removes all mapped keys from a line."""
+    return {name: _removal_patch(field) if isinstance(field, Mapping) else None for name, field in shape.items()}
 
 
-def _quoted(value: Any) -> str:
+def _json_literal(value: Any) -> str:
     return json.dumps(value).replace("'", "''")

@@ -1,9 +1,9 @@
--- Claude Code's session transcripts: an assistant line with usage is a request, or a snapshot of one while it streams.
+-- Session transcripts of Claude Code. An assistant line with token usage is a request, or a snapshot of a request.
 create macro recognizes(line) as
     json_exists(line, '$.type')
     and (json_exists(line, '$.sessionId') or json_exists(line, '$.leafUuid') or json_exists(line, '$.messageId'));
 
--- most lines are prompts and results of tools; a key with an escaped letter is the same key
+-- Most lines are prompts and tool results. The letters of "usage" may be escaped, so lines with such escapes also pass.
 create macro may_be_request(line) as
     contains(line, '"usage"') or contains(line, '\u006') or contains(line, '\u007');
 

@@ -1,4 +1,4 @@
--- ctm's cost points: each line is a session's running total so far, not what was added to it.
+-- Cost points of ctm. Each line is the running total of a session, not an increment.
 create macro recognizes(line) as
     json_exists(line, '$.cost_usd_micros') and json_exists(line, '$.ts') and json_exists(line, '$.session');
 

@@ -1,4 +1,4 @@
--- TokenLedger's LLMEvent, one per line.
+-- Events of TokenLedger (LLMEvent), one per line.
 create macro recognizes(line) as
     json_exists(line, '$.event_id') and json_exists(line, '$.timestamp') and json_exists(line, '$.model');
 
@@ -50,7 +50,7 @@ select
     event.input_tokens,
     event.cached_tokens as cache_read_tokens,
     event.output_tokens,
-    -- its interceptors report Anthropic's input count, which excludes cached tokens
+    -- TokenLedger's interceptors report the input tokens of Anthropic, which do not include cached tokens
     case when lower(event.provider) = 'anthropic' then 'exclusive' end as token_convention,
     event.cost_usd as reported_cost_usd,
     event.user_id,

@@ -1,4 +1,4 @@
--- tokenmeter's UsageRecord, one a line; a field that a record leaves out has its default, 0.
+-- Usage records of tokenmeter (UsageRecord), one per line. Missing fields have their default value, 0.
 create macro recognizes(line) as
     json_exists(line, '$.timestamp') and (json_exists(line, '$.total_cost') or json_exists(line, '$.input_cost'));
 
