@@ -5,9 +5,7 @@ with
     dated_events as (
         select event_id, occurred_at, {{ local_period("day", utc_timestamp("occurred_at")) }} as usage_date
         from {{ without_dependency("events") }}
-        where
-            _dlt_load_id
-            in (select load_id from {{ without_dependency("loads") }} where load_status in ('processed', 'repaired'))
+        where _dlt_load_id in (select load_id from {{ without_dependency("loads") }} where {{ is_processed() }})
     ),
 
     events as (

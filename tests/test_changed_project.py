@@ -62,6 +62,32 @@ def test_days_begin_in_the_reporting_time_zone(empty: Story, project: Path) -> N
     ]
 
 
+def test_late_data_days_limit_where_a_request_is_searched_for(empty: Story, project: Path) -> None:
+    mart, here = empty.mart, ("--project-dir", str(project))
+    near, far = (event(name, f"2026-01-{day}T12:00:00", output_tokens=9) for name, day in (("near", 11), ("far", 10)))
+    later = {"timestamp": "2026-01-12T12:00:00Z", "output_tokens": 77}
+    mart.run("run", mart.write("first.jsonl", near, far), *here)
+    dates = "select event_id, cast(usage_date as text) from marts.llm_requests order by 1, 2"
+    affected = "compiled/tokenmart/models/requests/affected_dates.sql"
+
+    change(project / "dbt_project.yml", "late_data_days: null", "late_data_days: 1")
+    mart.run("load", mart.write("second.jsonl", snapshot(near, **later), snapshot(far, **later)), *here)
+    failed = mart.run("build", *here, code=1).output
+    assert "assert_no_request_is_lost_or_doubled" in failed and "event_id=far, times=2" in failed
+    assert mart.query(dates) == [("far", "2026-01-10"), ("far", "2026-01-12"), ("near", "2026-01-12")]
+    assert empty.literal_days(affected) == ["2026-01-11", "2026-01-12", "2026-01-13"]
+
+    change(project / "dbt_project.yml", "late_data_days: 1", "late_data_days: null")
+    mart.run("build", "--full-refresh", *here)
+    assert mart.query(dates) == [("far", "2026-01-12"), ("near", "2026-01-12")]
+    mart.run(
+        "load", mart.write("third.jsonl", snapshot(far, timestamp="2026-01-16T12:00:00Z", output_tokens=99)), *here
+    )
+    mart.run("build", *here)
+    assert mart.query(dates) == [("far", "2026-01-16"), ("near", "2026-01-12")]
+    assert "date '" not in (empty.artifacts / affected).read_text()
+
+
 def test_changed_settings_are_refused_until_a_full_refresh(empty: Story, project: Path) -> None:
     mart, here = empty.mart, ("--project-dir", str(project))
     log = mart.write("first.jsonl", event("a", "2026-01-11T12:00:00", model=UNKNOWN, cost_usd=None, output_tokens=9))
@@ -86,6 +112,24 @@ def test_changed_settings_are_refused_until_a_full_refresh(empty: Story, project
     mart.run("build", "--full-refresh", *here)
     mart.run("build", *here)
     assert mart.query(count) == [(1, 1)]
+
+    # here all percentiles are exact
+    change(project / "dbt_project.yml", "approximate_percentiles: false", "approximate_percentiles: true")
+    mart.run("build", *here)
+
+
+@pytest.mark.parametrize("missing", [["loads"], ["llm_requests"], ["llm_requests", "loads", "affected_dates"]])
+def test_changed_settings_are_refused_if_tables_are_missing(empty: Story, project: Path, missing: list[str]) -> None:
+    """They may have been dropped, or the first build may have ended before it created them."""
+    mart, here = empty.mart, ("--project-dir", str(project))
+    mart.run("run", mart.write("first.jsonl", event("a", "2026-01-11T12:00:00")), *here)
+    for name in missing:
+        mart.query(f"drop table marts.{name}")
+    change(project / "dbt_project.yml", "cost_preference: reported", "cost_preference: computed")
+    assert "cost_preference has changed from reported to computed" in mart.run("build", *here, code=1).output
+    change(project / "dbt_project.yml", "cost_preference: computed", "cost_preference: reported")
+    mart.run("build", *here)
+    assert mart.query("select count(*) from marts.llm_requests") == [(1,)]
 
 
 def test_unknown_variables_and_values_are_refused_before_anything_is_built(empty: Story, project: Path) -> None:
@@ -229,6 +273,24 @@ def test_days_beyond_the_retention_are_deleted_and_do_not_return(empty: Story, p
     mart.run("build", "--full-refresh", *here)
     assert mart.query(applied) == [(None,)]
     assert len(mart.query(days.format("daily_costs"))) == 3
+
+
+def test_a_request_whose_fullest_snapshot_is_not_kept_is_not_kept(empty: Story, project: Path) -> None:
+    mart, here = empty.mart, ("--project-dir", str(project))
+    kept = (dt.datetime.now(dt.UTC).date() - dt.date(2026, 1, 12)).days
+    first, second = (event(name, "2026-01-12T12:00:00", output_tokens=9) for name in ("first", "second"))
+    fuller = {"timestamp": "2026-01-11T12:00:00Z", "output_tokens": 77}
+    lines = [first, snapshot(first, **fuller), second, event("other", "2026-01-12T12:00:00")]
+    mart.run("run", mart.write("first.jsonl", *lines), *here)
+    dates = "select event_id, cast(usage_date as text) from marts.llm_requests order by 1"
+    assert mart.query(dates) == [("first", "2026-01-11"), ("other", "2026-01-12"), ("second", "2026-01-12")]
+
+    change(project / "dbt_project.yml", "retention_days: null", f"retention_days: {kept}")
+    mart.run("load", mart.write("second.jsonl", snapshot(second, **fuller)), *here)
+    for again in ([], ["--full-refresh"]):
+        mart.run("build", *again, *here)
+        assert mart.query(dates) == [("other", "2026-01-12")], again
+        assert mart.query("select sum(requests) from marts.daily_costs") == [(1,)], again
 
 
 def test_a_wrong_type_in_a_contract_is_refused(empty: Story, project: Path) -> None:

@@ -155,6 +155,30 @@ def test_concurrent_builds_with_plain_dbt_are_repaired_by_the_next_build(on: Eng
     ) == [(99, 99, 1, 1)]
 
 
+def test_requests_that_two_builds_have_doubled_are_single_after_the_next(on: Engine, tmp_path: Path) -> None:
+    log, selected = on.folder / "doubled.jsonl", ["run", "--select", "+daily_costs"]
+    log.write_bytes(as_lines(*(tokenledger(f"doubled-{i}", "2026-10-20T12:00:00Z") for i in range(3))))
+    on.run("load", log)
+    on.dbt(*selected, artifacts=tmp_path)
+    ((load_id, batch),) = on.query("select load_id, batch_id from {marts}.loads order by batch_id desc limit 1")
+    for status in ("processing", "processed"):
+        mark = f"'{load_id}', {batch}, '{status}'"
+        on.query(f"insert into {{marts}}.loads (load_id, batch_id, load_status) values ({mark})")
+    for table in ("llm_requests", "request_days"):
+        on.query(f"insert into {{marts}}.{table} select * from {{marts}}.{table} where batch_id = {batch}")
+    counts = {
+        "llm_requests": "select count(*), count(distinct event_id) from {marts}.llm_requests"
+        " where event_id like 'doubled%'",
+        "request_days": "select count(*), sum(requests) from {marts}.request_days where usage_date = '2026-10-20'",
+        "daily_costs": "select count(*), sum(requests) from {marts}.daily_costs where usage_date = '2026-10-20'",
+    }
+    others = on.query("select count(*) from {marts}.llm_requests where event_id not like 'doubled%'")
+    assert [tuple(map(int, on.query(query)[0])) for query in counts.values()] == [(6, 3), (2, 6), (1, 3)]
+    on.dbt(*selected, artifacts=tmp_path)
+    assert [tuple(map(int, on.query(query)[0])) for query in counts.values()] == [(3, 3), (1, 3), (1, 3)]
+    assert on.query("select count(*) from {marts}.llm_requests where event_id not like 'doubled%'") == others
+
+
 def test_source_freshness_is_the_age_of_the_last_load(on: Engine, tmp_path: Path) -> None:
     results = on.dbt("source", "freshness", artifacts=tmp_path).results
     assert [(result.node.name, result.status, result.age < 600) for result in results] == [("events", "pass", True)]
@@ -182,6 +206,10 @@ def test_percentiles_may_be_approximate(on: Engine, tmp_path: Path) -> None:
     on.dbt("run", "--select", "+daily_latency", artifacts=tmp_path)
     ask = "select duration_ms_p50, duration_ms_p95 from {marts}.daily_latency where usage_date = '2026-10-02'"
     assert on.query(ask) == [(501.0, 951.0)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TOKENMART_APPROXIMATE_PERCENTILES", "true")
+        refused = on.run("build", code=1).output
+    assert "approximate_percentiles has changed from False to True" in refused
     with statements_sent("bigquery") as sent:
         on.dbt(
             "run",

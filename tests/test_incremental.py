@@ -131,6 +131,23 @@ def test_days_lost_from_single_marts_are_repaired(story: Story) -> None:
     assert story.everything() == before
 
 
+def test_dates_lost_from_request_days_are_counted_again(story: Story) -> None:
+    before = story.everything()
+    story.mart.query("delete from marts.request_days where usage_date in (date '2026-01-03', date '2026-01-20')")
+    story.mart.query("delete from marts.daily_costs where usage_date = date '2026-01-20'")
+    story.step(days_of={"daily_costs": ["2026-01-20"]})
+    assert story.everything() == before
+
+
+def test_a_date_of_lost_snapshots_alone_is_counted_once(story: Story) -> None:
+    story.load(snapshot(BASE[100], timestamp="2026-01-16T05:00:00Z", output_tokens=0))
+    story.step()
+    counted = story.everything()
+    assert story.mart.query("select requests from marts.request_days where usage_date = date '2026-01-16'") == [(0,)]
+    story.step()
+    assert story.everything() == counted
+
+
 def test_a_load_that_lost_its_mark_is_processed_again_without_changes(story: Story) -> None:
     before = story.everything()
     story.mart.query("delete from marts.loads where load_status = 'processed'")
@@ -184,10 +201,29 @@ def test_a_build_finds_missing_and_duplicate_requests_on_affected_dates(story: S
 def test_a_run_without_affected_dates_stops_before_it_duplicates_rows(story: Story) -> None:
     story.load(snapshot(BASE[0], output_tokens=5000))
     outcome = story.invoke("run", "-s", "loads", "llm_requests")
-    assert "llm_requests needs the rows that affected_dates adds in the same run" in str(
+    assert "llm_requests needs the rows that loads and affected_dates add in the same run" in str(
         outcome.result.results[-1].message
     )
     story.build()
+
+
+def test_a_run_without_the_loads_stops_if_some_are_not_processed(story: Story) -> None:
+    """As after a failure of llm_requests, which `dbt retry` starts again without the loads of the failed run."""
+    refused = "llm_requests needs the rows that loads and affected_dates add in the same run"
+    story.load(event("new", "2026-01-13T05:00:00"))
+    for selected in (["llm_requests+"], ["affected_dates+"]):
+        outcome = story.invoke("run", "-s", *selected)
+        assert refused in str([result.message for result in outcome.result.results])
+    # listed by a run that did not process it
+    story.dbt("run", "-s", "loads", "affected_dates")
+    outcome = story.invoke("run", "-s", "llm_requests+")
+    assert refused in str([result.message for result in outcome.result.results])
+    outcome = story.invoke("retry")
+    assert refused in str([result.message for result in outcome.result.results])
+    story.dbt("compile", "-s", "llm_requests")
+    story.dbt("run", "--empty", "-s", "llm_requests+")
+    story.step(days=["2026-01-13"], requests=["new"])
+    story.dbt("run", "-s", "llm_requests+")
 
 
 def test_a_run_without_retention_does_not_search_the_history_for_deleted_requests(story: Story) -> None:
@@ -222,18 +258,7 @@ def test_rows_duplicated_by_concurrent_builds_are_repaired_by_the_next_build(sto
     before = story.contents()
     story.load(event("new", "2026-01-13T05:00:00"), snapshot(BASE[0], output_tokens=5000))
     story.build()
-    mark = story.mart.query("select load_id, max(batch_id) from marts.loads group by 1 order by 2 desc limit 1")[0]
-    for status in ("processing", "processed"):
-        story.mart.query(f"insert into marts.loads values ('{mark[0]}', {mark[1] + 1}, '{status}')")
-    story.mart.query(
-        f"insert into marts.affected_dates select usage_date, {mark[1]} + 1 from marts.affected_dates"
-        f" where batch_id = {mark[1]}"
-    )
-    for table in ("llm_requests", "request_days", "daily_costs"):
-        story.mart.query(
-            f"insert into marts.{table} select * replace ({mark[1]} + 1 as batch_id) from marts.{table}"
-            f" where batch_id = {mark[1]}"
-        )
+    story.process_again()
     story.build()
     repaired = story.everything()
     story.step()
@@ -250,3 +275,13 @@ def test_a_day_that_was_counted_without_the_rows_of_another_run_is_counted_again
     story.mart.query("update marts.request_days set requests = requests - 1 where usage_date = date '2026-01-12'")
     story.build()
     assert story.contents() == before
+
+
+def test_users_and_sessions_without_requests_vanish(story: Story) -> None:
+    line = event("only", "2026-01-12T05:00:00", user_id="o'nly \\", session_id="'", output_tokens=5, status="success")
+    story.load(line)
+    story.build()
+    story.load(snapshot(line, user_id="u1", session_id="s1", output_tokens=6))
+    story.build()
+    gone = "select count(*) from marts.users where user_id like 'o%' union all select count(*) from marts.sessions"
+    assert story.mart.query(gone + " where ascii(session_id) = 39") == [(0,), (0,)]

@@ -3,13 +3,19 @@
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import pytest
+from dbt.cli.main import dbtRunner
 
 import tokenmart.build
 import tokenmart.inputs
 from conftest import PROJECT, Mart, tokenledger
+from tokenmart.dbt_runner import disconnect
+from tokenmart.destinations import connect
+from tokenmart.inputs import has_unprocessed_loads
+from tokenmart.profile import read_target
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +88,9 @@ CHANGES: dict[str, Callable[[Path, Mart], object]] = {
     "a price": append("seeds/model_prices.csv", "acme,acme-llm-1,,,,,,,,,"),
     "a mart that is gone": query("drop table marts.daily_latency"),
     "a build that failed": query("update raw_usage.builds set is_successful = false"),
+    "a load that two builds have processed": query(
+        "insert into marts.loads select * from marts.loads where load_status = 'processed'"
+    ),
     "a build that was killed": query("insert into marts.loads values ('1', 9000000000000000, 'processing')"),
     "a build of another version": query("update raw_usage.builds set inputs = replace(inputs, '0.2', '0.1')"),
     "a build of an earlier day": query(
@@ -110,6 +119,23 @@ def test_dbt_starts_if_anything_has_changed(copy: tuple[Path, Mart], name: str) 
     project, mart = copy
     CHANGES[name](project, mart)
     assert "dbt was started" in mart.run("build", "--project-dir", project, code=1).output
+
+
+def test_the_command_and_the_models_agree_on_the_loads_to_process(copy: tuple[Path, Mart]) -> None:
+    project, mart = copy
+    query = "{{ settled_loads('marts.loads') }}"
+    outcome = dbtRunner().invoke(["compile", "--inline", query, "--project-dir", str(project), "--log-level", "none"])
+    disconnect()
+    settled = outcome.result.results[0].node.compiled_code
+    ((load_id,),) = mart.query("select load_id from raw_usage._dlt_loads")
+    for processed, repaired in product(range(3), repeat=2):
+        mart.query("delete from marts.loads")
+        for status in ["processing", *["processed"] * processed, *["repaired"] * repaired]:
+            mart.query(f"insert into marts.loads values ('{load_id}', 1, '{status}')")
+        target = read_target(project)
+        with connect(target) as warehouse:
+            has_unprocessed = has_unprocessed_loads(warehouse, target)
+        assert has_unprocessed == (mart.query(settled) == []) == (processed != 1 and not repaired)
 
 
 def test_prices_are_loaded_again_only_if_they_have_changed(

@@ -36,6 +36,17 @@ def test_late_running_totals_change_the_increase_of_later_ones(empty: Story) -> 
     ]
 
 
+def test_a_repair_keeps_the_newer_increase_not_the_larger(empty: Story) -> None:
+    increases = "select hour(occurred_at), reported_cost_usd from marts.llm_requests order by occurred_at"
+    empty.load(point("r1", "2026-01-30T10:00:00", 10, 5, 100, 1_000), name="first.jsonl")
+    empty.build()
+    assert empty.mart.query(increases) == [(10, Decimal("0.001"))]
+    empty.process_again()
+    empty.load(point("r1", "2026-01-30T09:00:00", 6, 3, 60, 600), name="late.jsonl")
+    empty.build()
+    assert empty.mart.query(increases) == [(9, Decimal("0.0006")), (10, Decimal("0.0004"))]
+
+
 def test_running_totals_loaded_again_change_no_row(empty: Story) -> None:
     empty.load(*CTM_EARLIER, *CTM_LATER, name="totals.jsonl")
     empty.build()

@@ -10,7 +10,7 @@ from tokenmart import __version__, contract
 from tokenmart.destinations import TYPES, Warehouse, advice, is_new, one_line
 from tokenmart.errors import TokenmartError, UsageError
 from tokenmart.profile import Target, targets_sharing
-from tokenmart.report import stale_reason
+from tokenmart.report import full_refresh_reason
 from tokenmart.settings import dbt_variables
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def _built(warehouse: Warehouse, target: Target) -> Finding:
     grants = [warehouse.grants.format(schema)] if warehouse.grants else []
     if "llm_requests" not in tables:
         return Finding("marts", True, "; ".join(["not built yet", *grants]))
-    if reason := stale_reason(warehouse, target):
+    if reason := full_refresh_reason(warehouse, target):
         found = f"{len(tables)} tables, {STALE[reason]}"
         return Finding("marts", False, found, f"Rebuild them: tokenmart build --full-refresh{target.option}")
     return Finding("marts", True, "; ".join([f"{len(tables)} tables", *grants]))

@@ -84,10 +84,14 @@ def has_prices(warehouse: Warehouse, target: Target, last: LastBuild | None) -> 
 
 
 def has_unprocessed_loads(warehouse: Warehouse, target: Target) -> bool:
-    """Whether there are complete loads that are not in the marts."""
+    """Whether a build has to process or repair complete loads, by the rule of the macro settled_loads."""
+    settled = (
+        f"select load_id from {target.marts_schema}.loads group by load_id having"
+        " sum(case when load_status = 'processed' then 1 else 0 end) = 1"
+        " or sum(case when load_status = 'repaired' then 1 else 0 end) > 0"
+    )
     query = (
-        f"select load_id from {target.raw_schema}._dlt_loads where status = 0 and load_id not in"
-        f" (select load_id from {target.marts_schema}.loads where load_status in ('processed', 'repaired')) limit 1"
+        f"select load_id from {target.raw_schema}._dlt_loads where status = 0 and load_id not in ({settled}) limit 1"
     )
     return bool(warehouse.query(query))
 

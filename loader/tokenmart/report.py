@@ -179,7 +179,7 @@ def status(warehouse: Warehouse, target: Target, *, loads: int) -> Status:
     )
 
 
-def stale_reason(warehouse: Warehouse, target: Target) -> Literal["undone loads", "version"] | None:
+def full_refresh_reason(warehouse: Warehouse, target: Target) -> Literal["undone loads", "version"] | None:
     """The reason why the marts need a full refresh; None if they do not exist or if a build can update them.
 
     "undone loads": they contain rows of loads that were undone. "version": an earlier version built them, or their last

@@ -1,12 +1,13 @@
 {#
-The batch_id of this run: microseconds since 1970. It is always greater than the batch_id of earlier runs and undos, even if
-this clock is behind or their clocks were ahead. All models of a run get the same batch_id.
+The batch_id of this run: microseconds since 1970. It is greater than the batch_id of every earlier run that has processed loads,
+and of every undo, even if this clock is behind or theirs were ahead. In a full refresh it is greater than those of all undos. It
+stays the same until mark_loads_processed has run, so models and hooks after that read the batch_id of the requests instead.
 #}
 {% macro current_batch_id() %}
     {% set now = (run_started_at.timestamp() * 1000000) | int %}
     {% set loads = existing_relation("loads") if not flags.FULL_REFRESH else none %}
     {# loads that this run has not finished are left out, so that its batch_id stays the same #}
-    {% set query = "select max(batch_id) from " ~ loads ~ " where load_status in ('processed', 'repaired')" %}
+    {% set query = "select max(batch_id) from " ~ loads ~ " where " ~ is_processed() %}
     {% set last = (query_column(query) | first or 0) | int if loads else 0 %}
     {% do return([now, last + 1, undone_batch_id() + 1] | max) %}
 {% endmacro %}

@@ -6,7 +6,7 @@ any time: no model depends on it.
 {% macro is_tested_load(column="_dlt_load_id") %}
     {%- set loads = existing_relation("loads") -%}
     {%- if not loads or flags.WHICH == "test" or flags.FULL_REFRESH -%} {% do return("1 = 1") %} {%- endif -%}
-    {%- set processed = "from " ~ loads ~ " where load_status in ('processed', 'repaired')" -%}
+    {%- set processed = "from " ~ loads ~ " where " ~ is_processed() -%}
     {%- set query -%}
         select load_id from {{ without_dependency("_dlt_loads") }}
         where

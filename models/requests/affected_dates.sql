@@ -1,15 +1,16 @@
 {{ table_layout(lookups=["batch_id"]) }}
 
 -- depends_on: {{ ref('tokenmart', 'loads') }}
-{% set batch = current_batch_id() %}
+{% set batch, late_data_days = current_batch_id(), var("late_data_days") %}
 {% set requests = existing_relation("llm_requests") if is_incremental() else none %}
+{% set is_new = new_events_filter(current_load_ids(batch)) if is_incremental() else "1 = 1" %}
+{% if requests and late_data_days is not none %}
+    {% set new_dates %} select usage_date from {{ ref("tokenmart", "stg_usage__events") }} where {{ is_new }} {% endset %}
+    {% set searched_dates = dates_around(query_dates(new_dates), late_data_days) %}
+{% endif %}
 with
 
-    events as (
-        select event_id, usage_date
-        from {{ ref("tokenmart", "stg_usage__events") }}
-        {% if is_incremental() %} where {{ new_events_filter(current_load_ids(batch)) }} {% endif %}
-    ),
+    events as (select event_id, usage_date from {{ ref("tokenmart", "stg_usage__events") }} where {{ is_new }}),
 
     -- a newer snapshot may move a request to another date, so the date of the stored request is affected too
     dates as (
@@ -19,7 +20,9 @@ with
             union all
             select usage_date
             from {{ requests }}
-            where event_id in (select event_id from events)
+            where
+                event_id in (select event_id from events)
+                {% if late_data_days is not none %} and {{ in_dates(searched_dates) }} {% endif %}
         {% endif %}
     )
 

@@ -4,9 +4,10 @@
 {% set batch, columns = current_batch_id(), request_columns() %}
 {% set listed = columns.all | join(", ") %}
 {% set current_batch = "cast(" ~ batch ~ " as " ~ data_type("count") ~ ")" %}
+{% set is_repair = is_incremental() and current_load_ids(batch, "repairing") | length > 0 %}
 {% if is_incremental() %}
     {% set is_new = new_events_filter(current_load_ids(batch)) %}
-    {% set dates = affected_dates(batch, is_new) %}
+    {% set dates = dates_to_write(batch, is_new) %}
     {% do limit_write_to(dates, time="occurred_at") %}
 {% endif %}
 
@@ -21,11 +22,10 @@ with
     snapshots as (
         select {{ listed }}, {{ current_batch }} as batch_id
         from new_events
-        {% if first_kept_date() %} where usage_date >= date '{{ first_kept_date() }}' {% endif %}
         {% if is_incremental() %}
             union all
-            -- the stored requests with the same ids as new events; a repair replaces all of them
-            select {{ listed }}, {{ current_batch if current_load_ids(batch, "repairing") else "batch_id" }} as batch_id
+            -- the stored requests with the same ids as new events
+            select {{ listed }}, batch_id
             from {{ this }}
             where {{ in_dates(dates) }} and event_id in (select event_id from new_events)
         {% endif %}
@@ -35,28 +35,36 @@ with
     ranked as (
         select
             {{ listed }},
-            batch_id,
             row_number() over (
                 partition by event_id
                 order by
+                    -- the increase of a running total may become smaller, so the newest one is kept
                     case when is_running_total then batch_id else 0 end desc,
                     {% for measure in columns.measures %} coalesce({{ measure }}, -1) desc, {% endfor %}
                     occurred_at,
                     {{ dbt.hash(text_of(columns.texts)) }},
-                    batch_id
+                    is_estimate,
+                    -- snapshots with equal content: the stored one, then the one of the earlier load
+                    batch_id,
+                    load_id
             ) as completeness_rank,
-            -- with each new total, the increases of its session are computed again; most of them do not change
-            min(batch_id) over (partition by event_id, {{ cumulative_columns() | join(", ") }}) as first_batch_id
+            -- each new total brings all increases of its session again; an increase that is stored already is no change
+            batch_id = {{ batch }}
+            and (
+                not is_running_total
+                or min(batch_id) over (partition by event_id, {{ cumulative_columns() | join(", ") }}) = {{ batch }}
+            ) as is_changed
         from snapshots
     ),
 
+    -- a repair writes all requests again, because their rows may be doubled
     requests as (
-        select {{ listed }}, batch_id
+        select {{ listed }}, {{ current_batch }} as batch_id
         from ranked
         where
             completeness_rank = 1
-            {% if is_incremental() %}
-                and batch_id = {{ batch }} and (first_batch_id = {{ batch }} or not is_running_total)
+            {% if is_incremental() and not is_repair %} and is_changed
+            {% elif first_kept_date() and not is_incremental() %} and usage_date >= date '{{ first_kept_date() }}'
             {% endif %}
     ),
 

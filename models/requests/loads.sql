@@ -2,15 +2,15 @@
 
 -- depends_on: {{ ref('tokenmart', 'build_settings') }} {{ ref('tokenmart', 'stg_usage__events') }}
 {% do check_variables() %}
-{% if is_incremental() %} {% do refuse_stale_requests() %} {% endif %}
+{% do refuse_mixed_requests() %}
 with
 
     complete as (select load_id from {{ source("tokenmart", "_dlt_loads") }} where status = 0),
 
     {% if is_incremental() %}
-        settled as (select load_id from {{ this }} group by load_id having not {{ needs_processing() }}),
+        settled as ({{ settled_loads(this) }}),
 
-        processed as (select distinct load_id from {{ this }} where load_status = 'processed'),
+        processed as (select load_id from {{ this }} where {{ is_processed() }}),
     {% endif %}
 
     current_batch as (select cast({{ current_batch_id() }} as {{ data_type("count") }}) as batch_id)

@@ -15,5 +15,5 @@ select
     {{ cost_totals("daily") }},
     max(daily.batch_id) as batch_id
 from stale
-left join daily on stale.session_id = daily.session_id
+inner join daily on stale.session_id = daily.session_id
 group by stale.session_id

@@ -13,5 +13,5 @@ select
     {{ cost_totals("daily") }},
     max(daily.batch_id) as batch_id
 from stale
-left join daily on stale.user_id = daily.user_id
+inner join daily on stale.user_id = daily.user_id
 group by stale.user_id

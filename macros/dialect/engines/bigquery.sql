@@ -22,6 +22,8 @@
     ({{ below }} + ({{ above }} - {{ below }}) * ({{ place }} - floor({{ place }})))
 {%- endmacro %}
 
+{% macro bigquery__has_approximate_percentiles() %} {% do return(var("approximate_percentiles")) %} {% endmacro %}
+
 {% macro bigquery__token_cost(tokens, price) -%}
     cast(({{ tokens }}) * ({{ price }}) * bignumeric '0.000001' as {{ data_type("money") }})
 {%- endmacro %}
@@ -53,4 +55,17 @@
         {# an empty list would mean all partitions of the new rows #}
         {% for date in dates or ["1970-01-01"] %} {% do partitions.append("date '" ~ date ~ "'") %} {% endfor %}
     {% endif %}
+{% endmacro %}
+
+{# the merge of a repair has made doubled rows equal; one statement replaces the rows of the dates by distinct ones #}
+{% macro bigquery__delete_doubled_requests() %}
+    {% set query %}
+        select usage_date from {{ ref("tokenmart", "affected_dates") }} where batch_id = {{ current_batch_id() }}
+    {% endset %}
+    {% set is_affected = in_dates(query_dates(query)) %}
+    merge into {{ this }}
+    using (select distinct * from {{ this }} where {{ is_affected }}) as requests
+    on false
+    when not matched by source and {{ is_affected }} then delete
+    when not matched then insert row
 {% endmacro %}

@@ -1,7 +1,10 @@
-{# The reason for a full refresh if settings have changed, so that new rows would not match llm_requests; otherwise None. #}
-{% macro stale_by_settings(recorded) %}
+{#
+The reason for a full refresh if settings have changed since they were recorded, so that new rows would not match those of earlier
+runs; otherwise None.
+#}
+{% macro full_refresh_reason_settings(recorded) %}
     {% set changes = [] %}
-    {% for name, now in current_settings().items() if recorded[name] | string != now | string %}
+    {% for name, now in current_settings().items() if recorded and recorded[name] | string != now | string %}
         {% do changes.append(
             "the prices in seeds/model_prices.csv have changed"
             if name == "model_prices"

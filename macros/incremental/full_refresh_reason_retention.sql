@@ -3,14 +3,18 @@ The reason for a full refresh if rows are missing in llm_requests (`requests`) b
 retention_days; otherwise None. The macro searches for such rows only if retention_days was raised, so that other runs do not
 read all events.
 #}
-{% macro stale_by_retention(recorded, requests) %}
-    {% if not is_retention_raised(recorded.retention_days) %} {% do return(none) %} {% endif %}
+{% macro full_refresh_reason_retention(recorded, requests) %}
+    {% set loads = existing_relation("loads") %}
+    {# without stored requests or a list of processed loads, the run reads all events again #}
+    {% if not requests or not loads or not is_retention_raised(recorded.retention_days) %}
+        {% do return(none) %}
+    {% endif %}
     {% set query %}
         select event_id from {{ existing_relation("stg_usage__events") }}
         where
             usage_date < date '{{ first_kept_date(recorded.retention_days) }}'
             {% if first_kept_date() %} and usage_date >= date '{{ first_kept_date() }}' {% endif %}
-            and load_id in (select load_id from {{ existing_relation("loads") }} where load_status in ('processed', 'repaired'))
+            and load_id in (select load_id from {{ loads }} where {{ is_processed() }})
             and event_id not in (select event_id from {{ requests }})
         limit 1
     {% endset %}
