@@ -12,7 +12,7 @@ from dbt.cli.main import dbtRunner
 import tokenmart.build
 import tokenmart.inputs
 from conftest import PROJECT, Mart, tokenledger
-from tokenmart.dbt_runner import disconnect
+from tokenmart.dbt_runner import close_dbt_connections
 from tokenmart.destinations import connect
 from tokenmart.inputs import has_unprocessed_loads
 from tokenmart.profile import read_target
@@ -125,7 +125,7 @@ def test_the_command_and_the_models_agree_on_the_loads_to_process(copy: tuple[Pa
     project, mart = copy
     query = "{{ settled_loads('marts.loads') }}"
     outcome = dbtRunner().invoke(["compile", "--inline", query, "--project-dir", str(project), "--log-level", "none"])
-    disconnect()
+    close_dbt_connections()
     settled = outcome.result.results[0].node.compiled_code
     ((load_id,),) = mart.query("select load_id from raw_usage._dlt_loads")
     for processed, repaired in product(range(3), repeat=2):
