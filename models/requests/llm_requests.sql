@@ -43,7 +43,7 @@ with
                     {% for measure in columns.measures %} coalesce({{ measure }}, -1) desc, {% endfor %}
                     occurred_at,
                     {{ dbt.hash(text_of(columns.texts)) }},
-                    is_estimate,
+                    case when is_estimate then 1 else 0 end,
                     -- snapshots with equal content: the stored one, then the one of the earlier load
                     batch_id,
                     load_id
