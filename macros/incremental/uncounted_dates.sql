@@ -1,7 +1,8 @@
 {#
 The dates that {{ this }} (request_days) has to count again: the dates that it lacks, for example because they were deleted by
 hand, and the dates that runs have affected since the second-to-last run that it has counted, because two runs may have worked at
-the same time. If llm_requests was recreated since then, all dates. It reads no requests, so that its cost does not grow with them.
+the same time. If llm_requests was recreated since then, all dates. No requests are counted to find them, because that would
+read the whole history in every run.
 #}
 {% macro uncounted_dates() %}
     {% set counted = query_column(

@@ -57,15 +57,18 @@
     {% endif %}
 {% endmacro %}
 
-{# the merge of a repair has made doubled rows equal; one statement replaces the rows of the dates by distinct ones #}
+{# the merge of a repair makes doubled rows equal; one statement then replaces the rows of the affected dates by distinct ones #}
 {% macro bigquery__delete_doubled_requests() %}
-    {% set query %}
-        select usage_date from {{ ref("tokenmart", "affected_dates") }} where batch_id = {{ current_batch_id() }}
-    {% endset %}
-    {% set is_affected = in_dates(query_dates(query)) %}
-    merge into {{ this }}
-    using (select distinct * from {{ this }} where {{ is_affected }}) as requests
-    on false
-    when not matched by source and {{ is_affected }} then delete
-    when not matched then insert row
+    {% set batch = current_batch_id() %}
+    {% if current_load_ids(batch, "repairing") %}
+        {% set affected_dates = query_dates(
+            "select usage_date from " ~ ref("tokenmart", "affected_dates") ~ " where batch_id = " ~ batch
+        ) %}
+        {% set is_affected = in_dates(affected_dates) %}
+        merge into {{ this }}
+        using (select distinct * from {{ this }} where {{ is_affected }}) as requests
+        on false
+        when not matched by source and {{ is_affected }} then delete
+        when not matched then insert row
+    {% endif %}
 {% endmacro %}
