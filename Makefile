@@ -72,7 +72,7 @@ examples: setup
 	@$(BIN)/tokenmart sample examples --events 80 --days 30 --seed 7 --format claude_code --format tokenmeter --format ctm
 
 prices: $(VENV)/.installed-to-test
-	@$(BIN)/python seeds/make_model_prices.py
+	@$(BIN)/python seeds/make_model_names.py && $(BIN)/python seeds/make_model_prices.py
 
 PIN := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
 

@@ -1,6 +1,9 @@
--- The four parts of a computed cost add up to the computed cost.
+-- The five parts of a computed cost add up to the computed cost.
 select event_id
 from {{ ref("tokenmart", "llm_requests") }}
 where
     {{ is_tested() }}
-    and (computed_cost_usd <> input_cost_usd + cache_read_cost_usd + cache_write_cost_usd + output_cost_usd)
+    and (
+        computed_cost_usd
+        <> input_cost_usd + cache_read_cost_usd + cache_write_cost_usd + output_cost_usd + request_cost_usd
+    )

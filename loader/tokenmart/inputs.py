@@ -80,7 +80,8 @@ def has_prices(warehouse: Warehouse, target: Target, last: LastBuild | None) -> 
     """Whether the warehouse already has the prices of the project, so that they are not loaded again."""
     if last is None or not last.is_successful or last.inputs.get("prices") != inputs_of(target)["prices"]:
         return False
-    return "model_prices" in warehouse.tables(target.marts_schema)
+    seeds = {path.stem for path in (target.package_folder / "seeds").glob("*.csv")}
+    return seeds <= warehouse.tables(target.marts_schema).keys()
 
 
 def has_unprocessed_loads(warehouse: Warehouse, target: Target) -> bool:

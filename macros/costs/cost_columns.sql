@@ -8,6 +8,7 @@
             "cache_read_cost_usd",
             "cache_write_cost_usd",
             "output_cost_usd",
+            "request_cost_usd",
         ]
     ) %}
 {% endmacro %}

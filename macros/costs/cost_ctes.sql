@@ -1,8 +1,20 @@
 {#
-CTEs of which the last one, `costs`, has the requests of `priced` (from price_ctes), each with its computed cost and the
-parts of this cost, in USD. They are NULL if the tokens or the prices are unknown.
+CTEs of which the last one, `costs`, has the requests of `priced` (from price_ctes), each with its computed cost, the parts of
+this cost, the cost that counts, and why it counts. Costs are in USD. They are NULL if the tokens or the prices are unknown.
 #}
 {% macro cost_ctes(priced) %}
+    {%- set is_preferred = var("cost_preference") == "computed" -%}
+    {%- set is_computed = "computed_cost_usd is not null" ~ (
+        "" if is_preferred else " and reported_cost_usd is null"
+    ) -%}
+    {%- set prices = [
+        "input_price",
+        "cache_read_price",
+        "cache_write_5m_price",
+        "cache_write_1h_price",
+        "output_price",
+        "request_price",
+    ] -%}
     billed as (
         select
             {{ priced }}.*,
@@ -26,19 +38,46 @@ parts of this cost, in USD. They are NULL if the tokens or the prices are unknow
                 {{ token_cost("cache_written_5m_tokens", "cache_write_5m_price") }}
                 + {{ token_cost("cache_written_1h_tokens", "cache_write_1h_price") }} as {{ data_type("money") }}
             ) as cache_write_cost_usd,
-            {{ token_cost("billed_output_tokens", "output_price") }} as output_cost_usd
+            {{ token_cost("billed_output_tokens", "output_price") }} as output_cost_usd,
+            cast(case when is_computable = 1 then request_price end as {{ data_type("money") }}) as request_cost_usd
         from billed
     ),
 
-    costs as (
+    computed_costs as (
         select
             cost_parts.*,
             cast(
                 input_cost_usd
                 + cache_read_cost_usd
                 + cache_write_cost_usd
-                + output_cost_usd as {{ data_type("money") }}
+                + output_cost_usd
+                + request_cost_usd as {{ data_type("money") }}
             ) as computed_cost_usd
         from cost_parts
+    ),
+
+    costs as (
+        select
+            computed_costs.*,
+            cast(
+                {% if is_preferred %}coalesce(computed_cost_usd, reported_cost_usd)
+                {% else %}coalesce(reported_cost_usd, computed_cost_usd)
+                {% endif %} as {{ data_type("money") }}
+            ) as cost_usd,
+            case
+                when {{ is_computed }} and {{ prices | join(" + ") }} = 0
+                then 'free'
+                when {{ is_computed }}
+                then 'computed'
+                when reported_cost_usd is not null
+                then 'reported'
+                when input_tokens is null and output_tokens is null
+                then 'unmetered'
+                -- there is a price, but a token count is missing
+                when priced_service_tier is not null and is_computable is null
+                then 'unmetered'
+                else 'unpriced'
+            end as cost_basis
+        from computed_costs
     )
 {%- endmacro %}

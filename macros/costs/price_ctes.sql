@@ -1,92 +1,113 @@
 {#
-CTEs of which the last one, `priced`, has the requests of the CTE `requests`, each with its prices in USD per million tokens.
-The prices are NULL if the model has no price on the UTC day of the request. The model's name is looked up in the prices of the
-request's provider first, then in the prices of the vendors, each in the order of match_order.
+CTEs of which the last one, `priced`, has the requests of `keyed`, each with its prices in USD per million tokens and per request.
+At most one row of the price list holds for the tier, the UTC date and minute and the input tokens of a request. A tier without
+prices, and every tier of a price that is passed on, has the prices of the standard tier. Without a price, all prices are NULL.
 #}
-{% macro price_ctes(requests) %}
-    {%- set provider, model = "coalesce(lower(" ~ requests ~ ".provider), '')", "lower(" ~ requests ~ ".model)" -%}
-    {%- set utc_date = "cast(" ~ requests ~ ".occurred_at as " ~ data_type("date") ~ ")" -%}
-    prices as (select * from {{ ref("tokenmart", "model_prices") }}),
-
-    model_days as (
-        select distinct {{ provider }} as provider, {{ model }} as model, {{ utc_date }} as utc_date
-        from {{ requests }}
-        where {{ requests }}.model is not null
-    ),
-
-    model_names as (select distinct provider, model from model_days),
-
-    -- the best pattern for each name, with all its periods, because these have the same rank
-    matches as (
-        select
-            model_names.provider as request_provider,
-            model_names.model as request_model,
-            prices.*,
-            rank() over (
-                partition by model_names.provider, model_names.model
-                order by
-                    case when prices.provider = model_names.provider then 0 else 1 end,
-                    prices.match_order,
-                    prices.provider,
-                    prices.model_pattern
-            ) as match_rank
-        from model_names
-        cross join prices
-        where
-            model_names.model like prices.model_pattern and (prices.provider = model_names.provider or prices.is_vendor)
-    ),
-
-    -- one row per name and day, so that the join with requests needs only equality
-    day_prices as (
-        select
-            model_days.provider,
-            model_days.model,
-            model_days.utc_date,
-            cast(1 as {{ data_type("bigint") }}) as has_prices,
-            matches.input_usd_per_million,
-            coalesce(matches.cache_read_usd_per_million, matches.input_usd_per_million) as cache_read_usd_per_million,
-            coalesce(matches.cache_write_usd_per_million, matches.input_usd_per_million) as cache_write_usd_per_million,
-            coalesce(
-                matches.cache_write_1h_usd_per_million,
-                matches.cache_write_usd_per_million,
-                matches.input_usd_per_million
-            ) as cache_write_1h_usd_per_million,
-            matches.output_usd_per_million
-        from model_days
+{% macro price_ctes(keyed, listed_models) %}
+    {%- set bigint = data_type("bigint") -%}
+    asked_tiers as (
+        select distinct
+            listed.provider_key,
+            listed.model_key,
+            keyed.tier_key,
+            listed.price_provider,
+            listed.canonical_model,
+            listed.price_basis,
+            case when listed.price_basis = 'passed_on' then 'standard' else keyed.tier_key end as price_tier
+        from {{ keyed }} as keyed
         inner join
-            matches on model_days.provider = matches.request_provider and model_days.model = matches.request_model
-        where
-            matches.match_rank = 1
-            and model_days.utc_date >= coalesce(matches.valid_from, date '2000-01-01')
-            and model_days.utc_date < coalesce(matches.valid_to, date '2100-01-01')
+            {{ listed_models }} as listed
+            on keyed.provider_key = listed.provider_key
+            and keyed.model_key = listed.model_key
+    ),
+
+    -- the model's prices in the tier, and if there are none, its standard prices
+    tier_prices as (
+        select
+            asked_tiers.*,
+            prices.priced_tier,
+            prices.input_usd_per_million,
+            prices.cache_read_usd_per_million,
+            prices.cache_write_usd_per_million,
+            prices.cache_write_1h_usd_per_million,
+            prices.output_usd_per_million,
+            prices.request_usd,
+            coalesce(prices.valid_from, date '2000-01-01') as valid_from,
+            coalesce(prices.valid_to, date '2100-01-01') as valid_to,
+            coalesce(prices.from_minute, cast(0 as {{ bigint }})) as from_minute,
+            coalesce(prices.to_minute, cast(1440 as {{ bigint }})) as to_minute,
+            coalesce(prices.above_input_tokens, cast(-1 as {{ bigint }})) as above_input_tokens,
+            coalesce(prices.up_to_input_tokens, cast(1000000000000000000 as {{ bigint }})) as up_to_input_tokens,
+            rank() over (
+                partition by asked_tiers.provider_key, asked_tiers.model_key, asked_tiers.tier_key
+                order by case when prices.service_tier = asked_tiers.price_tier then 0 else 1 end
+            ) as tier_rank
+        from asked_tiers
+        left join
+            {{ ref("tokenmart", "model_prices") }} as prices
+            on asked_tiers.price_provider = prices.provider
+            and asked_tiers.canonical_model = prices.model
+            and (prices.service_tier = asked_tiers.price_tier or prices.service_tier = 'standard')
+    ),
+
+    request_prices as (
+        select
+            tier_prices.*,
+            cast(tier_prices.canonical_model as {{ data_type("text") }}) as listed_model,
+            cast(
+                case
+                    when tier_prices.priced_tier is not null then tier_prices.price_basis
+                end as {{ data_type("text") }}
+            ) as basis,
+            coalesce(tier_prices.cache_read_usd_per_million, tier_prices.input_usd_per_million) as cache_read_price,
+            coalesce(
+                tier_prices.cache_write_usd_per_million, tier_prices.input_usd_per_million
+            ) as cache_write_5m_price,
+            coalesce(
+                tier_prices.cache_write_1h_usd_per_million,
+                tier_prices.cache_write_usd_per_million,
+                tier_prices.input_usd_per_million
+            ) as cache_write_1h_price
+        from tier_prices
+        where tier_prices.tier_rank = 1
     ),
 
     priced as (
         select
-            {{ requests }}.*,
-            day_prices.input_usd_per_million as input_price,
-            day_prices.cache_read_usd_per_million as cache_read_price,
-            day_prices.cache_write_usd_per_million as cache_write_5m_price,
-            day_prices.cache_write_1h_usd_per_million as cache_write_1h_price,
+            keyed.*,
+            request_prices.listed_model as canonical_model,
+            request_prices.basis as price_basis,
+            request_prices.priced_tier as priced_service_tier,
+            request_prices.input_usd_per_million as input_price,
+            request_prices.cache_read_price,
+            request_prices.cache_write_5m_price,
+            request_prices.cache_write_1h_price,
             -- a model without an output price, such as an embedding, has no output to bill
             case
-                when {{ requests }}.output_tokens > 0
-                then day_prices.output_usd_per_million
-                else coalesce(day_prices.output_usd_per_million, 0)
+                when keyed.output_tokens > 0
+                then request_prices.output_usd_per_million
+                else coalesce(request_prices.output_usd_per_million, 0)
             end as output_price,
+            coalesce(request_prices.request_usd, 0) as request_price,
             -- if it is NULL, so is the cost: prices or token counts are missing
             case
                 when
-                    day_prices.has_prices = 1
-                    and {{ requests }}.input_tokens is not null
-                    and ({{ requests }}.output_tokens is not null or day_prices.output_usd_per_million is null)
+                    request_prices.priced_tier is not null
+                    and keyed.input_tokens is not null
+                    and (keyed.output_tokens is not null or request_prices.output_usd_per_million is null)
                 then 1
             end as is_computable
-        from {{ requests }}
+        from {{ keyed }} as keyed
         left join
-            day_prices
-            on {{ provider }} = day_prices.provider
-            and {{ model }} = day_prices.model
-            and {{ utc_date }} = day_prices.utc_date
+            request_prices
+            on keyed.provider_key = request_prices.provider_key
+            and keyed.model_key = request_prices.model_key
+            and keyed.tier_key = request_prices.tier_key
+            and keyed.utc_date >= request_prices.valid_from
+            and keyed.utc_date < request_prices.valid_to
+            and keyed.utc_minute >= request_prices.from_minute
+            and keyed.utc_minute < request_prices.to_minute
+            and keyed.prompt_tokens > request_prices.above_input_tokens
+            and keyed.prompt_tokens <= request_prices.up_to_input_tokens
     )
 {%- endmacro %}

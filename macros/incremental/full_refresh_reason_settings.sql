@@ -6,7 +6,7 @@ runs; otherwise None.
     {% set changes = [] %}
     {% for name, now in current_settings().items() if recorded and recorded[name] | string != now | string %}
         {% do changes.append(
-            "the prices in seeds/model_prices.csv have changed"
+            "the prices in the folder seeds have changed"
             if name == "model_prices"
             else name ~ " has changed from " ~ recorded[name] ~ " to " ~ now
         ) %}

@@ -68,18 +68,22 @@ with
             {% endif %}
     ),
 
-    {{ price_ctes("requests") }},
+    {{ model_ctes("requests") }},
+    {{ price_ctes("keyed", "listed_models") }},
     {{ cost_ctes("priced") }}
 
 select
     {{ listed }},
+    canonical_model,
+    price_basis,
+    priced_service_tier,
     input_cost_usd,
     cache_read_cost_usd,
     cache_write_cost_usd,
     output_cost_usd,
+    request_cost_usd,
     computed_cost_usd,
-    {% set preferred = ["reported_cost_usd", "computed_cost_usd"] %}
-    {% if var("cost_preference") == "computed" %} {% set preferred = preferred | reverse %} {% endif %}
-    cast(coalesce({{ preferred | join(", ") }}) as {{ data_type("money") }}) as cost_usd,
+    cost_usd,
+    cost_basis,
     batch_id
 from costs
