@@ -44,7 +44,7 @@ def requests() -> dict[str, tuple[str, int | None, int | None, Decimal | None]]:
             names = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
             tokens = sum(usage[name] for name in names)
             add(
-                line["message"]["id"] + line["requestId"],
+                line["message"]["id"],
                 line["timestamp"][:10],
                 (tokens, usage["output_tokens"]),
                 None,

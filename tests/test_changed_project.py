@@ -95,11 +95,19 @@ def test_changed_settings_are_refused_until_a_full_refresh(empty: Story, project
     count = "select count(cost_usd), count(*) from marts.llm_requests"
     assert mart.query(count) == [(0, 1)]
 
-    prices = project / "seeds/model_prices.csv"
-    columns = prices.read_text().splitlines()[0].split(",")
-    row = {"provider": "acme", "model": UNKNOWN, "model_pattern": UNKNOWN, "match_order": "1", "is_vendor": "true"}
-    row |= {"input_usd_per_million": "1", "output_usd_per_million": "1", "priced_as_of": "2026-11-09"}
-    prices.write_text(prices.read_text().rstrip("\n") + "\n" + ",".join(row.get(name, "") for name in columns) + "\n")
+    model = {"provider": "acme", "model": UNKNOWN}
+    name = {"model_pattern": UNKNOWN, "match_order": "1", "is_vendor": "true"}
+    price = {
+        "service_tier": "standard",
+        "priced_tier": "standard",
+        "price_source": "acme",
+        "priced_as_of": "2026-11-09",
+    }
+    price |= {"input_usd_per_million": "1", "output_usd_per_million": "1"}
+    for file, row in ("model_names", model | name), ("model_prices", model | price):
+        seed = project / f"seeds/{file}.csv"
+        columns = seed.read_text().splitlines()[0].split(",")
+        seed.write_text(seed.read_text() + ",".join(row.get(column, "") for column in columns) + "\n")
     change(project / "dbt_project.yml", "cost_preference: reported", "cost_preference: computed")
     refused = mart.run("build", *here, code=1).output
     assert "cost_preference has changed from reported to computed, and the prices in" in refused

@@ -31,9 +31,9 @@ def set_time_zone(project: Path, zone: str) -> None:
     path.write_text(text)
 
 
-def change_prices(project: Path, change: Callable[[Row], list[Row]]) -> None:
-    """Replaces every row of the price table by the result of `change`."""
-    path = project / "seeds" / "model_prices.csv"
+def change_seed(project: Path, name: str, change: Callable[[Row], list[Row]]) -> None:
+    """Replaces every row of a seed by the result of `change`."""
+    path = project / "seeds" / f"{name}.csv"
     with path.open() as file:
         rows = list(csv.DictReader(file))
     with path.open("w") as file:
@@ -43,14 +43,17 @@ def change_prices(project: Path, change: Callable[[Row], list[Row]]) -> None:
 
 
 def with_a_free_model(row: Row) -> list[Row]:
-    if (row["provider"], row["model_pattern"]) != ("openai", "gpt-4o-mini-2024-07-18"):
+    if (row["provider"], row["model"]) != ("openai", "gpt-4o-mini") or row.get(
+        "service_tier", "standard"
+    ) != "standard":
         return [row]
     prices = {name: "0" for name in row if name.endswith("_usd_per_million")}
-    return [row, {**row, "provider": "acme", "model": "acme-free", "model_pattern": "acme-free-%", **prices}]
+    name = {"model_pattern": "acme-free-%"} if "model_pattern" in row else {}
+    return [row, {**row, "provider": "acme", "model": "acme-free", **name, **prices}]
 
 
 def doubled_on_the_fourth(row: Row) -> list[Row]:
-    if (row["provider"], row["model_pattern"]) != ("openai", "gpt-4o-mini-2024-07-18"):
+    if (row["provider"], row["model"], row["service_tier"]) != ("openai", "gpt-4o-mini", "standard"):
         return [row]
     prices = {name: str(2 * Decimal(row[name])) for name in row if name.endswith("_usd_per_million") and row[name]}
     return [{**row, "valid_to": "2026-10-04"}, {**row, **prices, "valid_from": "2026-10-04"}]
@@ -75,12 +78,13 @@ def changed(make_mart: Callable[[str], Mart]) -> Changed:
         tokenledger("free", "2026-10-04T12:00:00Z", provider="acme", model="acme-free-1"),
     )
     set_time_zone(project, "Asia/Shanghai")
-    change_prices(project, with_a_free_model)
+    for name in ("model_names", "model_prices"):
+        change_seed(project, name, with_a_free_model)
     run(mart, "load", mart.folder / "ledger.jsonl", "--project-dir", project)
     run(mart, "build", "--project-dir", project)
     shanghai = tables(mart)
 
-    change_prices(project, doubled_on_the_fourth)
+    change_seed(project, "model_prices", doubled_on_the_fourth)
     run(mart, "build", "--full-refresh", "--project-dir", project)
     repriced = tables(mart)
 

@@ -182,10 +182,11 @@ def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             " group by 1, 2, 3, 4"
         )
         if name == "bigquery":
-            # the seed is loaded without SQL
+            # the seeds are loaded without SQL
             columns = "select column_name, data_type from {marts}.INFORMATION_SCHEMA.COLUMNS"
             tables = {
-                f"{PROJECT_ID}.{MARTS}.model_prices": dict(on.query(f"{columns} where table_name = 'model_prices'"))
+                f"{PROJECT_ID}.{MARTS}.{seed}": dict(on.query(f"{columns} where table_name = '{seed}'"))
+                for seed in ("model_names", "model_prices", "passed_on_prices", "provider_aliases")
             }
         project = str(on.target.settings.get("project", ""))
         return Built(name, grown, summary, before, read(on), landed(on), builds, sent, tables, project)

@@ -600,10 +600,10 @@ def test_the_replies_of_claude_code_are_not_in_extra_unless_they_are_kept() -> N
     (event,) = landed(line, format_="claude_code")
     assert SECRET not in str(event)
     assert json.loads(event["extra"]) == {
-        **{"uuid": "u", "isSidechain": False, "message.stop_reason": "end_turn", "message.usage.speed": "standard"},
+        **{"uuid": "u", "isSidechain": False, "message.stop_reason": "end_turn"},
         **{"message.usage.cache_creation.1d": 5, "message.usage.output_tokens_details.tool_tokens": 4},
     }
-    unmapped = {"cache_creation": {"1d": 5}, "output_tokens_details": {"tool_tokens": 4}, "speed": "standard"}
+    unmapped = {"cache_creation": {"1d": 5}, "output_tokens_details": {"tool_tokens": 4}}
     kept = {"uuid": "u", "isSidechain": False, "message": {"stop_reason": "end_turn", "usage": unmapped}}
     (event,) = landed(line, format_="claude_code", keep=Keep(content=True))
     kept["message"]["content"] = reply

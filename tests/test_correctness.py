@@ -24,11 +24,68 @@ select
     true as is_running_total
 from lines
 """
+PRICED_FORMAT = """
+create macro recognizes(line) as json_exists(line, '$.tier');
+
+select
+    line_id,
+    line ->> '$.id' as event_id,
+    line ->> '$.at' as occurred_at,
+    line ->> '$.provider' as provider,
+    line ->> '$.model' as model,
+    line ->> '$.tier' as service_tier,
+    line -> '$.tokens' as input_tokens,
+    line -> '$.cached' as cache_read_tokens,
+    line -> '$.output' as output_tokens
+from lines
+"""
+NOON, MILLION = "2026-11-01T12:00:00Z", 1_000_000
+PRICED: list[tuple[str | None, str, str | None, str, int, int, int, str | None]] = [
+    # 1,000 x 30 + 1,000 x 150 per million in fast mode, 1,000 x 5 + 1,000 x 25 otherwise
+    ("anthropic", "claude-opus-4-6", "fast", NOON, 1_000, 0, 1_000, "0.18"),
+    ("anthropic", "claude-opus-4-6", "standard", NOON, 1_000, 0, 1_000, "0.03"),
+    # 270,540 x 5 + 7,936 x 0.50 + 1,000 x 22.50; 272,000 x 2.50; 272,001 x 5
+    ("openai", "gpt-5.4", None, NOON, 278_476, 7_936, 1_000, "1.379168"),
+    ("openai", "gpt-5.4", None, NOON, 272_000, 0, 0, "0.68"),
+    ("openai", "gpt-5.4", None, NOON, 272_001, 0, 0, "1.360005"),
+    # 1.00 in batches; asked for flex, but the answer says default: 2.00
+    ("openai", "o3", "batch", NOON, MILLION, 0, 0, "1"),
+    ("openai", "o3", "default", NOON, MILLION, 0, 0, "2"),
+    # 0.27 from 00:30 to 16:30 UTC, otherwise 0.135
+    ("deepseek", "deepseek-chat", None, "2026-11-01T08:30:00+08:00", MILLION, 0, 0, "0.27"),
+    ("deepseek", "deepseek-chat", None, "2026-11-01T16:29:59.999Z", MILLION, 0, 0, "0.27"),
+    ("deepseek", "deepseek-chat", None, "2026-11-01T16:30:00Z", MILLION, 0, 0, "0.135"),
+    ("deepseek", "deepseek-chat", None, "2026-11-01T00:29:59.999Z", MILLION, 0, 0, "0.135"),
+    # a model of your own, unlike the same name without a provider
+    ("ollama", "deepseek-r1:8b", None, NOON, 1_000, 0, 1_000, None),
+    # free
+    ("openrouter", "gemini-2.5-pro-exp-03-25", None, NOON, 1_000, 0, 1_000, "0"),
+    ("openrouter", "deepseek/deepseek-r1:free", None, NOON, 1_000, 0, 1_000, "0"),
+    # 1,000 x 3 + 1,000 x 15, and 14 per 1,000 requests
+    ("perplexity", "sonar-pro", None, NOON, 1_000, 0, 1_000, "0.032"),
+    # 100,000 x 3 worldwide, and a tenth more in a region
+    ("bedrock", "global.anthropic.claude-sonnet-4-5-20250929-v1:0", None, NOON, 100_000, 0, 0, "0.3"),
+    ("AWS.Bedrock", "eu.anthropic.claude-sonnet-4-5-20250929-v1:0", None, NOON, 100_000, 0, 0, "0.33"),
+    ("amazon-bedrock", "anthropic.claude-sonnet-4-5-20250929-v1:0", None, NOON, 100_000, 0, 0, "0.33"),
+    # 1M x 0.88
+    ("together_ai", "meta-llama/Llama-3.3-70B-Instruct-Turbo", None, NOON, MILLION, 0, 0, "0.88"),
+    # azure passes on the prices of xAI: 100,000 x 3; no provider: 100,000 x 3
+    ("azure_openai", "grok-4-0709", None, NOON, 100_000, 0, 0, "0.3"),
+    (None, "claude-sonnet-4-5-20250929", None, NOON, 100_000, 0, 0, "0.3"),
+]
 
 
-def claude_code(message_id: str, output: int, *, request_id: str | None = None, **usage: Any) -> Row:
+def claude_code(
+    message_id: str, output: int, *, request_id: str | None = None, is_sidechain: bool = False, **usage: Any
+) -> Row:
     """A Claude Code line with usage."""
-    line = {"type": "assistant", "sessionId": "claude", "cwd": "/w", "timestamp": "2026-10-01T09:30:00.123Z"}
+    line = {
+        "type": "assistant",
+        "isSidechain": is_sidechain,
+        "sessionId": "claude",
+        "cwd": "/w",
+        "timestamp": "2026-10-01T09:30:00.123Z",
+    }
     counts = {
         "input_tokens": 0,
         "cache_creation_input_tokens": 0,
@@ -42,6 +99,13 @@ def claude_code(message_id: str, output: int, *, request_id: str | None = None, 
         **({"requestId": request_id} if request_id else {}),
         "message": message,
     }
+
+
+def prompt(provider: str | None, model: str, tier: str | None, at: str, tokens: int, cached: int, output: int) -> Row:
+    """A line of the format PRICED_FORMAT."""
+    keys = ("provider", "model", "tier", "at", "tokens", "cached", "output")
+    values_ = (provider, model, tier, at, tokens, cached, output)
+    return dict(zip(keys, values_, strict=True), id=f"{provider} {model} {tier} {at} {tokens}")
 
 
 def cost_point(session: str, day: dt.date, tokens: int, *, second: int = 0) -> Row:
@@ -84,6 +148,8 @@ def cases(make_mart: Callable[[str], Mart]) -> Mart:
         *[claude_code("streamed", output, request_id="r1") for output in (9, 9, 159)],
         *[claude_code("no request id", 100) for _ in range(3)],
     )
+    mart.write("first/claude replay.jsonl", claude_code("replayed", 40, request_id="r2", is_sidechain=True))
+    mart.write("first/claude story.jsonl", claude_code("replayed", 40, request_id="r1"))
     mart.write(
         "first/points.jsonl",
         *[cost_point("in order", DAYS[7], tokens, second=n) for n, tokens in enumerate((100, 250, 250, 400))],
@@ -99,8 +165,11 @@ def cases(make_mart: Callable[[str], Mart]) -> Mart:
         {"at": "2026-10-20T12:00:00Z", "session": "own", "output": 100, "reasoning": 20},
         {"at": "2026-10-20T12:00:01Z", "session": "own", "output": 250, "reasoning": 60},
     )
+    mart.write("own/prices.sql", PRICED_FORMAT)
+    mart.write("own/prices.jsonl", *(prompt(*case[:-1]) for case in PRICED))
     run(mart, "load", mart.folder / "first")
-    run(mart, "load", mart.folder / "own" / "totals.jsonl", "--format", mart.folder / "own" / "totals.sql")
+    for name in ("totals", "prices"):
+        run(mart, "load", mart.folder / "own" / f"{name}.jsonl", "--format", mart.folder / "own" / f"{name}.sql")
     run(mart, "build")
     return mart
 
@@ -163,13 +232,40 @@ def test_reasoning_is_billed_once(first: Tables) -> None:
 
 
 def test_streamed_snapshots_are_one_request(first: Tables) -> None:
-    assert one(first["llm_requests"], event_id="streamed/r1")["output_tokens"] == 159
+    assert one(first["llm_requests"], event_id="streamed")["output_tokens"] == 159
 
 
 def test_a_message_without_a_request_id_is_one_request(first: Tables) -> None:
     assert one(first["llm_requests"], event_id="no request id")["output_tokens"] == 100
-    assert one(first["sessions"], session_id="claude")["requests"] == 4
-    assert one(first["sessions"], session_id="claude")["output_tokens"] == 0 + 1_970 + 159 + 100
+    assert one(first["sessions"], session_id="claude")["requests"] == 5
+    assert one(first["sessions"], session_id="claude")["output_tokens"] == 0 + 1_970 + 159 + 100 + 40
+
+
+def test_a_replay_of_a_message_in_a_side_chain_is_the_same_request(first: Tables, rebuilt: Tables) -> None:
+    for found in (first, rebuilt):
+        assert one(found["llm_requests"], event_id="replayed")["output_tokens"] == 40
+
+
+@pytest.mark.parametrize("case", PRICED, ids=lambda case: prompt(*case[:-1])["id"])
+def test_a_request_has_the_price_of_its_provider_tier_length_and_time(first: Tables, case: Any) -> None:
+    *line, cost = case
+    request = one(first["llm_requests"], event_id=prompt(*line)["id"])
+    assert request["computed_cost_usd"] == request["cost_usd"] == (cost and Decimal(cost))
+    parts = ("input", "cache_read", "cache_write", "output", "request")
+    assert total([{"cost": request[f"{part}_cost_usd"]} for part in parts], "cost") == (request["cost_usd"] or 0)
+
+
+def test_a_cost_has_its_reason(first: Tables) -> None:
+    reasons = {
+        "known to be free": "reported",
+        "unknown model": "unpriced",
+        "unmetered": "unmetered",
+        "nothing used": "computed",
+        prompt(*PRICED[11][:-1])["id"]: "unpriced",
+        prompt(*PRICED[12][:-1])["id"]: "free",
+    }
+    found = {event_id: one(first["llm_requests"], event_id=event_id)["cost_basis"] for event_id in reasons}
+    assert found == reasons
 
 
 def test_running_totals_are_not_summed(first: Tables) -> None:

@@ -339,7 +339,7 @@ def assistant(usage: Any = None, message: Line | None = None, **fields: Any) -> 
 
 def test_a_claude_code_request_lands() -> None:
     assert row("claude_code", ASSISTANT) == {
-        "event_id": "msg_1/req_1",
+        "event_id": "msg_1",
         "occurred_at": at(2026, 11, 1, 9, 30, 0, 123000),
         "provider": "anthropic",
         "model": "claude-sonnet-4-5",
@@ -381,16 +381,25 @@ def test_an_old_line_of_claude_code_has_its_cost_and_duration() -> None:
 @pytest.mark.parametrize(
     ("line", "event_id"),
     [
-        (assistant(), "msg_1/req_1"),
+        (assistant(), "msg_1"),
+        (assistant(requestId="req_2", isSidechain=True), "msg_1"),
         (assistant(requestId=None), "msg_1"),
         (assistant(message={"id": None}), "u"),
         (assistant(message={"id": None}, requestId=None), "u"),
         (assistant(message={"id": None}, uuid=None), None),
     ],
-    ids=["both", "no request id", "no message id", "neither", "not even a uuid"],
+    ids=["both", "a replay in a side chain", "no request id", "no message id", "neither", "not even a uuid"],
 )
-def test_a_claude_code_request_is_identified_by_its_message_and_request_id(line: Line, event_id: str | None) -> None:
+def test_a_claude_code_request_is_identified_by_its_message_id(line: Line, event_id: str | None) -> None:
     assert row("claude_code", line).get("event_id") == event_id
+
+
+@pytest.mark.parametrize(
+    ("speed", "tier"), [("fast", "fast"), ("standard", "batch"), (None, "batch")], ids=["fast", "standard", "unknown"]
+)
+def test_fast_mode_of_claude_code_is_a_service_tier(speed: str | None, tier: str) -> None:
+    usage = {**USAGE, "service_tier": "batch", **({"speed": speed} if speed else {})}
+    assert row("claude_code", assistant(usage))["service_tier"] == tier
 
 
 @pytest.mark.parametrize(
@@ -483,7 +492,7 @@ def test_usage_without_counts_is_a_request_of_unknown_size() -> None:
 def test_all_snapshots_of_a_request_land_with_the_same_id() -> None:
     snapshots = [assistant({"output_tokens": output}, uuid=str(output)) for output in (9, 9, 159)]
     events = parsed("claude_code", *snapshots).events
-    assert events["event_id"].to_pylist() == ["msg_1/req_1"] * 3
+    assert events["event_id"].to_pylist() == ["msg_1"] * 3
     assert events["output_tokens"].to_pylist() == [9, 9, 159]
 
 

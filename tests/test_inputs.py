@@ -85,7 +85,8 @@ CHANGES: dict[str, Callable[[Path, Mart], object]] = {
     "a new model": append("models/marts/daily_requests.sql", "select 1 as requests"),
     "a macro": append("macros/average.sql", "{# changed #}"),
     "a data test": append("tests/assert_cost_parts_add_up.sql", "-- changed"),
-    "a price": append("seeds/model_prices.csv", "acme,acme-llm-1,,,,,,,,,"),
+    "a price": append("seeds/model_prices.csv", "acme,acme-llm-1,standard,,,,,,,,,,,,,,,"),
+    "a name of a provider": append("seeds/provider_aliases.csv", "acme-gateway,acme"),
     "a mart that is gone": query("drop table marts.daily_latency"),
     "a build that failed": query("update raw_usage.builds set is_successful = false"),
     "a load that two builds have processed": query(

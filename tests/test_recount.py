@@ -24,7 +24,10 @@ COPIED = (
     *("provider", "model", "output_tokens", "status", "error_type", "error_message"),
     *("user_id", "session_id"),
 )
-PARTS_OF_COST = ("input_cost_usd", "cache_read_cost_usd", "cache_write_cost_usd", "output_cost_usd")
+PARTS_OF_COST = (
+    *("input_cost_usd", "cache_read_cost_usd", "cache_write_cost_usd", "output_cost_usd"),
+    "request_cost_usd",
+)
 PLACES = Decimal("1e-12")
 
 
@@ -61,6 +64,7 @@ class Request:
     cache_read_cost_usd: Decimal | None = None
     cache_write_cost_usd: Decimal | None = None
     output_cost_usd: Decimal | None = None
+    request_cost_usd: Decimal | None = None
 
     @property
     def usage_date(self) -> dt.date:
@@ -130,7 +134,7 @@ def claude_code_request(line: Row) -> Request | None:
     usage = message["usage"]
     read, write = usage["cache_read_input_tokens"], usage["cache_creation_input_tokens"]
     return Request(
-        f"{message['id']}/{line['requestId']}",
+        message["id"],
         utc(line["timestamp"]),
         "anthropic",
         message["model"],
@@ -179,9 +183,14 @@ def fullest(snapshots: Iterable[Request]) -> list[Request]:
 
 
 @cache
-def price_rows() -> list[tuple[Row, re.Pattern[str]]]:
-    with (PROJECT / "seeds" / "model_prices.csv").open() as file:
-        return [(row, like(row["model_pattern"])) for row in csv.DictReader(file)]
+def seed(name: str) -> list[Row]:
+    with (PROJECT / "seeds" / f"{name}.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+@cache
+def name_rows() -> list[tuple[Row, re.Pattern[str]]]:
+    return [(row, like(row["model_pattern"])) for row in seed("model_names")]
 
 
 def like(pattern: str) -> re.Pattern[str]:
@@ -189,26 +198,42 @@ def like(pattern: str) -> re.Pattern[str]:
 
 
 @cache
-def price_of(provider: str, model: str, day: dt.date) -> Row | None:
-    """The price row of a model on a day: from its provider, otherwise from a vendor; only of the first match_order."""
-    fits = [row for row, pattern in price_rows() if pattern.fullmatch(model)]
-    own = [row for row in fits if row["provider"] == provider] or [row for row in fits if row["is_vendor"] == "true"]
-    if not own:
+def listed_model(provider: str, name: str) -> tuple[str, str] | None:
+    """The provider and model in the price list: its own, one that it passes on, or any vendor's if it is unknown."""
+    provider = {row["alias"]: row["provider"] for row in seed("provider_aliases")}.get(provider, provider)
+    vendors = {row["vendor"] for row in seed("passed_on_prices") if row["provider"] == provider}
+    fits = [row for row, pattern in name_rows() if pattern.fullmatch(name)]
+    own = [row for row in fits if row["provider"] == provider] or [
+        row for row in fits if row["is_vendor"] == "true" and (not provider or row["provider"] in vendors)
+    ]
+    first = min(own, key=lambda row: int(row["match_order"]), default=None)
+    return None if first is None else (first["provider"], first["model"])
+
+
+def price_of(request: Request) -> Row | None:
+    """The price row of a request in the standard tier, which all requests of the sample are in."""
+    listed = listed_model((request.provider or "").lower(), (request.model or "").lower())
+    if listed is None:
         return None
-    best = min((int(row["match_order"]), row["provider"], row["model_pattern"]) for row in own)
-    for row in own:
-        if (int(row["match_order"]), row["provider"], row["model_pattern"]) == best and (
-            (row["valid_from"] or "1900-01-01") <= day.isoformat() < (row["valid_to"] or "2200-01-01")
-        ):
-            return row
-    return None
+    day, minute = request.occurred_at.date().isoformat(), request.occurred_at.hour * 60 + request.occurred_at.minute
+    (row,) = (
+        row
+        for row in seed("model_prices")
+        if (row["provider"], row["model"], row["service_tier"]) == (*listed, "standard")
+        and (row["valid_from"] or "1900-01-01") <= day < (row["valid_to"] or "2200-01-01")
+        and int(row["from_minute"] or 0) <= minute < int(row["to_minute"] or 1440)
+        and int(row["above_input_tokens"] or -1)
+        < (request.input_tokens or 0)
+        <= int(row["up_to_input_tokens"] or 10**12)
+    )
+    return row
 
 
 def priced(request: Request) -> Request:
     """The request with the parts of its cost, where tokens and prices are known."""
     if request.model is None or (request.input_tokens is None and request.output_tokens is None):
         return request
-    row = price_of((request.provider or "").lower(), request.model.lower(), request.occurred_at.date())
+    row = price_of(request)
     if row is None:
         return request
     read, write = request.cache_read_tokens or 0, request.cache_write_tokens or 0
@@ -222,6 +247,7 @@ def priced(request: Request) -> Request:
         cache_read_cost_usd=cost(read, row["cache_read_usd_per_million"] or prompt),
         cache_write_cost_usd=write_cost,
         output_cost_usd=cost(request.output_tokens or 0, row["output_usd_per_million"] or "0"),
+        request_cost_usd=Decimal(row["request_usd"] or 0),
     )
 
 

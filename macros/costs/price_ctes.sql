@@ -7,8 +7,8 @@ prices, and every tier of a price that is passed on, has the prices of the stand
     {%- set bigint = data_type("bigint") -%}
     asked_tiers as (
         select distinct
-            listed.provider_key,
-            listed.model_key,
+            listed.provider_key as provider_key,
+            listed.model_key as model_key,
             keyed.tier_key,
             listed.price_provider,
             listed.canonical_model,
@@ -53,11 +53,11 @@ prices, and every tier of a price that is passed on, has the prices of the stand
     request_prices as (
         select
             tier_prices.*,
-            cast(tier_prices.canonical_model as {{ data_type("text") }}) as listed_model,
+            cast(tier_prices.canonical_model as {{ data_type("label") }}) as listed_model,
             cast(
                 case
                     when tier_prices.priced_tier is not null then tier_prices.price_basis
-                end as {{ data_type("text") }}
+                end as {{ data_type("label") }}
             ) as basis,
             coalesce(tier_prices.cache_read_usd_per_million, tier_prices.input_usd_per_million) as cache_read_price,
             coalesce(

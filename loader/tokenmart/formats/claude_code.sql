@@ -1,4 +1,6 @@
 -- Session transcripts of Claude Code. An assistant line with token usage is a request, or a snapshot of a request.
+-- The message id identifies the request. The request id does not: the transcript of a side question (/btw) has copies
+-- of earlier messages, as lines with isSidechain, with the same message ids and other request ids.
 create macro recognizes(line) as
     json_exists(line, '$.type')
     and (json_exists(line, '$.sessionId') or json_exists(line, '$.leafUuid') or json_exists(line, '$.messageId'));
@@ -26,20 +28,22 @@ create type event as struct(
             cache_creation struct(ephemeral_5m_input_tokens json, ephemeral_1h_input_tokens json),
             output_tokens json,
             output_tokens_details struct(thinking_tokens json),
-            service_tier varchar
+            service_tier varchar,
+            speed varchar
         )
     )
 );
 
 select
     line_id,
-    coalesce(event.message.id || coalesce('/' || event.requestId, ''), line ->> '$.uuid') as event_id,
+    coalesce(event.message.id, line ->> '$.uuid') as event_id,
     event.timestamp as occurred_at,
     event.durationMs as duration_ms,
     'anthropic' as provider,
     event.message.model,
     'chat' as operation,
-    event.message.usage.service_tier,
+    -- fast mode has prices of its own
+    case when event.message.usage.speed = 'fast' then 'fast' else event.message.usage.service_tier end as service_tier,
     event.message.usage.input_tokens,
     event.message.usage.cache_read_input_tokens as cache_read_tokens,
     coalesce(
