@@ -1,6 +1,6 @@
 # make run   sets everything up, loads examples/ into demo.duckdb, builds and tests the marts, and shows a summary
 # make test  sets everything up and runs every test and check
-# make check runs the fast checks and tests, in a minute or two
+# make check runs the fast checks and tests, on DuckDB, in about two minutes
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -30,10 +30,10 @@ test-timescale: $(VENV)/.installed-to-test
 	@TOKENMART_TEST_TIMESCALE=$(TARGET) $(BIN)/pytest tests/live_timescale.py
 	@TOKENMART_TEST_TIMESCALE=$(TARGET) $(BIN)/pytest tests -k timescale
 
-# the checks, and tests that need no server; they take a minute or two
+# the checks, and the tests of these files that are not marked as slow: they need no server, and few build the marts
 QUICK := lines prepared formats contract event_ids checkpoints profile readme model_prices screen cli settings completion
 check: lint
-	@$(BIN)/pytest $(PARALLEL) $(QUICK:%=tests/test_%.py)
+	@$(BIN)/pytest $(PARALLEL) -m "not slow" $(QUICK:%=tests/test_%.py)
 
 lint: $(VENV)/.installed-to-test
 	@echo "Checking the code..."

@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,9 @@ settings.load_profile("tokenmart")
 # ignore the settings of the person who runs the tests
 for _variable in ("TOKENMART_TARGET", *map(variable_of, setting_names())):
     os.environ.pop(_variable, None)
+
+# only a few tests read dbt's manifest.json, which takes dbt a second to write
+os.environ["DBT_WRITE_JSON"] = "false"
 
 # tests run in several processes, which must not share dbt's files
 if worker := os.environ.get("PYTEST_XDIST_WORKER"):
@@ -98,32 +101,49 @@ def profiles(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the DuckDB file that commands use, and of what dbt parses, compiles and runs.
+
+    Both have the same path in all tests: for a new one, dbt would parse the project again, which takes ten seconds.
+    """
+    return tmp_path_factory.mktemp("dbt")
+
+
+def choose(artifacts: Path, profiles: Path, patch: pytest.MonkeyPatch) -> Path:
+    """Makes commands and dbt use the DuckDB file in this folder; returns its path."""
+    path = artifacts / "mart.duckdb"
+    patch.setenv("DBT_PROFILES_DIR", str(profiles))
+    patch.setenv("DBT_TARGET_PATH", str(artifacts))
+    patch.setenv("DBT_LOG_PATH", str(artifacts / "logs"))
+    patch.setenv("TOKENMART_DUCKDB_PATH", str(path))
+    patch.chdir(PROJECT)
+    return path
+
+
+def share_parsed(artifacts: Path, folder: Path) -> None:
+    """Copies what dbt has parsed to the artifacts of a copy of the project, where it parses only what differs."""
+    folder.mkdir()
+    if (parsed := artifacts / "partial_parse.msgpack").exists():
+        shutil.copy(parsed, folder)
+
+
 @pytest.fixture
-def new_mart(tmp_path: Path, profiles: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Mart]:
-    """Creates a Mart and selects it; each name has its own DuckDB file."""
-    monkeypatch.setenv("DBT_PROFILES_DIR", str(profiles))
-    monkeypatch.chdir(PROJECT)
-
-    def make(name: str) -> Mart:
-        path = tmp_path / f"{name}.duckdb"
-        monkeypatch.setenv("TOKENMART_DUCKDB_PATH", str(path))
-        return Mart(tmp_path, path)
-
-    return make
-
-
-@pytest.fixture
-def mart(new_mart: Callable[[str], Mart]) -> Mart:
+def mart(tmp_path: Path, artifacts: Path, profiles: Path, monkeypatch: pytest.MonkeyPatch) -> Mart:
     """An empty target."""
-    return new_mart("mart")
+    path = choose(artifacts, profiles, monkeypatch)
+    for file in artifacts.glob("mart.duckdb*"):
+        file.unlink()
+    return Mart(tmp_path, path)
 
 
 @pytest.fixture(scope="module")
-def make_mart(tmp_path_factory: pytest.TempPathFactory, profiles: Path) -> Iterator[Callable[[str], Mart]]:
+def make_mart(
+    tmp_path_factory: pytest.TempPathFactory, artifacts: Path, profiles: Path
+) -> Iterator[Callable[[str], Mart]]:
     """Creates a Mart for all tests of a module. It is not selected; use `marts.run` for commands."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DBT_PROFILES_DIR", str(profiles))
-        patch.chdir(PROJECT)
+        choose(artifacts, profiles, patch)
 
         def make(name: str) -> Mart:
             folder = tmp_path_factory.mktemp(name)
@@ -138,39 +158,23 @@ def project(mart: Mart, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = mart.folder / "project"
     folder.mkdir()
     shutil.copy(PROJECT / "dbt_project.yml", folder)
+    monkeypatch.setenv("DBT_TARGET_PATH", str(folder / "target"))
     monkeypatch.chdir(folder)
     return folder
 
 
-@pytest.fixture(scope="module")
-def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder where dbt writes the SQL that it compiles and runs."""
-    return tmp_path_factory.mktemp("dbt")
-
-
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def base(artifacts: Path) -> tuple[Path, list[Any]]:
     """The path of a DuckDB file with BASE loaded and built, which the first test creates, and its loads."""
     return artifacts / "base.duckdb", []
 
 
 @pytest.fixture
-def module_mart(new_mart: Callable[[str], Mart], artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> Mart:
-    """An empty target with the same path in all tests of a module; dbt would parse everything again for a new path."""
-    mart = replace(new_mart("mart"), path=artifacts / "mart.duckdb")
-    mart.path.unlink(missing_ok=True)
-    monkeypatch.setenv("TOKENMART_DUCKDB_PATH", str(mart.path))
-    monkeypatch.setenv("DBT_TARGET_PATH", str(artifacts))
-    monkeypatch.setenv("DBT_LOG_PATH", str(artifacts / "logs"))
-    return mart
-
-
-@pytest.fixture
-def empty(module_mart: Mart, artifacts: Path) -> Any:
+def empty(mart: Mart, artifacts: Path) -> Any:
     """An empty target (Story)."""
     from story import Story
 
-    return Story(module_mart, artifacts)
+    return Story(mart, artifacts)
 
 
 @pytest.fixture

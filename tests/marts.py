@@ -1,13 +1,13 @@
 """Helpers for tests that read all marts, with their rows as dictionaries."""
 
 import datetime as dt
+import os
+import shutil
 from collections import defaultdict
 from collections.abc import Iterable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from conftest import Mart
 
@@ -23,10 +23,16 @@ TABLES = (
 
 
 def run(mart: Mart, *arguments: str | Path, code: int = 0) -> None:
-    """Runs `tokenmart` on this target and checks its exit code."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TOKENMART_DUCKDB_PATH", str(mart.path))
-        mart.run(*arguments, code=code)
+    """Runs `tokenmart` on the target of a `make_mart` and checks its exit code.
+
+    Meanwhile its DuckDB file is where dbt expects it, so that dbt does not parse the project again.
+    """
+    path = Path(os.environ["TOKENMART_DUCKDB_PATH"])
+    path.unlink(missing_ok=True)
+    if mart.path.exists():
+        shutil.move(mart.path, path)
+    mart.run(*arguments, code=code)
+    shutil.move(path, mart.path)
 
 
 def tables(mart: Mart) -> Tables:

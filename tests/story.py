@@ -368,7 +368,9 @@ class Story:
         """Runs dbt directly and returns its result."""
         from tokenmart.dbt_runner import close_dbt_connections
 
-        outcome = dbtRunner().invoke([*arguments, "--project-dir", str(project), "--quiet"])
+        # without the target, as the command gives it, dbt would parse the project again
+        places = ["--project-dir", str(project), "--target", "duckdb"]
+        outcome = dbtRunner().invoke([*arguments, *places, "--quiet"])
         close_dbt_connections()
         return outcome
 

@@ -57,6 +57,7 @@ class Engine:
         """Makes this warehouse Tokenmart's default target."""
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("DBT_PROFILES_DIR", str(self.folder))
+            patch.setenv("DBT_TARGET_PATH", str(self.folder))
             patch.setenv("TOKENMART_RAW_SCHEMA", RAW)
             patch.chdir(PROJECT)
             yield
@@ -76,11 +77,12 @@ class Engine:
     def dbt(self, *arguments: str, artifacts: Path | None = None) -> Any:
         """Runs dbt with this warehouse as its target, checks that it succeeds, and returns its result.
 
-        Its artifacts and logs are written to `artifacts`, by default the warehouse's folder.
+        Its artifacts and logs are written to `artifacts`, by default the warehouse's folder, where dbt finds what it
+        has parsed before. It would parse the project again if it got other variables, or did not get the target.
         """
         artifacts = artifacts or self.folder
-        folders = {"--profiles-dir": self.folder, "--target-path": artifacts, "--log-path": artifacts}
-        options = [str(part) for option in folders.items() for part in option]
+        places = {"--profiles-dir": self.folder, "--target-path": artifacts, "--log-path": artifacts}
+        options = [str(part) for option in places.items() for part in option] + ["--target", self.target.name]
         with self.chosen():
             outcome = dbtRunner().invoke([*arguments, "--log-level", "none", *options])
         close_dbt_connections()

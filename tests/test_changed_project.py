@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from dbt.cli.main import dbtRunner
 
-from conftest import PROJECT
+from conftest import PROJECT, share_parsed
 from story import (
     BASE,
     DAILY,
@@ -21,7 +21,7 @@ from story import (
 
 
 @pytest.fixture
-def project(empty: Story, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def project(empty: Story, artifacts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the dbt project that a test can change, with its own artifacts."""
     folder = tmp_path / "project"
     folder.mkdir()
@@ -29,6 +29,7 @@ def project(empty: Story, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     for name in ("macros", "models", "seeds", "tests"):
         shutil.copytree(PROJECT / name, folder / name)
     empty.artifacts = tmp_path / "artifacts"
+    share_parsed(artifacts, empty.artifacts)
     monkeypatch.setenv("DBT_TARGET_PATH", str(empty.artifacts))
     return folder
 

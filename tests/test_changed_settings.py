@@ -77,20 +77,22 @@ def changed(make_mart: Callable[[str], Mart]) -> Changed:
         tokenledger("after the change", "2026-10-04T00:00:00Z"),
         tokenledger("free", "2026-10-04T12:00:00Z", provider="acme", model="acme-free-1"),
     )
-    set_time_zone(project, "Asia/Shanghai")
-    for name in ("model_names", "model_prices"):
-        change_seed(project, name, with_a_free_model)
-    run(mart, "load", mart.folder / "ledger.jsonl", "--project-dir", project)
-    run(mart, "build", "--project-dir", project)
-    shanghai = tables(mart)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DBT_TARGET_PATH", str(mart.folder / "dbt"))
+        set_time_zone(project, "Asia/Shanghai")
+        for name in ("model_names", "model_prices"):
+            change_seed(project, name, with_a_free_model)
+        run(mart, "load", mart.folder / "ledger.jsonl", "--project-dir", project)
+        run(mart, "build", "--project-dir", project)
+        shanghai = tables(mart)
 
-    change_seed(project, "model_prices", doubled_on_the_fourth)
-    run(mart, "build", "--full-refresh", "--project-dir", project)
-    repriced = tables(mart)
+        change_seed(project, "model_prices", doubled_on_the_fourth)
+        run(mart, "build", "--full-refresh", "--project-dir", project)
+        repriced = tables(mart)
 
-    set_time_zone(project, "Asia/Kolkata")
-    run(mart, "build", "--full-refresh", "--project-dir", project)
-    return Changed(shanghai, repriced, tables(mart))
+        set_time_zone(project, "Asia/Kolkata")
+        run(mart, "build", "--full-refresh", "--project-dir", project)
+        return Changed(shanghai, repriced, tables(mart))
 
 
 def dates(found: Tables) -> dict[str, tuple[dt.date, dt.time]]:

@@ -22,7 +22,7 @@ from dbt.cli.main import dbtRunner
 import tokenmart.build
 import tokenmart.dbt_runner
 import tokenmart.load
-from conftest import PROJECT, Mart, tokenledger
+from conftest import PROJECT, Mart, share_parsed, tokenledger
 from story import durations, of_tokenledger, requests_of, total
 from tokenmart import __version__
 from tokenmart.cli import main
@@ -31,14 +31,6 @@ from tokenmart.locks import Check, lock_file, lock_lost
 from tokenmart.sample import FORMATS, write_sample
 
 COMMANDS = sorted(main.commands)
-
-
-@pytest.fixture
-def mart(mart: Mart, artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> Mart:
-    """An empty target, with dbt's artifacts in a folder of this module."""
-    monkeypatch.setenv("DBT_TARGET_PATH", str(artifacts))
-    monkeypatch.setenv("DBT_LOG_PATH", str(artifacts / "logs"))
-    return mart
 
 
 def failure(mart: Mart, *arguments: str | Path, code: int = 1) -> str:
@@ -188,6 +180,7 @@ def test_run_reports_the_same_figures_as_a_recount(mart: Mart, tmp_path: Path) -
     assert f"{totals['unpriced_requests']} requests have no price" in output
 
 
+@pytest.mark.slow
 def test_run_continues_after_rejected_lines_and_exits_with_3(mart: Mart) -> None:
     path = mart.write("a.jsonl", tokenledger("e1"), "broken", tokenledger("e2"))
     answer = mart.json("run", path, code=3)
@@ -203,6 +196,7 @@ def test_run_stops_if_nothing_can_be_read(mart: Mart, project: Path) -> None:
     assert str(path) in result.output and "not JSON Lines" in result.output
 
 
+@pytest.mark.slow
 def test_an_empty_log_has_nothing_new_and_creates_no_marts(mart: Mart) -> None:
     path = mart.write("empty.jsonl")
     assert "Nothing new in 1 file." in mart.run("load", path).output
@@ -216,6 +210,7 @@ def test_an_empty_log_has_nothing_new_and_creates_no_marts(mart: Mart) -> None:
 # ---------------------------------------------------------------- json
 
 
+@pytest.mark.slow
 def test_every_command_can_print_json(mart: Mart) -> None:
     path = mart.write("a.jsonl", tokenledger("e1"), "broken", tokenledger("e2", "2026-10-02T00:00:00Z"), "[]")
     preview = mart.json("load", path, "--dry-run")
@@ -353,15 +348,18 @@ def test_an_interrupted_command_says_what_it_leaves_unfinished(
 
 
 @pytest.fixture
-def copied(mart: Mart, monkeypatch: pytest.MonkeyPatch) -> Path:
+def copied(mart: Mart, artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the dbt project that a test can break."""
     folder = mart.folder / "copied"
     ignored = shutil.ignore_patterns(".*", "warehouses", "bench", "__pycache__", "target", "*.duckdb", "*.py", "docs")
     shutil.copytree(PROJECT, folder, ignore=ignored)
+    share_parsed(artifacts, folder / "target")
+    monkeypatch.setenv("DBT_TARGET_PATH", str(folder / "target"))
     monkeypatch.chdir(folder)
     return folder
 
 
+@pytest.mark.slow
 def test_the_json_of_undo_has_the_error_if_the_build_fails(mart: Mart, copied: Path) -> None:
     load_id = mart.json("load", mart.write("a.jsonl", tokenledger("e1"), tokenledger("e2")))["load_id"]
     mart.json("load", mart.write("b.jsonl", tokenledger("e3")))
@@ -371,6 +369,7 @@ def test_the_json_of_undo_has_the_error_if_the_build_fails(mart: Mart, copied: P
     assert answer["error"].startswith("The build failed") and "1 failed" in answer["error"]
 
 
+@pytest.mark.slow
 def test_a_failed_data_test_is_reported_with_a_row_a_hint_and_the_summary(mart: Mart, copied: Path) -> None:
     path = mart.write("a.jsonl", tokenledger("e1"), tokenledger("e2", user_id="b\x1bad"))
     (copied / "tests/assert_nobody_is_bad.sql").write_text(
@@ -412,6 +411,7 @@ def test_a_failed_data_test_is_reported_with_a_row_a_hint_and_the_summary(mart: 
     assert mart.json("run", path, "--again", code=1)["load"]["files"][0]["landed"] == 2
 
 
+@pytest.mark.slow
 def test_a_build_with_a_failed_model_counts_what_was_built_and_skipped(mart: Mart, copied: Path) -> None:
     mart.run("run", mart.write("a.jsonl", tokenledger("e1")))
     (copied / "models/marts/broken.sql").write_text("select no_such_column as a from {{ ref('llm_requests') }}")
@@ -425,6 +425,7 @@ def test_a_build_with_a_failed_model_counts_what_was_built_and_skipped(mart: Mar
     assert not last["is_successful"] and "dbt could not start" in last["messages"]["failures"][0]
 
 
+@pytest.mark.slow
 def test_a_build_that_cannot_be_recorded_still_succeeds(mart: Mart, monkeypatch: pytest.MonkeyPatch) -> None:
     mart.run("load", mart.write("a.jsonl", tokenledger("e1")))
 
@@ -446,6 +447,7 @@ def a_lost_lock(*_: Any) -> Iterator[Check]:
     yield check
 
 
+@pytest.mark.slow
 def test_build_and_undo_stop_when_they_lose_their_lock(mart: Mart) -> None:
     load_id = mart.json("load", mart.write("a.jsonl", tokenledger("e1")))["load_id"]
     with pytest.MonkeyPatch.context() as patch:
@@ -459,6 +461,7 @@ def test_build_and_undo_stop_when_they_lose_their_lock(mart: Mart) -> None:
     assert mart.query("select count(*) from raw_usage.events") == [(1,)]
 
 
+@pytest.mark.slow
 def test_status_reports_loads_that_are_not_in_the_marts(mart: Mart) -> None:
     path = mart.write("a.jsonl", tokenledger("e1"))
     mart.run("run", path)
@@ -470,6 +473,7 @@ def test_status_reports_loads_that_are_not_in_the_marts(mart: Mart) -> None:
 # ---------------------------------------------------------------- samples, and undo
 
 
+@pytest.mark.slow
 def test_samples_are_reported_and_one_command_deletes_them(mart: Mart, tmp_path: Path) -> None:
     write_sample(tmp_path / "logs", events=20, days=2, seed=1, formats=["ctm"])
     own = mart.write("logs/own.jsonl", tokenledger("e1", cost_usd=1.5), "broken")
@@ -496,6 +500,7 @@ def test_samples_are_reported_and_one_command_deletes_them(mart: Mart, tmp_path:
     assert "has no samples" in failure(mart, "undo", "--samples", "--yes", code=2)
 
 
+@pytest.mark.slow
 def test_a_build_after_an_undo_rebuilds_everything(mart: Mart) -> None:
     first = mart.json("load", mart.write("a.jsonl", tokenledger("e1", cost_usd=1)))["load_id"]
     mart.run("run", mart.write("b.jsonl", tokenledger("e2", cost_usd=2)))
@@ -516,6 +521,7 @@ def test_a_build_after_an_undo_rebuilds_everything(mart: Mart) -> None:
     mart.run("doctor")
 
 
+@pytest.mark.slow
 def test_an_undo_takes_effect_even_if_the_clock_of_another_machine_is_fast(mart: Mart) -> None:
     first = mart.json("load", mart.write("a.jsonl", tokenledger("e1", cost_usd=1)))["load_id"]
     mart.run("run", mart.write("b.jsonl", tokenledger("e2", cost_usd=2)))
@@ -532,6 +538,7 @@ def test_an_undo_takes_effect_even_if_the_clock_of_another_machine_is_fast(mart:
         assert not mart.json("status")["has_undone"]
 
 
+@pytest.mark.slow
 def test_undoing_a_load_keeps_other_loads(mart: Mart) -> None:
     first = mart.json("load", mart.write("a.jsonl", tokenledger("e1"), "broken"), code=3)["load_id"]
     second = mart.json("load", mart.write("b.jsonl", tokenledger("e2"), "broken"), code=3)["load_id"]
@@ -621,6 +628,7 @@ def test_a_dry_run_lands_nothing_and_creates_no_file(mart: Mart, project: Path) 
     assert "would be left out" in mart.run("load", other, "--dry-run", code=1).output
 
 
+@pytest.mark.slow
 def test_names_with_brackets_are_printed_unchanged(mart: Mart) -> None:
     name, model = "logs [eu]/[b] a.jsonl", "ft:[bold]x[/nope]"
     path = mart.write(name, tokenledger("e1", model=model, error_type="[red]"), "broken [/bold]")
@@ -717,6 +725,7 @@ def test_unusable_profiles_are_explained(mart: Mart, project: Path, monkeypatch:
     assert "text.duckdb" in message(outputs(f"schema: marts, type: duckdb, path: {mart.folder}/text.duckdb"), 1)
 
 
+@pytest.mark.slow
 def test_failures_of_dbt_are_reported(mart: Mart, project: Path) -> None:
     mart.run("load", mart.write("a.jsonl", tokenledger("e1")))
     (project / "models").mkdir()
@@ -774,10 +783,8 @@ def test_an_unreadable_file_in_a_folder_changes_the_exit_code(mart: Mart, projec
     assert "truncated.jsonl.gz" in mart.run("load", folder, "--again", code=3).stdout
 
 
-def test_a_build_waits_for_another_job_on_the_target(
-    mart: Mart, project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(PROJECT)
+@pytest.mark.slow
+def test_a_build_waits_for_another_job_on_the_target(mart: Mart) -> None:
     mart.run("load", mart.write("a.jsonl", tokenledger("e")))
     command = [Path(sys.executable).with_name("tokenmart"), "build", "--project-dir", str(PROJECT)]
     with lock_file(mart.path.with_name("mart.duckdb.lock"), "load", print):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -29,21 +30,21 @@ def on(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory)
         yield started
 
 
-def test_selected_models_can_be_built_alone_and_empty(on: Engine, tmp_path: Path) -> None:
+def test_selected_models_can_be_built_alone_and_empty(on: Engine) -> None:
     counts = "select count(*) from {marts}.llm_requests union all select count(*) from {marts}.daily_costs"
     before = sorted(int(row[0]) for row in on.query(counts))
     part = ["--exclude-resource-type", "unit_test", "--select", "+daily_costs"]
     # the emulators are slow
     empty = ["build", "--empty", *(part if on.name in EMULATED else part[:2])]
-    on.dbt(*empty, artifacts=tmp_path)
+    on.dbt(*empty)
     assert sorted(int(row[0]) for row in on.query(counts)) == before
     # create the tables empty, and then add the requests
-    on.dbt(*empty, "--full-refresh", artifacts=tmp_path)
+    on.dbt(*empty, "--full-refresh")
     assert [int(row[0]) for row in on.query(counts)] == [0, 0]
     log = on.folder / "later.jsonl"
     log.write_bytes(as_lines(tokenledger("later", "2026-10-04T12:00:00Z")))
     on.run("load", log)
-    ran = {result.node.name for result in on.dbt("build", *part, artifacts=tmp_path).results}
+    ran = {result.node.name for result in on.dbt("build", *part).results}
     assert {"daily_costs", "llm_requests"} <= ran
     assert any(name.startswith("tokenmart_adds_up_by_day_daily_costs_") for name in ran)
     assert [name for name in ran if "users" in name or "hourly" in name] == []
@@ -53,7 +54,7 @@ def test_selected_models_can_be_built_alone_and_empty(on: Engine, tmp_path: Path
 # the emulators do not know `create table ... clone`
 @pytest.mark.parametrize("on", [name for name in OTHERS if name not in EMULATED], indirect=True)
 def test_a_clone_has_the_rows_of_its_original(on: Engine, tmp_path: Path) -> None:
-    on.dbt("parse", artifacts=tmp_path / "state")
+    on.dbt("parse", "--write-json")
     output = {**on.target.settings, schema_key(on.target.settings): "tokenmart_test_clone"}
     profiles = tmp_path / "profiles"
     profiles.mkdir()
@@ -62,7 +63,7 @@ def test_a_clone_has_the_rows_of_its_original(on: Engine, tmp_path: Path) -> Non
     )
     cloned = replace(on, folder=profiles)
     try:
-        cloned.dbt("clone", "--state", str(tmp_path / "state"), artifacts=tmp_path / "clone")
+        cloned.dbt("clone", "--state", str(on.folder))
         count = "select count(*) from {}.llm_requests"
         assert on.query(count.format("tokenmart_test_clone")) == on.query(count.format("{marts}"))
     finally:
@@ -81,8 +82,8 @@ def test_requests_that_retention_deleted_are_restored_only_by_a_full_refresh(on:
         totals = summary(warehouse, on.target).totals
     assert (totals["requests"] or 0, totals["days"], totals["first_date"], totals["last_date"]) == (0, 0, None, None)
     assert "retention_days has been raised or removed" in on.run("build", code=1).output
-    on.dbt(*selected, "--full-refresh", artifacts=tmp_path)
-    on.dbt(*selected, artifacts=tmp_path)
+    on.dbt(*selected, "--full-refresh")
+    on.dbt(*selected)
     assert on.query(requests) == before
 
 
@@ -125,6 +126,7 @@ def test_a_role_that_was_granted_access_once_can_read_the_marts_after_later_runs
 def test_concurrent_builds_with_plain_dbt_are_repaired_by_the_next_build(on: Engine, tmp_path: Path) -> None:
     """As on two machines where plain dbt takes no lock: at most one of the two builds fails."""
     places = ["--project-dir", str(PROJECT), "--profiles-dir", str(on.folder), "--log-level", "none"]
+    places += ["--target", on.target.name]
     without_tests = [
         "--exclude-resource-type",
         "unit_test",
@@ -135,11 +137,14 @@ def test_concurrent_builds_with_plain_dbt_are_repaired_by_the_next_build(on: Eng
     ]
     command = [str(Path(sys.executable).with_name("dbt")), "build", *without_tests, *places]
     log, environment = on.folder / "shared.jsonl", {**os.environ, "TOKENMART_RAW_SCHEMA": RAW}
+    folders = [tmp_path / f"machine-{machine}" for machine in range(2)]
+    for folder in folders:
+        folder.mkdir()
+        shutil.copy(on.folder / "partial_parse.msgpack", folder)
     for number in range(2):
         lines = [tokenledger(f"shared-{i}", f"2026-11-0{1 + i % 4}T12:00:00Z", output_tokens=number) for i in range(99)]
         log.write_bytes(as_lines(*lines))
         on.run("load", log, "--again")
-        folders = [str(tmp_path / f"machine-{machine}") for machine in range(2)]
         builds = [
             subprocess.Popen(
                 [*command, "--target-path", folder, "--log-path", folder], env=environment, stdout=subprocess.DEVNULL
@@ -155,11 +160,11 @@ def test_concurrent_builds_with_plain_dbt_are_repaired_by_the_next_build(on: Eng
     ) == [(99, 99, 1, 1)]
 
 
-def test_requests_that_two_builds_have_doubled_are_single_after_the_next(on: Engine, tmp_path: Path) -> None:
+def test_requests_that_two_builds_have_doubled_are_single_after_the_next(on: Engine) -> None:
     log, selected = on.folder / "doubled.jsonl", ["run", "--select", "+daily_costs"]
     log.write_bytes(as_lines(*(tokenledger(f"doubled-{i}", "2026-10-20T12:00:00Z") for i in range(3))))
     on.run("load", log)
-    on.dbt(*selected, artifacts=tmp_path)
+    on.dbt(*selected)
     ((load_id, batch),) = on.query("select load_id, batch_id from {marts}.loads order by batch_id desc limit 1")
     for status in ("processing", "processed"):
         mark = f"'{load_id}', {batch}, '{status}'"
@@ -174,21 +179,21 @@ def test_requests_that_two_builds_have_doubled_are_single_after_the_next(on: Eng
     }
     others = on.query("select count(*) from {marts}.llm_requests where event_id not like 'doubled%'")
     assert [tuple(map(int, on.query(query)[0])) for query in counts.values()] == [(6, 3), (2, 6), (1, 3)]
-    on.dbt(*selected, artifacts=tmp_path)
+    on.dbt(*selected)
     assert [tuple(map(int, on.query(query)[0])) for query in counts.values()] == [(3, 3), (1, 3), (1, 3)]
     assert on.query("select count(*) from {marts}.llm_requests where event_id not like 'doubled%'") == others
 
 
-def test_source_freshness_is_the_age_of_the_last_load(on: Engine, tmp_path: Path) -> None:
-    results = on.dbt("source", "freshness", artifacts=tmp_path).results
+def test_source_freshness_is_the_age_of_the_last_load(on: Engine) -> None:
+    results = on.dbt("source", "freshness").results
     assert [(result.node.name, result.status, result.age < 600) for result in results] == [("events", "pass", True)]
 
 
-def test_docs_list_every_column(on: Engine, tmp_path: Path) -> None:
+def test_docs_list_every_column(on: Engine) -> None:
     # the emulator does not have the table statistics that the catalog needs
-    on.dbt("docs", "generate", *(["--empty-catalog"] if on.target.type == "bigquery" else []), artifacts=tmp_path)
-    manifest = json.loads((tmp_path / "manifest.json").read_text())
-    catalog = json.loads((tmp_path / "catalog.json").read_text())["nodes"]
+    on.dbt("docs", "generate", "--write-json", *(["--empty-catalog"] if on.target.type == "bigquery" else []))
+    manifest = json.loads((on.folder / "manifest.json").read_text())
+    catalog = json.loads((on.folder / "catalog.json").read_text())["nodes"]
     models = {name: node for name, node in manifest["nodes"].items() if node["resource_type"] == "model"}
     assert {node["name"] for node in models.values()} == {path.stem for path in PROJECT.glob("models/*/*.sql")}
     # the catalogs of the emulators differ from those of the real warehouses
@@ -203,7 +208,7 @@ def test_percentiles_may_be_approximate(on: Engine, tmp_path: Path) -> None:
     lines = [tokenledger(f"d{number}", "2026-10-02T12:00:00Z", duration_ms=number) for number in range(1, 1002)]
     log.write_bytes(as_lines(*lines))
     on.run("load", log)
-    on.dbt("run", "--select", "+daily_latency", artifacts=tmp_path)
+    on.dbt("run", "--select", "+daily_latency")
     ask = "select duration_ms_p50, duration_ms_p95 from {marts}.daily_latency where usage_date = '2026-10-02'"
     assert on.query(ask) == [(501.0, 951.0)]
     with pytest.MonkeyPatch.context() as patch:
@@ -226,9 +231,9 @@ def test_percentiles_may_be_approximate(on: Engine, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("on", ["postgres"], indirect=True)
-def test_text_is_sorted_by_its_bytes_whatever_the_locale(on: Engine, tmp_path: Path) -> None:
+def test_text_is_sorted_by_its_bytes_whatever_the_locale(on: Engine) -> None:
     # the server that is started here sorts by bytes anyway, so its values would prove nothing
-    (result,) = on.dbt("compile", "--inline", "{{ binary_collation('name') }}", artifacts=tmp_path).results
+    (result,) = on.dbt("compile", "--inline", "{{ binary_collation('name') }}").results
     assert result.node.compiled_code.strip() == '(name) collate "C"'
 
 
@@ -251,10 +256,10 @@ SKIPPED_UNIT_TESTS = {
 
 # they also pass on BigQuery, but take minutes there
 @pytest.mark.parametrize("on", [name for name in OTHERS if name != "bigquery"], indirect=True)
-def test_unit_tests_pass(on: Engine, tmp_path: Path) -> None:
+def test_unit_tests_pass(on: Engine) -> None:
     left_out = SKIPPED_UNIT_TESTS.get(on.name, [])
     exclude = ["--exclude", *(f"test_name:{name}" for name in left_out)] if left_out else []
-    results = on.dbt("test", "--select", "test_type:unit", *exclude, artifacts=tmp_path).results
+    results = on.dbt("test", "--select", "test_type:unit", *exclude).results
     assert {result.status for result in results} == {"pass"}
     written = [path.read_text().count("\n  - name: test_") for path in PROJECT.glob("models/*/*_unit_tests.yml")]
     assert len(results) + len(left_out) == sum(written)

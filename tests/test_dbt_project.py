@@ -34,7 +34,7 @@ def manifest(profiles: Path, tmp_path_factory: pytest.TempPathFactory) -> Node:
         "--log-path",
         target,
     ]
-    outcome = dbtRunner().invoke([*map(str, arguments), "--log-level", "none", "--no-partial-parse"])
+    outcome = dbtRunner().invoke([*map(str, arguments), "--log-level", "none", "--no-partial-parse", "--write-json"])
     assert outcome.success, outcome.exception
     parsed: Node = json.loads((target / "manifest.json").read_text())
     return parsed

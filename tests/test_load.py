@@ -20,19 +20,13 @@ import pytest
 
 import tokenmart.destinations.duckdb
 import tokenmart.prefetch
-from conftest import PROJECT, Mart, as_line, as_lines, tokenledger, zstd
+from conftest import Mart, as_line, as_lines, tokenledger, zstd
 from story import BOOKKEEPING
 from tokenmart import locks
 from tokenmart.destinations import lock
 from tokenmart.errors import TokenmartError
 from tokenmart.profile import Target
 from tokenmart.sample import FORMATS, write_sample
-
-
-@pytest.fixture
-def mart(module_mart: Mart) -> Mart:
-    """An empty target."""
-    return module_mart
 
 
 def contents(mart: Mart) -> dict[str, list[tuple[Any, ...]]]:
@@ -401,14 +395,12 @@ def test_rejected_lines_are_exported_unchanged_and_land_when_they_are_fixed(mart
 # ---------------------------------------------------------------- where checkpoints are stored
 
 
-def test_checkpoints_are_stored_in_the_warehouse(
-    new_mart: Callable[[str], Mart], project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_checkpoints_are_stored_in_the_warehouse(mart: Mart, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def load(mart: Mart) -> tuple[int, int, int, int]:
         monkeypatch.setenv("TOKENMART_DUCKDB_PATH", str(mart.path))
         return counts(mart.json("load", path))
 
-    first, second = new_mart("first"), new_mart("second")
+    first, second = (dataclasses.replace(mart, path=mart.folder / f"{name}.duckdb") for name in ("first", "second"))
     path = first.write("a.jsonl", *(tokenledger(f"e{i}") for i in range(5)))
     assert load(first) == (5, 5, 0, 0)
     assert load(second) == (5, 5, 0, 0), "another target has no checkpoints yet"
@@ -422,14 +414,13 @@ def test_checkpoints_are_stored_in_the_warehouse(
     assert load(moved) == (0, 0, 0, 0), "a warehouse that is moved keeps its checkpoints"
 
 
-def test_older_duckdb_versions_can_open_the_file(mart: Mart, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_older_duckdb_versions_can_open_the_file(mart: Mart) -> None:
     version = "select tags['storage_version'] from duckdb_databases() where database_name = 'mart'"
     mart.run("load", mart.write("a.jsonl", tokenledger("e1")))
     for _ in range(2):
         with duckdb.connect(str(mart.path), read_only=True) as connection:
             (found,) = connection.execute(version).fetchall()
         assert str(found[0]).startswith("v1.4.0"), "v1.4.0 and later read it"
-        monkeypatch.chdir(PROJECT)
         mart.run("build")
 
 

@@ -1,18 +1,17 @@
 """The examples of the README work: its queries, its custom format, and plain dbt in the checkout."""
 
 import json
-import os
 import re
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
 import pytest
 
 from check_examples import main as recount
-from conftest import PROJECT, Mart
+from conftest import PROJECT, Mart, choose
 
 README = (PROJECT / "README.md").read_text()
 MARTS = {path.stem for folder in ("marts", "summaries") for path in (PROJECT / "models" / folder).glob("*.sql")}
@@ -24,17 +23,19 @@ def blocks(language: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory, profiles: Path) -> Iterator[Path]:
+def built(tmp_path_factory: pytest.TempPathFactory, artifacts: Path, profiles: Path) -> Path:
     """A DuckDB file with the examples, loaded by the command and built and tested by plain dbt, unit tests included."""
-    path = tmp_path_factory.mktemp("readme") / "tokenmart.duckdb"
-    settings = {**os.environ, "TOKENMART_DUCKDB_PATH": str(path), "DBT_PROFILES_DIR": str(profiles)}
-    bin_ = Path(sys.executable).parent
-    for command in (["tokenmart", "load", "examples"], ["dbt", "build"], ["dbt", "docs", "generate"]):
-        done = subprocess.run(
-            [bin_ / command[0], *command[1:]], cwd=PROJECT, env=settings, capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-    yield path
+    with pytest.MonkeyPatch.context() as patch:
+        path = choose(artifacts, profiles, patch)
+        patch.delenv("DBT_WRITE_JSON")
+        path.unlink(missing_ok=True)
+        for command in ("tokenmart load examples", "dbt build", "dbt docs generate"):
+            program, *arguments = f"{command} --target duckdb".split()
+            done = subprocess.run(
+                [Path(sys.executable).with_name(program), *arguments], cwd=PROJECT, capture_output=True, text=True
+            )
+            assert done.returncode == 0, done.stdout + done.stderr
+    return Path(shutil.move(path, tmp_path_factory.mktemp("readme") / "tokenmart.duckdb"))
 
 
 def test_marts_built_by_plain_dbt_equal_a_recount_of_the_examples(built: Path) -> None:

@@ -65,15 +65,20 @@ def test_every_setting_is_in_the_readme() -> None:
     assert variable_of("retention_days") in text
 
 
-def test_a_build_and_doctor_use_the_settings(mart: Mart, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_build_and_doctor_use_the_settings(mart: Mart, artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOKENMART_REPORTING_TIME_ZONE", "Europe/Berlin")
+    # dbt parses the project again for other settings
+    monkeypatch.setenv("DBT_TARGET_PATH", str(mart.folder / "target"))
     # 23:30 UTC is 01:30 of the next day in Berlin
     mart.run("run", mart.write("a.jsonl", tokenledger("e1", "2026-10-01T23:30:00Z")))
     assert str(mart.query("select usage_date from marts.daily_costs")[0][0]) == "2026-10-02"
     doctor = mart.json("doctor")
     assert {"reporting_time_zone = Europe/Berlin"} == {row["found"] for row in doctor if row["what"] == "settings"}
-    monkeypatch.setenv("TOKENMART_REPORTING_TIME_ZONE", "UTC")
-    assert "reporting_time_zone has changed from Europe/Berlin to UTC" in mart.run("build", code=1).output
+    with monkeypatch.context() as defaults:
+        defaults.delenv("TOKENMART_REPORTING_TIME_ZONE")
+        defaults.setenv("DBT_TARGET_PATH", str(artifacts))
+        message = mart.run("build", code=1).output
+    assert "reporting_time_zone has changed from Europe/Berlin to UTC" in message
     monkeypatch.setenv("TOKENMART_REPORTING_TIME_ZONE", "Europe/Berlim")
     message = mart.run("build", code=1).stderr
     assert "did you mean Europe/Berlin" in message and "TOKENMART_" in message
