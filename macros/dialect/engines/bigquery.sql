@@ -65,10 +65,11 @@
             "select usage_date from " ~ ref("tokenmart", "affected_dates") ~ " where batch_id = " ~ batch
         ) %}
         {% set is_affected = in_dates(affected_dates) %}
+        {% set columns = get_quoted_csv(adapter.get_columns_in_relation(this) | map(attribute="name")) %}
         merge into {{ this }}
         using (select distinct * from {{ this }} where {{ is_affected }}) as requests
         on false
         when not matched by source and {{ is_affected }} then delete
-        when not matched then insert row
+        when not matched then insert ({{ columns }}) values ({{ columns }})
     {% endif %}
 {% endmacro %}
