@@ -38,10 +38,12 @@ def built(tmp_path_factory: pytest.TempPathFactory, artifacts: Path, profiles: P
     return Path(shutil.move(path, tmp_path_factory.mktemp("readme") / "tokenmart.duckdb"))
 
 
+@pytest.mark.slow
 def test_marts_built_by_plain_dbt_equal_a_recount_of_the_examples(built: Path) -> None:
     assert recount(str(built)) == 0
 
 
+@pytest.mark.slow
 def test_every_query_returns_rows(built: Path) -> None:
     queries = [
         query for block in blocks("sql") if "create type" not in block for query in block.split(";") if query.strip()

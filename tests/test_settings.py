@@ -65,6 +65,7 @@ def test_every_setting_is_in_the_readme() -> None:
     assert variable_of("retention_days") in text
 
 
+@pytest.mark.slow
 def test_a_build_and_doctor_use_the_settings(mart: Mart, artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOKENMART_REPORTING_TIME_ZONE", "Europe/Berlin")
     # dbt parses the project again for other settings
