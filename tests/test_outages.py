@@ -35,7 +35,7 @@ WRONG: dict[str, list[tuple[str, dict[str, Any], str, str]]] = {
         ("down", {"port": 1}, "refused", "Is the server running"),
         ("unknown host", {"host": "nowhere.invalid"}, "could not translate host name", "Check the host"),
         ("wrong password", {"password": "wrong"}, "password authentication failed", "Check user and password"),
-        ("missing database", {"dbname": "missing"}, '"missing" does not exist', "Create it"),
+        ("missing database", {"dbname": "missing"}, '"missing" does not exist', "Create the database"),
         *(
             # only the server that is started here is known to have a login without rights
             [("missing rights", {"user": "reader", "password": "reader"}, "permission denied", "Ask an administrator")]
@@ -239,7 +239,7 @@ def test_status_reports_columns_that_a_login_may_not_add(engines: dict[str, Engi
         lines = guest.run("status", code=1).output.splitlines()
         assert "created by an older version" in lines[0] and "loaded_files.is_sample" in lines[0]
         assert "must be owner of" in lines[0] or "permission denied" in lines[0]
-        assert "with a login that may alter the tables" in lines[1] and len(lines) == 2
+        assert "with a login that has permission to alter the tables" in lines[1] and len(lines) == 2
 
 
 @contextmanager
@@ -447,7 +447,7 @@ def test_a_load_completes_the_table_layout_of_an_interrupted_load(engines: dict[
     indexes = "select indexdef from pg_indexes where schemaname = '{raw}' and tablename = 'events' order by indexdef"
     with pytest.MonkeyPatch.context() as patch:
         # as if the load had been killed before it creates the indexes
-        patch.setattr("tokenmart.destinations.postgres._lay_out", broken)
+        patch.setattr("tokenmart.destinations.postgres._apply_layout", broken)
         on.run("load", write(tmp_path, 3), code=1)
     assert not on.query(indexes)
     for count in (3, 4):

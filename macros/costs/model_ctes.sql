@@ -27,24 +27,27 @@ comes first, then the lists of the vendors whose prices it passes on. Only if th
 
     model_names as (select * from {{ ref("tokenmart", "model_names") }}),
 
+    provider_aliases as (select * from {{ ref("tokenmart", "provider_aliases") }}),
+
+    passed_on_prices as (select * from {{ ref("tokenmart", "passed_on_prices") }}),
+
     names as (select distinct provider_key, model_key from keyed where model_key is not null),
 
     list_names as (
         select distinct model_names.provider as listed_name, model_names.provider as price_provider
         from model_names
         union all
-        select aliases.alias as listed_name, aliases.provider as price_provider
-        from {{ ref("tokenmart", "provider_aliases") }} as aliases
+        select provider_aliases.alias as listed_name, provider_aliases.provider as price_provider
+        from provider_aliases
     ),
 
     price_lists as (
         select list_names.listed_name, list_names.price_provider, 'provider' as price_basis
         from list_names
         union all
-        select list_names.listed_name, passed_on.vendor as price_provider, 'passed_on' as price_basis
+        select list_names.listed_name, passed_on_prices.vendor as price_provider, 'passed_on' as price_basis
         from list_names
-        inner join
-            {{ ref("tokenmart", "passed_on_prices") }} as passed_on on list_names.price_provider = passed_on.provider
+        inner join passed_on_prices on list_names.price_provider = passed_on_prices.provider
         union all
         select distinct '' as listed_name, model_names.provider as price_provider, 'vendor' as price_basis
         from model_names

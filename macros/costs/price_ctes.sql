@@ -5,6 +5,8 @@ prices, and every tier of a price that is passed on, has the prices of the stand
 #}
 {% macro price_ctes(keyed, listed_models) %}
     {%- set bigint = data_type("bigint") -%}
+    model_prices as (select * from {{ ref("tokenmart", "model_prices") }}),
+
     asked_tiers as (
         select distinct
             listed.provider_key as provider_key,
@@ -44,7 +46,7 @@ prices, and every tier of a price that is passed on, has the prices of the stand
             ) as tier_rank
         from asked_tiers
         left join
-            {{ ref("tokenmart", "model_prices") }} as prices
+            model_prices as prices
             on asked_tiers.price_provider = prices.provider
             and asked_tiers.canonical_model = prices.model
             and (prices.service_tier = asked_tiers.price_tier or prices.service_tier = 'standard')
