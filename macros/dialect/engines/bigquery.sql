@@ -70,6 +70,6 @@
         using (select distinct * from {{ this }} where {{ is_affected }}) as requests
         on false
         when not matched by source and {{ is_affected }} then delete
-        when not matched then insert ({{ columns }}) values ({{ columns }})
+        when not matched then insert({{ columns }}) values({{ columns }})
     {% endif %}
 {% endmacro %}
