@@ -33,6 +33,8 @@ for _variable in ("TOKENMART_TARGET", *map(variable_of, setting_names())):
 
 # only a few tests read dbt's manifest.json, which takes dbt a second to write
 os.environ["DBT_WRITE_JSON"] = "false"
+# no test reads dbt's log, which takes a tenth of a build to write
+os.environ["DBT_LOG_LEVEL_FILE"] = "none"
 
 # tests run in several processes, which must not share dbt's files
 if worker := os.environ.get("PYTEST_XDIST_WORKER"):

@@ -2,6 +2,8 @@
 
 import datetime as dt
 
+import pytest
+
 from story import (
     ALONE_ON_ITS_DAY,
     BASE,
@@ -207,7 +209,7 @@ def test_a_run_without_affected_dates_stops_before_it_duplicates_rows(story: Sto
     story.build()
 
 
-def test_a_run_without_the_loads_stops_if_some_are_not_processed(story: Story) -> None:
+def test_a_run_without_the_loads_stops_if_some_are_not_processed(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
     """As after a failure of llm_requests, which `dbt retry` starts again without the loads of the failed run."""
     refused = "llm_requests needs the rows that loads and affected_dates add in the same run"
     story.load(event("new", "2026-01-13T05:00:00"))
@@ -216,6 +218,8 @@ def test_a_run_without_the_loads_stops_if_some_are_not_processed(story: Story) -
         assert refused in str([result.message for result in outcome.result.results])
     # listed by a run that did not process it
     story.dbt("run", "-s", "loads", "affected_dates")
+    # dbt retry reads the results of the failed run from a file
+    monkeypatch.setenv("DBT_WRITE_JSON", "true")
     outcome = story.invoke("run", "-s", "llm_requests+")
     assert refused in str([result.message for result in outcome.result.results])
     outcome = story.invoke("retry")
