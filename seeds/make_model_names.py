@@ -21,6 +21,10 @@ say is settled as follows; whatever is left out or simplified is listed on stder
 - is_vendor marks a maker's own models: genai-prices recognizes the provider by model name, it is no
   reseller, and no other such provider lays claim to the name.
 
+canonical_model is the name that a model has at every provider: the name without its maker, route, region and
+version of the service, and if the maker's own list has that name, the maker's name for it. model_family is
+what successive versions of a model have in common, such as claude-sonnet.
+
 passed_on_prices.csv has the providers that sell other vendors' models at the vendors' prices, according to
 genai-prices.
 """
@@ -39,12 +43,31 @@ from genai_prices import types
 from genai_prices.data import providers
 
 FOLDER = Path(__file__).parent
+COLUMNS = ("provider", "model_pattern", "match_order", "model", "canonical_model", "model_family", "is_vendor")
 
 # genai-prices recognizes these by a prefix of their own, but they serve other makers' models.
 RESELLERS = {"cerebras", "cloudflare", "databricks", "fireworks"}
 
 DASHED_DATE, COMPACT_DATE = "20__-__-__", "20______"
 DASHED_BUILD = re.compile(r"-(20\d\d)-(\d\d)-(\d\d)(?=-|:|$)")
+
+# What a name of a model has before and after the maker's own name: route, maker or region; and variant of the service.
+ROUTE = re.compile(
+    r"^(?:accounts/fireworks/models/|@cf/|~?[a-z0-9_.-]+/|(?:regional|global|us|us-gov|eu|apac|au|in|jp)\."
+    r"|(?:ai21|amazon|anthropic|cohere|deepseek|google|luma|meta|minimax|mistral|moonshot|moonshotai|nvidia|openai"
+    r"|qwen|stability|twelvelabs|writer|zai)\.)"
+)
+VARIANT = re.compile(r"(?::(?:batch|beta|extended|free|nitro|thinking)|-v\d+(?::\d+)?(?::\d+k)?)$")
+VERSION_POINT = re.compile(r"(?<=\d)\.(?=\d)")
+
+# The first expression that is found in a canonical name has its family, as the text of its groups.
+FAMILIES = (
+    r"^(claude).*?(-(?:fable|haiku|instant|mythos|opus|sonnet))",
+    r"^(gemini).*?(-(?:embedding|flash|pro|ultra))",
+    r"^(gpt-\d+)(o?)",
+    r"^(o\d)",
+    r"^(text-embedding|[a-z]+(?:-(?:coder|embed|large|medium|nemo|small|tiny|vl))?)",
+)
 
 # What a regular expression may consist of to have LIKE patterns.
 REGEX_PART = re.compile(
@@ -162,6 +185,24 @@ def is_vendor(provider: types.Provider, pattern: str) -> bool:
     return provider in vendors() and (not claims or claims == [provider])
 
 
+def canonical_model(name: str) -> str:
+    """The name that the model has at every provider."""
+    bare, wider = "", name.lower()
+    while bare != wider:
+        bare, wider = wider, VARIANT.sub("", ROUTE.sub("", wider))
+    for vendor in vendors():
+        for spelling in (bare, VERSION_POINT.sub("-", bare)):
+            if vendor.model_match and vendor.model_match.is_match(spelling) and (model := vendor.find_model(spelling)):
+                return model.id.lower().removesuffix("-latest")
+    return bare
+
+
+def model_family(canonical: str) -> str:
+    """What the versions of a model have in common."""
+    found = next((match for family in FAMILIES if (match := re.search(family, canonical))), None)
+    return "".join(found.groups()) if found else canonical
+
+
 def as_csv(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -176,12 +217,14 @@ def make_model_names() -> tuple[str, list[str]]:
     rows = [
         (
             *(provider.id, match.pattern, match_order, match.model.id),
+            *(canonical, model_family(canonical)),
             "true" if is_vendor(provider, match.pattern) else "false",
         )
         for provider in sorted(providers, key=lambda provider: provider.id)
         for match_order, match in enumerate(ordered_matches(provider, notes), start=1)
+        for canonical in [canonical_model(match.model.id)]
     ]
-    return as_csv(("provider", "model_pattern", "match_order", "model", "is_vendor"), rows), notes
+    return as_csv(COLUMNS, rows), notes
 
 
 def make_passed_on_prices() -> str:

@@ -57,7 +57,7 @@ PRICES = {
     "request_usd": ("requests_kcount", 1000),
 }
 COLUMNS = (
-    *("provider", "model", "service_tier", "valid_from", "valid_to", "from_minute", "to_minute"),
+    *("price_id", "provider", "model", "service_tier", "valid_from", "valid_to", "from_minute", "to_minute"),
     *("above_input_tokens", "up_to_input_tokens", "priced_tier", *PRICES, "price_source", "priced_as_of"),
 )
 
@@ -170,12 +170,20 @@ def is_free(provider: types.Provider, model: types.ModelInfo) -> bool:
     return provider.id == "openrouter" or model.id.endswith(":free")
 
 
+def price_id(box: list[Any]) -> str:
+    """The name of a row: its provider, model and tier, and where its days, minutes and input tokens start."""
+    provider, model, tier, first_day, _, first_minute, _, above, _ = box
+    starts = (("from", first_day), ("minute", first_minute), ("above", above))
+    return " ".join([f"{provider}/{model}", tier, *(f"{name} {start}" for name, start in starts if start)])
+
+
 def rows(provider: types.Provider, model: types.ModelInfo, as_of: date) -> Iterator[list[object]]:
     """The rows of a model, in order."""
     source = f"genai-prices {version('genai-prices')}"
     if is_free(provider, model):
         prices = ["0", "", "", "", "0", ""]
-        yield [provider.id, model.id, "standard", *[""] * 6, "standard", *prices, source, as_of]
+        free = [provider.id, model.id, "standard", *[""] * 6]
+        yield [price_id(free), *free, "standard", *prices, source, as_of]
         return
     tiers = {name for variant in model.price_variants or () if (name := tier_of(variant))}
     factor = FAST_MODE.get((provider.id, model.id), 1)
@@ -190,7 +198,8 @@ def rows(provider: types.Provider, model: types.ModelInfo, as_of: date) -> Itera
                     if priced.prices[0] is None and priced.prices[4] is None:
                         continue
                     prices = ["" if price is None else f"{price.normalize():f}" for price in priced.prices]
-                    yield [provider.id, model.id, tier, *days, *hours, *tokens, priced.tier, *prices, *origin]
+                    box = [provider.id, model.id, tier, *days, *hours, *tokens]
+                    yield [price_id(box), *box, priced.tier, *prices, *origin]
 
 
 def make_csv() -> tuple[str, list[str]]:

@@ -3,6 +3,7 @@
 import datetime as dt
 import json
 import shutil
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from conftest import PROJECT, share_parsed
 from story import (
     BASE,
     DAILY,
+    MINI,
+    SONNET,
     UNKNOWN,
     Story,
     event,
@@ -89,39 +92,90 @@ def test_late_data_days_limit_where_a_request_is_searched_for(empty: Story, proj
     assert "date '" not in (empty.artifacts / affected).read_text()
 
 
-def test_changed_settings_are_refused_until_a_full_refresh(empty: Story, project: Path) -> None:
-    mart, here = empty.mart, ("--project-dir", str(project))
-    log = mart.write("first.jsonl", event("a", "2026-01-11T12:00:00", model=UNKNOWN, cost_usd=None, output_tokens=9))
-    mart.run("run", log, *here)
-    count = "select count(cost_usd), count(*) from marts.llm_requests"
-    assert mart.query(count) == [(0, 1)]
+def add_to_seed(project: Path, name: str, **values: str) -> None:
+    """Adds a row with these values to a seed; its other columns are empty."""
+    seed = project / f"seeds/{name}.csv"
+    columns = seed.read_text().splitlines()[0].split(",")
+    assert set(values) <= set(columns)
+    seed.write_text(seed.read_text() + ",".join(values.get(column, "") for column in columns) + "\n")
 
-    model = {"provider": "acme", "model": UNKNOWN}
-    name = {"model_pattern": UNKNOWN, "match_order": "1", "is_vendor": "true"}
-    price = {
-        "service_tier": "standard",
-        "priced_tier": "standard",
-        "price_source": "acme",
-        "priced_as_of": "2026-11-09",
-    }
-    price |= {"input_usd_per_million": "1", "output_usd_per_million": "1"}
-    for file, row in ("model_names", model | name), ("model_prices", model | price):
-        seed = project / f"seeds/{file}.csv"
-        columns = seed.read_text().splitlines()[0].split(",")
-        seed.write_text(seed.read_text() + ",".join(row.get(column, "") for column in columns) + "\n")
-    change(project / "dbt_project.yml", "cost_preference: reported", "cost_preference: computed")
-    refused = mart.run("build", *here, code=1).output
-    assert "cost_preference has changed from reported to computed, and the prices in" in refused
-    assert "tokenmart build --full-refresh" in refused
-    assert mart.query(count) == [(0, 1)]
+
+def add_price(project: Path, provider: str, model: str, valid_from: str, usd_per_million: str) -> None:
+    """Adds a standard price for input and output to model_prices."""
+    prices = {"input_usd_per_million": usd_per_million, "output_usd_per_million": usd_per_million}
+    box = {"service_tier": "standard", "priced_tier": "standard", "valid_from": valid_from}
+    origin = {"price_id": f"{model} of the test", "price_source": "the test", "priced_as_of": "2026-11-09"}
+    add_to_seed(project, "model_prices", provider=provider, model=model, **box, **prices, **origin)
+
+
+def refusal(story: Story, project: Path, *arguments: str) -> str:
+    """The messages of a dbt run that fails."""
+    outcome = story.invoke(*arguments, project=project)
+    assert not outcome.success
+    return str([result.message for result in outcome.result.results])
+
+
+def test_changed_prices_are_applied_to_the_requests_that_they_change(empty: Story, project: Path) -> None:
+    mart, here = empty.mart, ("--project-dir", str(project))
+    tokens: dict[str, Any] = {"input_tokens": 1_000_000, "cached_tokens": 0, "output_tokens": 0, "status": "success"}
+    lines = [
+        event("unknown", "2026-01-10T12:00:00", model=UNKNOWN, cost_usd=None, **tokens),
+        event("before", "2026-01-11T23:59:59", model=MINI, cost_usd=None, **tokens),
+        event("after", "2026-01-12T00:00:00", model=MINI, cost_usd=None, **tokens),
+        event("reported", "2026-01-13T12:00:00", model=SONNET, cost_usd=0.5, **tokens),
+    ]
+    mart.run("run", mart.write("first.jsonl", *lines), *here)
+    requests = "select event_id, cost_usd, batch_id from marts.llm_requests"
+    cents = {"unknown": None, "before": Decimal("0.15"), "after": Decimal("0.15"), "reported": Decimal("0.5")}
+    first = {event_id: batch for event_id, _, batch in mart.query(requests)}
+    assert {event_id: cost for event_id, cost, _ in mart.query(requests)} == cents
+
+    name = {"model_pattern": UNKNOWN, "match_order": "1", "model": UNKNOWN, "canonical_model": UNKNOWN}
+    add_to_seed(project, "model_names", provider="acme", model_family="acme", is_vendor="true", **name)
+    add_price(project, "acme", UNKNOWN, "", "2")
+    change(
+        project / "seeds/model_prices.csv",
+        f"openai/{MINI[:11]} standard,openai,{MINI[:11]},standard,,,",
+        f"openai/{MINI[:11]} standard,openai,{MINI[:11]},standard,,2026-01-12,",
+    )
+    add_price(project, "openai", MINI[:11], "2026-01-12", "3")
+    assert "the prices in the folder seeds or cost_preference have changed" in refusal(empty, project, "run")
     for command in ("compile", "docs generate", "build --empty --exclude-resource-type unit_test"):
         empty.dbt(*command.split(), project=project)
-    assert mart.query(count) == [(0, 1)]
+    assert {event_id: cost for event_id, cost, _ in mart.query(requests)} == cents
 
+    # a new event of the same run has the new price too
+    late = event("late", "2026-01-14T12:00:00", model=UNKNOWN, cost_usd=None, **tokens)
+    mart.run("load", mart.write("second.jsonl", late), *here)
+    assert "stored requests get new costs" in mart.run("build", *here).output
+    cents |= {"unknown": Decimal(2), "after": Decimal(3), "late": Decimal(2)}
+    assert {event_id: cost for event_id, cost, _ in mart.query(requests)} == cents
+    written = {event_id for event_id, _, batch in mart.query(requests) if batch != first.get(event_id)}
+    assert written == {"unknown", "after", "late"}
+    days = "select cast(usage_date as text) from marts.daily_costs where batch_id > {} order by 1"
+    assert mart.query(days.format(first["before"])) == [("2026-01-10",), ("2026-01-12",), ("2026-01-14",)]
+    assert "Nothing to build" in mart.run("build", *here).output
+    contents = empty.contents()
+
+    # a change of the preference too; a prompt of more than 200,000 tokens costs 6 USD per million
+    for preference, cost in ("computed", Decimal(6)), ("reported", Decimal("0.5")):
+        other = {"computed": "reported", "reported": "computed"}[preference]
+        change(project / "dbt_project.yml", f"cost_preference: {other}", f"cost_preference: {preference}")
+        empty.dbt("build", "--exclude-resource-type", "unit_test", project=project)
+        assert dict(mart.query(requests.replace(", batch_id", ""))) == cents | {"reported": cost}
+    assert empty.contents() == contents
     mart.run("build", "--full-refresh", *here)
-    mart.run("build", *here)
-    assert mart.query(count) == [(1, 1)]
+    assert empty.contents() == contents
 
+
+def test_a_changed_time_zone_rebuilds_everything(empty: Story, project: Path) -> None:
+    mart, here = empty.mart, ("--project-dir", str(project))
+    mart.run("run", mart.write("first.jsonl", event("a", "2026-01-11T23:30:00")), *here)
+    change(project / "dbt_project.yml", "reporting_time_zone: UTC", "reporting_time_zone: Asia/Kolkata")
+    refused = refusal(empty, project, "run")
+    assert "reporting_time_zone has changed from UTC to Asia/Kolkata" in refused and "--full-refresh" in refused
+    assert "dates in the marts are those of UTC" in mart.run("build", *here).output
+    assert mart.query("select cast(usage_date as text) from marts.daily_costs") == [("2026-01-12",)]
     # here all percentiles are exact
     change(project / "dbt_project.yml", "approximate_percentiles: false", "approximate_percentiles: true")
     mart.run("build", *here)
@@ -134,9 +188,9 @@ def test_changed_settings_are_refused_if_tables_are_missing(empty: Story, projec
     mart.run("run", mart.write("first.jsonl", event("a", "2026-01-11T12:00:00")), *here)
     for name in missing:
         mart.query(f"drop table marts.{name}")
-    change(project / "dbt_project.yml", "cost_preference: reported", "cost_preference: computed")
-    assert "cost_preference has changed from reported to computed" in mart.run("build", *here, code=1).output
-    change(project / "dbt_project.yml", "cost_preference: computed", "cost_preference: reported")
+    change(project / "dbt_project.yml", "reporting_time_zone: UTC", "reporting_time_zone: Asia/Kolkata")
+    assert "reporting_time_zone has changed from UTC to Asia/Kolkata" in refusal(empty, project, "run")
+    change(project / "dbt_project.yml", "reporting_time_zone: Asia/Kolkata", "reporting_time_zone: UTC")
     mart.run("build", *here)
     assert mart.query("select count(*) from marts.llm_requests") == [(1,)]
 

@@ -186,7 +186,7 @@ def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             columns = "select column_name, data_type from {marts}.INFORMATION_SCHEMA.COLUMNS"
             tables = {
                 f"{PROJECT_ID}.{MARTS}.{seed}": dict(on.query(f"{columns} where table_name = '{seed}'"))
-                for seed in ("model_names", "model_prices", "passed_on_prices", "provider_aliases")
+                for seed in ("model_names", "model_prefixes", "model_prices", "passed_on_prices", "provider_aliases")
             }
         project = str(on.target.settings.get("project", ""))
         return Built(name, grown, summary, before, read(on), landed(on), builds, sent, tables, project)

@@ -33,8 +33,8 @@ def contents(mart: Mart) -> dict[str, list[tuple[Any, ...]]]:
     """All rows of the requests and of every mart, without the bookkeeping columns."""
     models = mart.query(
         "select table_name from duckdb_tables() where schema_name = 'marts' and table_name not in"
-        " ('loads', 'request_days', 'affected_dates', 'build_settings', 'model_names', 'model_prices',"
-        " 'passed_on_prices', 'provider_aliases')"
+        " ('loads', 'request_days', 'affected_dates', 'build_settings', 'model_names', 'model_prefixes',"
+        " 'model_prices', 'passed_on_prices', 'provider_aliases')"
     )
     assert ("daily_costs",) in models
     columns = f"columns(lambda name: name not in {BOOKKEEPING})"

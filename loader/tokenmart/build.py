@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tokenmart import __version__
-from tokenmart.dbt_runner import DbtRun, OnNode, run_dbt
+from tokenmart.dbt_runner import DbtRun, OnMessage, OnNode, run_dbt
 from tokenmart.destinations import advice, connect
 from tokenmart.errors import TokenmartError
 from tokenmart.inputs import Inputs, inputs_of, newest_batch_id
@@ -65,7 +65,9 @@ class Build:
         return ", ".join(tests)
 
 
-def build(target: Target, *, full_refresh: bool, has_prices: bool, on_node: OnNode, check: Check) -> Build:
+def build(
+    target: Target, *, full_refresh: bool, has_prices: bool, on_node: OnNode, on_message: OnMessage, check: Check
+) -> Build:
     """Builds the seeds, models and data tests of the project, and records the build in the table `builds`.
 
     With `has_prices`, the warehouse already has the prices of this project, and they are not loaded again. Raises
@@ -78,7 +80,7 @@ def build(target: Target, *, full_refresh: bool, has_prices: bool, on_node: OnNo
     arguments += ["--exclude-resource-type", "seed"] if has_prices and not full_refresh else []
     started_at, inputs = dt.datetime.now(dt.UTC), inputs_of(target)
     try:
-        run = run_dbt(target, arguments, on_node=on_node, check=check)
+        run = run_dbt(target, arguments, on_node=on_node, on_message=on_message, check=check)
     except TokenmartError as error:
         _record(target, started_at, inputs, Build(failures=[str(error)]))
         raise
@@ -88,11 +90,11 @@ def build(target: Target, *, full_refresh: bool, has_prices: bool, on_node: OnNo
     return built
 
 
-def audit(target: Target, *, on_node: OnNode, check: Check) -> Build:
+def audit(target: Target, *, on_node: OnNode, on_message: OnMessage, check: Check) -> Build:
     """Runs the data tests on all dates. Raises TokenmartError and UsageError as `build` does."""
     check_variables(target.project_folder)
     arguments = ["test", *WITHOUT_UNIT_TESTS, *_selection(target)]
-    return _build_result(target, run_dbt(target, arguments, on_node=on_node, check=check))
+    return _build_result(target, run_dbt(target, arguments, on_node=on_node, on_message=on_message, check=check))
 
 
 def _selection(target: Target) -> list[str]:

@@ -18,6 +18,8 @@ from tokenmart.profile import Target, failure_reason
 QUIET = ["--log-level", "none"]
 OnNode = Callable[[str, int, int], None]
 """Called when a node starts, with its description, its number (from 1) and the number of nodes."""
+OnMessage = Callable[[str], None]
+"""Called with each message that a macro logs."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,9 @@ class DbtStartError(TokenmartError):
     """dbt could not start."""
 
 
-def run_dbt(target: Target, arguments: Sequence[str], *, on_node: OnNode, check: Check) -> DbtRun:
+def run_dbt(
+    target: Target, arguments: Sequence[str], *, on_node: OnNode, on_message: OnMessage, check: Check
+) -> DbtRun:
     """Runs dbt with these arguments for a target.
 
     Raises DbtStartError if dbt cannot start. If `check` raises, no more nodes run, and the same error is raised.
@@ -54,6 +58,8 @@ def run_dbt(target: Target, arguments: Sequence[str], *, on_node: OnNode, check:
                 # dbt reports an error in this callback as a failure of the node
                 raise check_errors[0]
             on_node(event.data.description, event.data.index, event.data.total)
+        elif event.info.name == "JinjaLogInfo":
+            on_message(event.data.msg)
         elif event.info.level == "error" and event.info.msg:
             problems.append(event.info.msg)
 

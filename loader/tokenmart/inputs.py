@@ -81,7 +81,18 @@ def has_prices(warehouse: Warehouse, target: Target, last: LastBuild | None) -> 
     if last is None or not last.is_successful or last.inputs.get("prices") != inputs_of(target)["prices"]:
         return False
     seeds = {path.stem for path in (target.package_folder / "seeds").glob("*.csv")}
-    return seeds <= warehouse.tables(target.marts_schema).keys()
+    tables = warehouse.tables(target.marts_schema)
+    # a run of plain dbt may have loaded other prices since then
+    return seeds <= tables.keys() and newest_batch_id(warehouse, target, tables) == last.batch_id
+
+
+def changed_time_zone(warehouse: Warehouse, target: Target) -> str | None:
+    """The time zone of the dates in the marts, if it is no longer the reporting time zone; otherwise None."""
+    if "build_settings" not in warehouse.tables(target.marts_schema):
+        return None
+    query = f"select reporting_time_zone from {target.marts_schema}.build_settings order by batch_id desc limit 1"
+    now = all_variables(target.project_folder).get("reporting_time_zone")
+    return next((str(zone) for (zone,) in warehouse.query(query) if zone != now), None)
 
 
 def has_unprocessed_loads(warehouse: Warehouse, target: Target) -> bool:
@@ -98,10 +109,16 @@ def has_unprocessed_loads(warehouse: Warehouse, target: Target) -> bool:
 
 
 def newest_batch_id(warehouse: Warehouse, target: Target, tables: Mapping[str, set[str]]) -> int:
-    """The greatest batch_id of the mart `loads`; 0 if there is none. `tables` are the tables of the marts schema."""
-    if "loads" not in tables:
-        return 0
-    return int(warehouse.query(f"select max(batch_id) from {target.marts_schema}.loads")[0][0] or 0)
+    """The greatest batch_id of the runs that have processed loads or recorded settings; 0 if there is none.
+
+    `tables` are the tables of the marts schema.
+    """
+    queries = [
+        f"select max(batch_id) from {target.marts_schema}.{table}"
+        for table in ("loads", "build_settings")
+        if table in tables
+    ]
+    return max((int(warehouse.query(query)[0][0] or 0) for query in queries), default=0)
 
 
 def _digest(paths: Sequence[Path]) -> str:

@@ -3,7 +3,7 @@ CTEs of which the last one, `priced`, has the requests of `keyed`, each with its
 At most one row of the price list holds for the tier, the UTC date and minute and the input tokens of a request. A tier without
 prices, and every tier of a price that is passed on, has the prices of the standard tier. Without a price, all prices are NULL.
 #}
-{% macro price_ctes(keyed, listed_models) %}
+{% macro price_ctes(keyed, listed_models, model_regions) %}
     {%- set bigint = data_type("bigint") -%}
     model_prices as (select * from {{ ref("tokenmart", "model_prices") }}),
 
@@ -13,7 +13,9 @@ prices, and every tier of a price that is passed on, has the prices of the stand
             listed.model_key as model_key,
             keyed.tier_key,
             listed.price_provider,
+            listed.listed_model,
             listed.canonical_model,
+            listed.model_family,
             listed.price_basis,
             case when listed.price_basis = 'passed_on' then 'standard' else keyed.tier_key end as price_tier
         from {{ keyed }} as keyed
@@ -27,6 +29,7 @@ prices, and every tier of a price that is passed on, has the prices of the stand
     tier_prices as (
         select
             asked_tiers.*,
+            prices.price_id,
             prices.priced_tier,
             prices.input_usd_per_million,
             prices.cache_read_usd_per_million,
@@ -48,14 +51,16 @@ prices, and every tier of a price that is passed on, has the prices of the stand
         left join
             model_prices as prices
             on asked_tiers.price_provider = prices.provider
-            and asked_tiers.canonical_model = prices.model
+            and asked_tiers.listed_model = prices.model
             and (prices.service_tier = asked_tiers.price_tier or prices.service_tier = 'standard')
     ),
 
     request_prices as (
         select
             tier_prices.*,
-            cast(tier_prices.canonical_model as {{ data_type("label") }}) as listed_model,
+            cast(tier_prices.canonical_model as {{ data_type("label") }}) as canonical_name,
+            cast(tier_prices.model_family as {{ data_type("label") }}) as family_name,
+            cast(tier_prices.price_id as {{ data_type("label") }}) as price_row,
             cast(
                 case
                     when tier_prices.priced_tier is not null then tier_prices.price_basis
@@ -77,7 +82,10 @@ prices, and every tier of a price that is passed on, has the prices of the stand
     priced as (
         select
             keyed.*,
-            request_prices.listed_model as canonical_model,
+            request_prices.canonical_name as canonical_model,
+            request_prices.family_name as model_family,
+            {{ model_regions }}.model_region,
+            request_prices.price_row as price_id,
             request_prices.basis as price_basis,
             request_prices.priced_tier as priced_service_tier,
             request_prices.input_usd_per_million as input_price,
@@ -111,5 +119,6 @@ prices, and every tier of a price that is passed on, has the prices of the stand
             and keyed.utc_minute < request_prices.to_minute
             and keyed.prompt_tokens > request_prices.above_input_tokens
             and keyed.prompt_tokens <= request_prices.up_to_input_tokens
+        left join {{ model_regions }} on keyed.model_key = {{ model_regions }}.prefixed_key
     )
 {%- endmacro %}

@@ -1,6 +1,6 @@
 {#
 Stops a run, before it lists any loads, if stored requests would not match new ones, should have been deleted, or are missing.
-Only a full refresh can correct them.
+Only a full refresh can correct them, or if prices have changed, a run of all seeds and models.
 #}
 {% macro refuse_mixed_requests() %}
     {# a unit test has no stored requests to compare #}
@@ -19,6 +19,10 @@ Only a full refresh can correct them.
         {% do exceptions.raise_compiler_error(
             reason
             ~ " Rebuild everything: tokenmart build --full-refresh (with plain dbt: dbt build --full-refresh)."
+        ) %}
+    {% elif requests and changed_prices(recorded) and not is_repricing() %}
+        {% do exceptions.raise_compiler_error(
+            "Since the requests were built, the prices in the folder seeds or cost_preference have changed. Apply them: tokenmart build (with plain dbt: dbt build, with all models and seeds)."
         ) %}
     {% endif %}
 {% endmacro %}

@@ -4,6 +4,7 @@
 {% set batch, columns = current_batch_id(), request_columns() %}
 {% set listed = columns.all | join(", ") %}
 {% set current_batch = "cast(" ~ batch ~ " as " ~ data_type("count") ~ ")" %}
+{% set are_repriced = is_incremental() and is_repricing() %}
 {% set is_repair = is_incremental() and current_load_ids(batch, "repairing") | length > 0 %}
 {% if is_incremental() %}
     {% set is_new = new_events_filter(current_load_ids(batch)) %}
@@ -19,6 +20,8 @@ with
         {% if is_incremental() %} where {{ is_new }} {% endif %}
     ),
 
+    {% if are_repriced %} {{ repriced_cte(this) }}, {% endif %}
+
     snapshots as (
         select {{ listed }}, {{ current_batch }} as batch_id
         from new_events
@@ -27,7 +30,12 @@ with
             -- the stored requests with the same ids as new events
             select {{ listed }}, batch_id
             from {{ this }}
-            where {{ in_dates(dates) }} and event_id in (select event_id from new_events)
+            where
+                {{ in_dates(dates) }}
+                and (
+                    event_id in (select event_id from new_events)
+                    {% if are_repriced %} or event_id in (select event_id from repriced) {% endif %}
+                )
         {% endif %}
     ),
 
@@ -63,20 +71,19 @@ with
         from ranked
         where
             completeness_rank = 1
-            {% if is_incremental() and not is_repair %} and is_changed
+            {% if is_incremental() and not is_repair %}
+                and (is_changed {% if are_repriced %} or event_id in (select event_id from repriced) {% endif %})
             {% elif first_kept_date() and not is_incremental() %} and usage_date >= date '{{ first_kept_date() }}'
             {% endif %}
     ),
 
     {{ model_ctes("requests") }},
-    {{ price_ctes("keyed", "listed_models") }},
+    {{ price_ctes("keyed", "listed_models", "model_regions") }},
     {{ cost_ctes("priced") }}
 
 select
     {{ listed }},
-    canonical_model,
-    price_basis,
-    priced_service_tier,
+    {{ pricing_columns() | join(", ") }},
     input_cost_usd,
     cache_read_cost_usd,
     cache_write_cost_usd,
@@ -84,6 +91,5 @@ select
     request_cost_usd,
     computed_cost_usd,
     cost_usd,
-    cost_basis,
     batch_id
 from costs

@@ -47,7 +47,7 @@ def audit(target: Target, is_json: bool) -> int:
         def show_node(description: str, index: int, total: int) -> None:
             progress.update(task, description=description, completed=index, total=total)
 
-        audited = run_tests(target, on_node=show_node, check=check)
+        audited = run_tests(target, on_node=show_node, on_message=notify, check=check)
     audited.location = location
     if is_json:
         error = TokenmartError(f"The audit failed: {audited.tests_outcome}", audited.hint)

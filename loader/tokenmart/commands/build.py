@@ -88,7 +88,7 @@ def _unchanged(target: Target) -> Build | None:
 def _run_dbt(target: Target, full_refresh: bool, *, is_quiet: bool) -> Build:
     from tokenmart.build import build as run_dbt
     from tokenmart.destinations import lock
-    from tokenmart.inputs import has_prices, last_build
+    from tokenmart.inputs import changed_time_zone, has_prices, last_build
     from tokenmart.report import has_undone_loads
 
     with progress_bar(is_quiet, "{task.description}") as progress, lock(target, "build", notify) as check:
@@ -96,10 +96,22 @@ def _run_dbt(target: Target, full_refresh: bool, *, is_quiet: bool) -> Build:
             if not full_refresh and has_undone_loads(warehouse, target):
                 full_refresh = True
                 notify("Loads were undone since the marts were built: rebuilding everything.")
+            if not full_refresh and (zone := changed_time_zone(warehouse, target)):
+                full_refresh = True
+                notify(
+                    f"The dates in the marts are those of {zone}, not of reporting_time_zone: rebuilding everything."
+                )
             prices_are_current = has_prices(warehouse, target, last_build(warehouse, target))
         task = progress.add_task("dbt", total=None, rate="")
 
         def show_node(description: str, index: int, total: int) -> None:
             progress.update(task, description=description, completed=index, total=total)
 
-        return run_dbt(target, full_refresh=full_refresh, has_prices=prices_are_current, on_node=show_node, check=check)
+        return run_dbt(
+            target,
+            full_refresh=full_refresh,
+            has_prices=prices_are_current,
+            on_node=show_node,
+            on_message=notify,
+            check=check,
+        )
