@@ -7,7 +7,8 @@ Tokenmart is an error.
     {% set least_days = {"late_data_days": 0, "retention_days": 1, "columnstore_after_days": 1} %}
     {% set switches = ["approximate_percentiles", "live_usage", "distributed"] %}
     {% set texts = ["reporting_time_zone", "cost_preference", "table_engine"] %}
-    {% set names = least_days | list + switches + texts + ["types"] %}
+    {% set shares = ["max_unpriced_share", "max_unmetered_share"] %}
+    {% set names = least_days | list + switches + texts + shares + ["types"] %}
     {% set problems = [] %}
 
     {% for name in var("tokenmart", {}) if name not in names %}
@@ -30,6 +31,12 @@ Tokenmart is an error.
                 ~ least
                 ~ " to 36500, or null."
             ) %}
+        {% endif %}
+    {% endfor %}
+    {% for name in shares %}
+        {% set share = var(name) %}
+        {% if share is not none and not (share is number and share is not boolean and 0 <= share <= 1) %}
+            {% do problems.append(name ~ " is " ~ tojson(share) ~ ": write a number from 0 to 1, or null.") %}
         {% endif %}
     {% endfor %}
     {% for name in switches if var(name) is not boolean %}

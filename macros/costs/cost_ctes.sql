@@ -1,6 +1,7 @@
 {#
 CTEs of which the last one, `costs`, has the requests of `priced` (from price_ctes), each with its computed cost, the parts of
-this cost, the cost that counts, and why it counts. Costs are in USD. They are NULL if the tokens or the prices are unknown.
+this cost, what it would cost without caching, the cost that counts, why it counts, and a known fault of the reported cost. Costs
+are in USD. They are NULL if the tokens or the prices are unknown.
 #}
 {% macro cost_ctes(priced) %}
     {%- set is_preferred = var("cost_preference") == "computed" -%}
@@ -39,7 +40,9 @@ this cost, the cost that counts, and why it counts. Costs are in USD. They are N
                 + {{ token_cost("cache_written_1h_tokens", "cache_write_1h_price") }} as {{ data_type("money") }}
             ) as cache_write_cost_usd,
             {{ token_cost("billed_output_tokens", "output_price") }} as output_cost_usd,
-            cast(case when is_computable = 1 then request_price end as {{ data_type("money") }}) as request_cost_usd
+            cast(case when is_computable = 1 then request_price end as {{ data_type("money") }}) as request_cost_usd,
+            {{ token_cost("is_computable * coalesce(input_tokens, 0)", "input_price") }} as uncached_input_cost_usd,
+            {{ token_cost("cached_tokens", "input_price") }} as cached_tokens_as_input_usd
         from billed
     ),
 
@@ -52,7 +55,10 @@ this cost, the cost that counts, and why it counts. Costs are in USD. They are N
                 + cache_write_cost_usd
                 + output_cost_usd
                 + request_cost_usd as {{ data_type("money") }}
-            ) as computed_cost_usd
+            ) as computed_cost_usd,
+            cast(
+                uncached_input_cost_usd + output_cost_usd + request_cost_usd as {{ data_type("money") }}
+            ) as cost_without_cache_usd
         from cost_parts
     ),
 
@@ -77,7 +83,18 @@ this cost, the cost that counts, and why it counts. Costs are in USD. They are N
                 when priced_service_tier is not null and is_computable is null
                 then 'unmetered'
                 else 'unpriced'
-            end as cost_basis
+            end as cost_basis,
+            -- TokenLedger subtracts cached tokens from input that does not include them; it rounds to a millionth
+            cast(
+                case
+                    when
+                        source_format = 'tokenledger'
+                        and provider_key = 'anthropic'
+                        and cached_tokens > 0
+                        and abs(reported_cost_usd - (computed_cost_usd - cached_tokens_as_input_usd)) <= 0.000001
+                    then 'cached_input_subtracted'
+                end as {{ data_type("label") }}
+            ) as reported_cost_fault
         from computed_costs
     )
 {%- endmacro %}

@@ -10,13 +10,7 @@ unknown, the prefix of the name decides, and without a prefix, any vendor's list
             {{ requests }}.*,
             coalesce(lower({{ requests }}.provider), '') as provider_key,
             lower({{ requests }}.model) as model_key,
-            case
-                when
-                    lower(coalesce({{ requests }}.service_tier, ''))
-                    in ('', 'default', 'auto', 'standard', 'on_demand', 'standard_only')
-                then 'standard'
-                else lower({{ requests }}.service_tier)
-            end as tier_key,
+            {{ service_tier_key(requests ~ ".service_tier") }} as tier_key,
             cast({{ requests }}.occurred_at as {{ data_type("date") }}) as utc_date,
             cast(
                 extract(hour from {{ requests }}.occurred_at) * 60

@@ -9,6 +9,7 @@
             "price_basis",
             "priced_service_tier",
             "cost_basis",
+            "reported_cost_fault",
         ]
     ) %}
 {% endmacro %}

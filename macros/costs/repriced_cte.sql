@@ -3,7 +3,7 @@ The CTE `repriced`: event_id and usage_date of the requests in the table `stored
 what the present prices give. It reads all stored requests.
 #}
 {% macro repriced_cte(stored) %}
-    {%- set columns = ["event_id", "usage_date"] + pricing_columns() + cost_columns() -%}
+    {%- set columns = ["event_id", "usage_date"] + pricing_columns() + cost_columns() + ["cost_without_cache_usd"] -%}
     repriced as (
         with
             stored_requests as (select {{ request_columns().all | join(", ") }} from {{ stored }}),

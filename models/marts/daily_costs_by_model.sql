@@ -12,6 +12,7 @@ select
     attributed.attributed_provider as provider,
     attributed.attributed_model as model,
     {{ cost_measures("attributed") }},
+    {{ cost_check_measures("attributed") }},
     max(attributed.batch_id) as batch_id
 from attributed
 group by attributed.usage_date, attributed.attributed_provider, attributed.attributed_model

@@ -90,6 +90,7 @@ select
     output_cost_usd,
     request_cost_usd,
     computed_cost_usd,
+    cost_without_cache_usd,
     cost_usd,
     batch_id
 from costs
