@@ -44,6 +44,7 @@ which snapshot of a request is more complete.
             "cache_write_tokens",
             "cache_write_1h_tokens",
             "reasoning_tokens",
+            "web_search_requests",
             "time_to_first_token_ms",
             "water_ml",
             "energy_wh",

@@ -22,7 +22,8 @@ stderr.
 - Models without any price have no row, because genai-prices does not say whether they are free. There are
   two exceptions, in which all prices are 0: names that end in `:free`, and OpenRouter, which lists a free
   model without prices. Its music models are billed by the song, so they have no row.
-- FAST_MODE has the fast modes that genai-prices lacks.
+- FAST_MODE has the fast modes that genai-prices lacks, and WEB_SEARCH_PRICES the prices of web searches:
+  Anthropic's are from platform.claude.com/docs/en/about-claude/pricing.
 - Prices are rounded to six decimals. That removes the noise of upstream floats (0.18000000000000002) and
   keeps tokens x price per million exact at twelve decimals.
 - priced_as_of is a lower bound. The package carries no date, but its OpenRouter prices follow a live
@@ -56,14 +57,18 @@ PRICES = {
     "output_usd_per_million": ("output_mtok", 1),
     "request_usd": ("requests_kcount", 1000),
 }
+WEB_SEARCH = "web_search_usd"
 COLUMNS = (
     *("price_id", "provider", "model", "service_tier", "valid_from", "valid_to", "from_minute", "to_minute"),
-    *("above_input_tokens", "up_to_input_tokens", "priced_tier", *PRICES, "price_source", "priced_as_of"),
+    *("above_input_tokens", "up_to_input_tokens", "priced_tier", *PRICES, WEB_SEARCH, "price_source", "priced_as_of"),
 )
 
 # Fast mode costs this many times the standard price, for cached input and for long prompts too.
 FAST_MODE = {("anthropic", "claude-opus-4-6"): 6, ("anthropic", "claude-opus-4-7"): 6}
 FAST_MODE_SOURCE, FAST_MODE_AS_OF = "platform.claude.com/docs/en/build-with-claude/fast-mode", date(2026, 11, 29)
+
+# What a web search costs at a provider, in USD, for all of its models; genai-prices has no such prices.
+WEB_SEARCH_PRICES = {"anthropic": "0.01"}
 
 BILLED_BY_THE_SONG = "google/lyria-"
 
@@ -181,7 +186,7 @@ def rows(provider: types.Provider, model: types.ModelInfo, as_of: date) -> Itera
     """The rows of a model, in order."""
     source = f"genai-prices {version('genai-prices')}"
     if is_free(provider, model):
-        prices = ["0", "", "", "", "0", ""]
+        prices = ["0", "", "", "", "0", "", ""]
         free = [provider.id, model.id, "standard", *[""] * 6]
         yield [price_id(free), *free, "standard", *prices, source, as_of]
         return
@@ -198,6 +203,7 @@ def rows(provider: types.Provider, model: types.ModelInfo, as_of: date) -> Itera
                     if priced.prices[0] is None and priced.prices[4] is None:
                         continue
                     prices = ["" if price is None else f"{price.normalize():f}" for price in priced.prices]
+                    prices.append(WEB_SEARCH_PRICES.get(provider.id, ""))
                     box = [provider.id, model.id, tier, *days, *hours, *tokens]
                     yield [price_id(box), *box, priced.tier, *prices, *origin]
 

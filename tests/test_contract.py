@@ -583,6 +583,7 @@ def test_the_replies_of_claude_code_are_not_in_extra_unless_they_are_kept() -> N
         "cache_creation": {"ephemeral_5m_input_tokens": 0, "1d": 5},
     }
     usage |= {"output_tokens_details": {"thinking_tokens": 1, "tool_tokens": 4}, "speed": "standard"}
+    usage["server_tool_use"] = {"web_search_requests": 1, "web_fetch_requests": 3}
     reply = [{"type": "text", "text": SECRET}]
     message = {
         "id": "m",
@@ -602,8 +603,10 @@ def test_the_replies_of_claude_code_are_not_in_extra_unless_they_are_kept() -> N
     assert json.loads(event["extra"]) == {
         **{"uuid": "u", "isSidechain": False, "message.stop_reason": "end_turn"},
         **{"message.usage.cache_creation.1d": 5, "message.usage.output_tokens_details.tool_tokens": 4},
+        "message.usage.server_tool_use.web_fetch_requests": 3,
     }
     unmapped = {"cache_creation": {"1d": 5}, "output_tokens_details": {"tool_tokens": 4}}
+    unmapped["server_tool_use"] = {"web_fetch_requests": 3}
     kept = {"uuid": "u", "isSidechain": False, "message": {"stop_reason": "end_turn", "usage": unmapped}}
     (event,) = landed(line, format_="claude_code", keep=Keep(content=True))
     kept["message"]["content"] = reply

@@ -309,7 +309,7 @@ USAGE: Line = {
     **{"input_tokens": 10, "cache_creation_input_tokens": 2000, "cache_read_input_tokens": 50000},
     "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 2000},
     **{"output_tokens": 300, "output_tokens_details": {"thinking_tokens": 120}},
-    **{"server_tool_use": {"web_search_requests": 0}, "service_tier": "standard"},
+    **{"server_tool_use": {"web_search_requests": 2}, "service_tier": "standard"},
 }
 MESSAGE: Line = {
     **{
@@ -350,6 +350,7 @@ def test_a_claude_code_request_lands() -> None:
         "cache_read_tokens": 50000,
         "cache_write_tokens": 2000,
         "cache_write_1h_tokens": 2000,
+        "web_search_requests": 2,
         "output_tokens": 300,
         "reasoning_tokens": 120,
         "token_convention": "exclusive",
@@ -362,7 +363,6 @@ def test_a_claude_code_request_lands() -> None:
             "uuid": "u",
             "isSidechain": False,
             "message.stop_reason": "tool_use",
-            "message.usage.server_tool_use.web_search_requests": 0,
         },
     }
 

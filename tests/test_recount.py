@@ -27,6 +27,7 @@ COPIED = (
 PARTS_OF_COST = (
     *("input_cost_usd", "cache_read_cost_usd", "cache_write_cost_usd", "output_cost_usd"),
     "request_cost_usd",
+    "web_search_cost_usd",
 )
 PLACES = Decimal("1e-12")
 
@@ -65,6 +66,7 @@ class Request:
     cache_write_cost_usd: Decimal | None = None
     output_cost_usd: Decimal | None = None
     request_cost_usd: Decimal | None = None
+    web_search_cost_usd: Decimal | None = None
 
     @property
     def usage_date(self) -> dt.date:
@@ -248,6 +250,8 @@ def priced(request: Request) -> Request:
         cache_write_cost_usd=write_cost,
         output_cost_usd=cost(request.output_tokens or 0, row["output_usd_per_million"] or "0"),
         request_cost_usd=Decimal(row["request_usd"] or 0),
+        # the sample has no searches
+        web_search_cost_usd=Decimal(0),
     )
 
 

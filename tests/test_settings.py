@@ -78,11 +78,12 @@ def test_a_build_and_doctor_use_the_settings(mart: Mart, artifacts: Path, monkey
     with monkeypatch.context() as defaults:
         defaults.delenv("TOKENMART_REPORTING_TIME_ZONE")
         defaults.setenv("DBT_TARGET_PATH", str(artifacts))
-        message = mart.run("build", code=1).output
-    assert "reporting_time_zone has changed from Europe/Berlin to UTC" in message
+        message = mart.run("build").output
+    assert "The dates in the marts are those of Europe/Berlin" in message
+    assert str(mart.query("select usage_date from marts.daily_costs")[0][0]) == "2026-10-01"
     monkeypatch.setenv("TOKENMART_REPORTING_TIME_ZONE", "Europe/Berlim")
     message = mart.run("build", code=1).stderr
-    assert "did you mean Europe/Berlin" in message and "TOKENMART_" in message
+    assert "did you mean Europe/Berlin" in message and "TOKENMART_" in message and "rebuilding" not in message
     monkeypatch.setenv("TOKENMART_COST_PREFERENSE", "computed")
     assert "Did you mean TOKENMART_COST_PREFERENCE?" in mart.run("build", code=2).stderr
     assert "Did you mean TOKENMART_COST_PREFERENCE?" in mart.run("doctor", code=1).stdout

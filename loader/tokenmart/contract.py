@@ -35,6 +35,7 @@ FORMAT_COLUMNS: dict[str, Kind] = {
     "cache_write_1h_tokens": "tokens",
     "output_tokens": "tokens",
     "reasoning_tokens": "tokens",
+    "web_search_requests": "tokens",
     "token_convention": "text",
     "is_running_total": "boolean",
     "reported_cost_usd": "money",

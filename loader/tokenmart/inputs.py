@@ -87,11 +87,15 @@ def has_prices(warehouse: Warehouse, target: Target, last: LastBuild | None) -> 
 
 
 def changed_time_zone(warehouse: Warehouse, target: Target) -> str | None:
-    """The time zone of the dates in the marts, if it is no longer the reporting time zone; otherwise None."""
-    if "build_settings" not in warehouse.tables(target.marts_schema):
+    """The time zone of the dates in the marts, if it is no longer the reporting time zone; otherwise None.
+
+    Also None if the reporting time zone does not exist: dbt reports the error.
+    """
+    now = all_variables(target.project_folder).get("reporting_time_zone")
+    exists = getattr(_zone(now), "key", None) == now
+    if not exists or "build_settings" not in warehouse.tables(target.marts_schema):
         return None
     query = f"select reporting_time_zone from {target.marts_schema}.build_settings order by batch_id desc limit 1"
-    now = all_variables(target.project_folder).get("reporting_time_zone")
     return next((str(zone) for (zone,) in warehouse.query(query) if zone != now), None)
 
 

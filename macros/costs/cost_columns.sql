@@ -9,6 +9,7 @@
             "cache_write_cost_usd",
             "output_cost_usd",
             "request_cost_usd",
+            "web_search_cost_usd",
         ]
     ) %}
 {% endmacro %}

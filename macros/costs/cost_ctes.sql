@@ -15,6 +15,7 @@ are in USD. They are NULL if the tokens or the prices are unknown.
         "cache_write_1h_price",
         "output_price",
         "request_price",
+        "web_search_price",
     ] -%}
     billed as (
         select
@@ -41,6 +42,9 @@ are in USD. They are NULL if the tokens or the prices are unknown.
             ) as cache_write_cost_usd,
             {{ token_cost("billed_output_tokens", "output_price") }} as output_cost_usd,
             cast(case when is_computable = 1 then request_price end as {{ data_type("money") }}) as request_cost_usd,
+            cast(
+                is_computable * coalesce(web_search_requests, 0) * web_search_price as {{ data_type("money") }}
+            ) as web_search_cost_usd,
             {{ token_cost("is_computable * coalesce(input_tokens, 0)", "input_price") }} as uncached_input_cost_usd,
             {{ token_cost("cached_tokens", "input_price") }} as cached_tokens_as_input_usd
         from billed
@@ -54,10 +58,11 @@ are in USD. They are NULL if the tokens or the prices are unknown.
                 + cache_read_cost_usd
                 + cache_write_cost_usd
                 + output_cost_usd
-                + request_cost_usd as {{ data_type("money") }}
+                + request_cost_usd
+                + web_search_cost_usd as {{ data_type("money") }}
             ) as computed_cost_usd,
             cast(
-                uncached_input_cost_usd + output_cost_usd + request_cost_usd as {{ data_type("money") }}
+                uncached_input_cost_usd + output_cost_usd + request_cost_usd + web_search_cost_usd as {{ data_type("money") }}
             ) as cost_without_cache_usd
         from cost_parts
     ),

@@ -37,6 +37,7 @@ prices, and every tier of a price that is passed on, has the prices of the stand
             prices.cache_write_1h_usd_per_million,
             prices.output_usd_per_million,
             prices.request_usd,
+            prices.web_search_usd,
             coalesce(prices.valid_from, date '2000-01-01') as valid_from,
             coalesce(prices.valid_to, date '2100-01-01') as valid_to,
             coalesce(prices.from_minute, cast(0 as {{ bigint }})) as from_minute,
@@ -99,6 +100,12 @@ prices, and every tier of a price that is passed on, has the prices of the stand
                 else coalesce(request_prices.output_usd_per_million, 0)
             end as output_price,
             coalesce(request_prices.request_usd, 0) as request_price,
+            -- a search without a price makes the cost unknown
+            case
+                when keyed.web_search_requests > 0
+                then request_prices.web_search_usd
+                else coalesce(request_prices.web_search_usd, 0)
+            end as web_search_price,
             -- if it is NULL, so is the cost: prices or token counts are missing
             case
                 when

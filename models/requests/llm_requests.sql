@@ -89,6 +89,7 @@ select
     cache_write_cost_usd,
     output_cost_usd,
     request_cost_usd,
+    web_search_cost_usd,
     computed_cost_usd,
     cost_without_cache_usd,
     cost_usd,

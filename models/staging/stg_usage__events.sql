@@ -30,6 +30,8 @@ select
             end as {{ data_type(type) }}
         ) as {{ column }},
     {% endfor %}
+    -- no source has running totals of searches
+    cast(events.web_search_requests as {{ data_type("bigint") }}) as web_search_requests,
     cast(events.token_convention as {{ data_type("label") }}) as token_convention,
     cast(coalesce(events.is_running_total, false) as {{ data_type("boolean") }}) as is_running_total,
     cast(coalesce(events.is_estimate, false) as {{ data_type("boolean") }}) as is_estimate,

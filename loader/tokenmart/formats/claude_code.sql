@@ -28,6 +28,7 @@ create type event as struct(
             cache_creation struct(ephemeral_5m_input_tokens json, ephemeral_1h_input_tokens json),
             output_tokens json,
             output_tokens_details struct(thinking_tokens json),
+            server_tool_use struct(web_search_requests json),
             service_tier varchar,
             speed varchar
         )
@@ -56,6 +57,7 @@ select
     event.message.usage.cache_creation.ephemeral_1h_input_tokens as cache_write_1h_tokens,
     event.message.usage.output_tokens,
     event.message.usage.output_tokens_details.thinking_tokens as reasoning_tokens,
+    event.message.usage.server_tool_use.web_search_requests,
     'exclusive' as token_convention,
     event.costUSD as reported_cost_usd,
     event.sessionId as session_id,
