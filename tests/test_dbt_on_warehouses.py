@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,28 @@ def test_requests_that_retention_deleted_are_restored_only_by_a_full_refresh(on:
     assert on.query(requests) == before
 
 
+def test_a_changed_preference_gives_stored_requests_new_costs(on: Engine, tmp_path: Path) -> None:
+    log, selected = on.folder / "reported.jsonl", ["run", "--select", "+llm_requests"]
+    reported = [tokenledger(f"reported-{cost}", "2026-10-21T12:00:00Z", cost_usd=cost) for cost in (0.5, 0.00021)]
+    log.write_bytes(as_lines(*reported))
+    on.run("load", log)
+    costs = (
+        "select cost_usd, cost_basis, batch_id from {marts}.llm_requests where event_id like 'reported-%' order by 1"
+    )
+    for preference, expected in (
+        ("reported", [(Decimal("0.00021"), "reported"), (Decimal("0.5"), "reported")]),
+        # 1,000 x 0.15 + 100 x 0.60 per million
+        ("computed", [(Decimal("0.00021"), "computed")] * 2),
+        ("reported", [(Decimal("0.00021"), "reported"), (Decimal("0.5"), "reported")]),
+    ):
+        on.dbt(*selected, "--vars", f"cost_preference: {preference}", artifacts=tmp_path)
+        assert [(cost, basis) for cost, basis, _ in on.query(costs)] == expected
+    batches = on.query("select distinct batch_id from {marts}.llm_requests where event_id like 'reported-%'")
+    assert len(batches) == 1
+    on.dbt(*selected, "--vars", "cost_preference: reported", artifacts=tmp_path)
+    assert on.query("select distinct batch_id from {marts}.llm_requests where event_id like 'reported-%'") == batches
+
+
 @pytest.fixture
 def bi_tool(on: Engine) -> Iterator[dict[str, Any]]:
     """The connection of a role that was granted the right to read the existing marts once."""
@@ -112,10 +135,12 @@ def test_a_role_that_was_granted_access_once_can_read_the_marts_after_later_runs
         log.write_bytes(as_lines(tokenledger(f"granted-{number}", f"2026-10-1{number}T12:00:00Z")))
         on.run("run", log)
     users = on.query("select requests from {marts}.users")
+    # each run replaces views, and with them their grants
+    views = {name for (name,) in on.query(f"select viewname from pg_views where schemaname = '{MARTS}'")}
     with psycopg2.connect(**bi_tool) as connection, connection.cursor() as cursor:
-        marts = [path.stem for folder in ("marts", "summaries") for path in PROJECT.glob(f"models/{folder}/*.sql")]
-        assert marts
-        for mart in marts:
+        marts = {path.stem for folder in ("marts", "summaries") for path in PROJECT.glob(f"models/{folder}/*.sql")}
+        assert {"daily_costs", "users"} <= marts - views
+        for mart in marts - views:
             cursor.execute(f"select count(*) from {MARTS}.{mart}")
             assert cursor.fetchone() != (0,) or mart == "daily_errors_by_type"
         cursor.execute(f"select requests from {MARTS}.users")

@@ -94,7 +94,7 @@ are in USD. They are NULL if the tokens or the prices are unknown.
                 case
                     when
                         source_format = 'tokenledger'
-                        and provider_key = 'anthropic'
+                        and lower(provider) = 'anthropic'
                         and cached_tokens > 0
                         and abs(reported_cost_usd - (computed_cost_usd - cached_tokens_as_input_usd)) <= 0.000001
                     then 'cached_input_subtracted'

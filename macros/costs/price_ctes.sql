@@ -61,7 +61,9 @@ prices, and every tier of a price that is passed on, has the prices of the stand
             tier_prices.*,
             cast(tier_prices.canonical_model as {{ data_type("label") }}) as canonical_name,
             cast(tier_prices.model_family as {{ data_type("label") }}) as family_name,
-            cast(tier_prices.price_id as {{ data_type("label") }}) as price_row,
+            cast(
+                case when tier_prices.priced_tier is not null then tier_prices.price_id end as {{ data_type("label") }}
+            ) as price_row,
             cast(
                 case
                     when tier_prices.priced_tier is not null then tier_prices.price_basis
