@@ -49,6 +49,7 @@ def test_all_commands_are_registered() -> None:
         "audit",
         "build",
         "doctor",
+        "explain",
         "formats",
         "load",
         "query",

@@ -13,6 +13,7 @@ from tokenmart import __version__
 from tokenmart.commands.audit import audit
 from tokenmart.commands.build import build
 from tokenmart.commands.doctor import doctor
+from tokenmart.commands.explain import explain
 from tokenmart.commands.formats import formats
 from tokenmart.commands.load import load
 from tokenmart.commands.query import query
@@ -108,7 +109,7 @@ def main() -> None:
     """
 
 
-for _command in (audit, build, doctor, formats, load, query, rejects, run, sample, status, undo):
+for _command in (audit, build, doctor, explain, formats, load, query, rejects, run, sample, status, undo):
     main.add_command(_command)
 
 
