@@ -77,6 +77,7 @@ def built(make_mart: Callable[[str], Mart]) -> Mart:
         "logs/claude.jsonl",
         *(claude_code("cached", output) for output in (9, 9, 567)),
         claude_code("batch", 567, service_tier="batch"),
+        claude_code("searches", 567, server_tool_use={"web_search_requests": 2}),
     )
     mart.write("logs/totals.jsonl", total_at(0, 100), total_at(1, 250))
     run(mart, "load", mart.folder / "logs")
@@ -109,13 +110,14 @@ def parts(explained: dict[str, Any]) -> list[tuple[Any, ...]]:
 def test_each_part_of_a_request_with_caches_is_shown(copy: Mart) -> None:
     shown = lines(copy, "cached")
     table = shown.index("part tokens USD per million USD")
-    assert shown[table + 1 : table + 8] == [
+    assert shown[table + 1 : table + 9] == [
         "uncached input 1,234 3.00 0.0037020",
         "cache read 20,001 0.30 0.0060003",
         "cache write (5 minutes) 2,000 3.75 0.0075000",
         "cache write (1 hour) 1,000 6.00 0.0060000",
         "output 567 15.00 0.0085050",
         "request fee 0.0000000",
+        "web searches 0.0000000",
         "sum 0.0317073",
     ]
     assert "3 events (snapshots) of this request were loaded; the most complete one counts." in shown
@@ -132,6 +134,7 @@ def test_each_part_of_a_request_with_caches_is_shown(copy: Mart) -> None:
         ("cache write (1 hour)", 1_000, "6.000000", "0.006000000000", None),
         ("output", 567, "15.000000", "0.008505000000", None),
         ("request fee", None, None, "0.000000000000", None),
+        ("web searches", None, None, "0.000000000000", None),
     ]
     assert explained["problems"] == [] and explained["hint"] is None and explained["missing"] == []
 
@@ -178,6 +181,7 @@ def test_a_long_prompt_has_the_higher_price_for_all_tokens(copy: Mart) -> None:
         ("cache write (1 hour)", 0, "5.000000", "0.000000000000", "uncached input"),
         ("output", 1_000, "22.500000", "0.022500000000", None),
         ("request fee", None, None, "0.000000000000", None),
+        ("web searches", None, None, "0.000000000000", None),
     ]
     assert explained["costs"]["computed_cost_usd"] == "1.379168000000"
     shown = lines(copy, "long")
@@ -188,7 +192,8 @@ def test_a_long_prompt_has_the_higher_price_for_all_tokens(copy: Mart) -> None:
 @pytest.mark.parametrize(
     ("event_id", "total", "line"),
     [
-        ("fee", "0.0131", "request fee 0.0120"),  # and 1,000 x 1 + 100 x 1, per million
+        ("fee", "0.0131", "request fee, 1 x 0.012 0.0120"),  # and 1,000 x 1 + 100 x 1, per million
+        ("searches", "0.0517073", "web searches, 2 x 0.01 0.0200000"),  # and 0.0317073, as for the request "cached"
         ("embedding", "0.00002", "output 0 0.00 0.00000"),  # 1,000 x 0.02
         ("azure", "0.0075", "price_basis passed_on: the price of the model's vendor (anthropic), which the provider"),
         ("nobody", "0.00021", "price_basis vendor: the price of the model's vendor (openai), because the log does not"),

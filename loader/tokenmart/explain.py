@@ -374,6 +374,7 @@ def _missing(warehouse: Warehouse, target: Target, request: Row, price: Row | No
 def _gaps(request: Row, price: Row) -> list[str]:
     """The columns that the price row needs for this request and that are empty."""
     needed = ["priced_tier", "input_usd_per_million"] + ["output_usd_per_million"] * bool(request["output_tokens"])
+    needed += ["web_search_usd"] * bool(request["web_search_requests"])
     return [column for column in needed if price[column] is None]
 
 
