@@ -58,9 +58,8 @@ USD_PLACES, PRICE_PLACES = 12, 6
 class Part:
     """A part of a computed cost: `tokens` times `usd_per_million` (USD per million tokens) gives `cost_usd`.
 
-    What is unknown is None. The request fee and web searches have no tokens: `number` times `usd_each` (USD) gives their
-    cost. `priced_as` is the part whose price is used, if the price
-    row has none for this part.
+    What is unknown is None. The request fee and web searches have no tokens: `number` times `usd_each` (USD) gives
+    their cost. `priced_as` is the part whose price is used, if the price row has none for this part.
     """
 
     name: str

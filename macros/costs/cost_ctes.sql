@@ -62,7 +62,10 @@ are in USD. They are NULL if the tokens or the prices are unknown.
                 + web_search_cost_usd as {{ data_type("money") }}
             ) as computed_cost_usd,
             cast(
-                uncached_input_cost_usd + output_cost_usd + request_cost_usd + web_search_cost_usd as {{ data_type("money") }}
+                uncached_input_cost_usd
+                + output_cost_usd
+                + request_cost_usd
+                + web_search_cost_usd as {{ data_type("money") }}
             ) as cost_without_cache_usd
         from cost_parts
     ),

@@ -18,7 +18,14 @@ with
 
     events as (select event_id, usage_date from {{ ref("tokenmart", "stg_usage__events") }} where {{ is_new }}),
 
-    {% if are_repriced %} {{ repriced_cte(requests) }}, {% endif %}
+    {% if are_repriced %}
+        stored as (select {{ request_columns().all | join(", ") }} from {{ requests }}),
+        {{ model_ctes("stored") }},
+        {{ price_ctes("keyed", "listed_models", "model_regions") }},
+        {{ cost_ctes("priced") }},
+
+        repriced as ({{ repriced_requests("costs", requests) }}),
+    {% endif %}
 
     -- a newer snapshot may move a request to another date, so the date of the stored request is affected too
     dates as (

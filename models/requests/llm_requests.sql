@@ -20,22 +20,17 @@ with
         {% if is_incremental() %} where {{ is_new }} {% endif %}
     ),
 
-    {% if are_repriced %} {{ repriced_cte(this) }}, {% endif %}
-
     snapshots as (
         select {{ listed }}, {{ current_batch }} as batch_id
         from new_events
         {% if is_incremental() %}
             union all
-            -- the stored requests with the same ids as new events
+            -- the stored requests with the same ids as new events; if prices have changed, all requests on these dates
             select {{ listed }}, batch_id
             from {{ this }}
             where
                 {{ in_dates(dates) }}
-                and (
-                    event_id in (select event_id from new_events)
-                    {% if are_repriced %} or event_id in (select event_id from repriced) {% endif %}
-                )
+                {% if not are_repriced %} and event_id in (select event_id from new_events) {% endif %}
         {% endif %}
     ),
 
@@ -67,12 +62,11 @@ with
 
     -- a repair writes all requests again, because their rows may be doubled
     requests as (
-        select {{ listed }}, {{ current_batch }} as batch_id
+        select {{ listed }}, is_changed, {{ current_batch }} as batch_id
         from ranked
         where
             completeness_rank = 1
-            {% if is_incremental() and not is_repair %}
-                and (is_changed {% if are_repriced %} or event_id in (select event_id from repriced) {% endif %})
+            {% if is_incremental() and not is_repair and not are_repriced %} and is_changed
             {% elif first_kept_date() and not is_incremental() %} and usage_date >= date '{{ first_kept_date() }}'
             {% endif %}
     ),
@@ -80,6 +74,8 @@ with
     {{ model_ctes("requests") }},
     {{ price_ctes("keyed", "listed_models", "model_regions") }},
     {{ cost_ctes("priced") }}
+
+    {% if are_repriced %}, repriced as ({{ repriced_requests("costs", this) }}) {% endif %}
 
 select
     {{ listed }},
@@ -95,3 +91,4 @@ select
     cost_usd,
     batch_id
 from costs
+{% if are_repriced and not is_repair %} where is_changed or event_id in (select event_id from repriced) {% endif %}
