@@ -92,20 +92,14 @@ def test_late_data_days_limit_where_a_request_is_searched_for(empty: Story, proj
     assert "date '" not in (empty.artifacts / affected).read_text()
 
 
-def add_to_seed(project: Path, name: str, **values: str) -> None:
-    """Adds a row with these values to a seed; its other columns are empty."""
-    seed = project / f"seeds/{name}.csv"
-    columns = seed.read_text().splitlines()[0].split(",")
-    assert set(values) <= set(columns)
-    seed.write_text(seed.read_text() + ",".join(values.get(column, "") for column in columns) + "\n")
-
-
 def add_price(project: Path, provider: str, model: str, valid_from: str, usd_per_million: str) -> None:
-    """Adds a standard price for input and output to model_prices."""
+    """Adds a price for input and output to model_prices. All other columns are empty."""
     prices = {"input_usd_per_million": usd_per_million, "output_usd_per_million": usd_per_million}
-    box = {"service_tier": "standard", "priced_tier": "standard", "valid_from": valid_from}
-    origin = {"price_id": f"{model} of the test", "price_source": "the test", "priced_as_of": "2026-11-09"}
-    add_to_seed(project, "model_prices", provider=provider, model=model, **box, **prices, **origin)
+    row = {"provider": provider, "model": model, "valid_from": valid_from, **prices}
+    seed = project / "seeds/model_prices.csv"
+    columns = seed.read_text().splitlines()[0].split(",")
+    assert set(row) <= set(columns)
+    seed.write_text(seed.read_text() + ",".join(row.get(column, "") for column in columns) + "\n")
 
 
 def refusal(story: Story, project: Path, *arguments: str) -> str:
@@ -130,8 +124,6 @@ def test_changed_prices_are_applied_to_the_requests_that_they_change(empty: Stor
     first = {event_id: batch for event_id, _, batch in mart.query(requests)}
     assert {event_id: cost for event_id, cost, _ in mart.query(requests)} == cents
 
-    name = {"model_pattern": UNKNOWN, "match_order": "1", "model": UNKNOWN, "canonical_model": UNKNOWN}
-    add_to_seed(project, "model_names", provider="acme", model_family="acme", is_vendor="true", **name)
     add_price(project, "acme", UNKNOWN, "", "2")
     change(
         project / "seeds/model_prices.csv",

@@ -200,8 +200,13 @@ def _places(value: Any, places: int) -> Decimal | None:
 def _price(warehouse: Warehouse, marts: str, price_id: str | None) -> Row | None:
     if price_id is None:
         return None
-    for price in _rows(warehouse, PRICE, f"{marts}.model_prices where price_id = {warehouse.literal(price_id)}"):
-        return {**price, **{column: _places(price[column], PRICE_PLACES) for column in PRICES}}
+    # as in the macro price_ctes, for rows that the user has added without a tier or a name
+    tier = "coalesce(nullif(service_tier, ''), 'standard')"
+    name = f"coalesce(nullif(price_id, ''), provider || '/' || model || ' ' || {tier})"
+    for price in _rows(warehouse, PRICE, f"{marts}.model_prices where {name} = {warehouse.literal(price_id)}"):
+        asked = price["service_tier"] or "standard"
+        tiers = {"price_id": price_id, "service_tier": asked, "priced_tier": price["priced_tier"] or asked}
+        return {**price, **tiers, **{column: _places(price[column], PRICE_PLACES) for column in PRICES}}
     return None
 
 

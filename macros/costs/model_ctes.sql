@@ -20,7 +20,28 @@ unknown, the prefix of the name decides, and without a prefix, any vendor's list
         from {{ requests }}
     ),
 
-    model_names as (select * from {{ ref("tokenmart", "model_names") }}),
+    model_prices as (select * from {{ ref("tokenmart", "model_prices") }}),
+
+    name_patterns as (select * from {{ ref("tokenmart", "model_names") }}),
+
+    model_names as (
+        select provider, model_pattern, match_order, model, canonical_model, model_family, is_vendor
+        from name_patterns
+        union all
+        -- a model that has only a price is found by exactly its name
+        select distinct
+            model_prices.provider,
+            lower(model_prices.model) as model_pattern,
+            cast(0 as {{ data_type("count") }}) as match_order,
+            model_prices.model,
+            lower(model_prices.model) as canonical_model,
+            lower(model_prices.model) as model_family,
+            false as is_vendor
+        from model_prices
+        where
+            {{ dbt.concat(["model_prices.provider", "'/'", "model_prices.model"]) }}
+            not in (select {{ dbt.concat(["provider", "'/'", "model"]) }} from name_patterns)
+    ),
 
     model_prefixes as (select * from {{ ref("tokenmart", "model_prefixes") }}),
 

@@ -5,7 +5,21 @@ prices, and every tier of a price that is passed on, has the prices of the stand
 #}
 {% macro price_ctes(keyed, listed_models, model_regions) %}
     {%- set bigint = data_type("bigint") -%}
-    model_prices as (select * from {{ ref("tokenmart", "model_prices") }}),
+    -- a row without a tier is a standard price, and one without a name has the name of its model and tier
+    tiered_prices as (
+        select model_prices.*, coalesce(nullif(model_prices.service_tier, ''), 'standard') as list_tier
+        from model_prices
+    ),
+
+    prices as (
+        select
+            tiered_prices.*,
+            cast(coalesce(nullif(priced_tier, ''), list_tier) as {{ data_type("label") }}) as tier_name,
+            coalesce(
+                nullif(price_id, ''), {{ dbt.concat(["provider", "'/'", "model", "' '", "list_tier"]) }}
+            ) as price_name
+        from tiered_prices
+    ),
 
     asked_tiers as (
         select distinct
@@ -29,8 +43,8 @@ prices, and every tier of a price that is passed on, has the prices of the stand
     tier_prices as (
         select
             asked_tiers.*,
-            prices.price_id,
-            prices.priced_tier,
+            prices.price_name,
+            prices.tier_name as priced_tier,
             prices.input_usd_per_million,
             prices.cache_read_usd_per_million,
             prices.cache_write_usd_per_million,
@@ -46,14 +60,14 @@ prices, and every tier of a price that is passed on, has the prices of the stand
             coalesce(prices.up_to_input_tokens, cast(1000000000000000000 as {{ bigint }})) as up_to_input_tokens,
             rank() over (
                 partition by asked_tiers.provider_key, asked_tiers.model_key, asked_tiers.tier_key
-                order by case when prices.service_tier = asked_tiers.price_tier then 0 else 1 end
+                order by case when prices.list_tier = asked_tiers.price_tier then 0 else 1 end
             ) as tier_rank
         from asked_tiers
         left join
-            model_prices as prices
+            prices
             on asked_tiers.price_provider = prices.provider
             and asked_tiers.listed_model = prices.model
-            and (prices.service_tier = asked_tiers.price_tier or prices.service_tier = 'standard')
+            and (prices.list_tier = asked_tiers.price_tier or prices.list_tier = 'standard')
     ),
 
     request_prices as (
@@ -62,7 +76,9 @@ prices, and every tier of a price that is passed on, has the prices of the stand
             cast(tier_prices.canonical_model as {{ data_type("label") }}) as canonical_name,
             cast(tier_prices.model_family as {{ data_type("label") }}) as family_name,
             cast(
-                case when tier_prices.priced_tier is not null then tier_prices.price_id end as {{ data_type("label") }}
+                case
+                    when tier_prices.priced_tier is not null then tier_prices.price_name
+                end as {{ data_type("label") }}
             ) as price_row,
             cast(
                 case
