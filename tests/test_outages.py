@@ -302,7 +302,8 @@ def test_only_one_job_at_a_time_holds_the_lease(name: str, engines: dict[str, En
     on = engines[name]
     on.clear()
     with pytest.MonkeyPatch.context() as patch, on.chosen():
-        patch.setattr(locks, "LEASE_SECONDS", 2.0)
+        # long enough for a slow machine to renew the lease
+        patch.setattr(locks, "LEASE_SECONDS", 8.0)
         patch.setattr(locks, "LEASE_POLL_SECONDS", 0.1)
         waiting, taken, done = threading.Event(), threading.Event(), threading.Event()
         messages: list[str] = []
@@ -320,7 +321,7 @@ def test_only_one_job_at_a_time_holds_the_lease(name: str, engines: dict[str, En
             second.start()
             assert waiting.wait(60)
             # longer than the lease is valid without being renewed
-            assert not taken.wait(3)
+            assert not taken.wait(9)
             check()
         assert taken.wait(60)
         assert len(messages) == 1 and f"process {os.getpid()}, " in messages[0] and " UTC or later" in messages[0]
