@@ -67,6 +67,7 @@ class Request:
     output_cost_usd: Decimal | None = None
     request_cost_usd: Decimal | None = None
     web_search_cost_usd: Decimal | None = None
+    is_estimate: bool = False
 
     @property
     def usage_date(self) -> dt.date:
@@ -126,6 +127,7 @@ def tokenmeter_request(line: Row) -> Request:
         session_id=line["session_id"],
         team=line["tags"].get("team"),
         cost_center=line["tags"].get("cost_center"),
+        is_estimate=line["is_estimate"],
     )
 
 
@@ -280,6 +282,31 @@ def costs(requests: list[Request]) -> Row:
     }
 
 
+def cost_checks(requests: list[Request]) -> Row:
+    """How the costs were found. The sample has no free models, service tiers and known faults."""
+    both = [r for r in requests if r.reported_cost_usd is not None and r.computed_cost_usd is not None]
+    without_cache = [
+        cost(r.input_tokens or 0, row["input_usd_per_million"])
+        + (r.output_cost_usd or 0)
+        + (r.request_cost_usd or 0)
+        + (r.web_search_cost_usd or 0)
+        for r in requests
+        if r.computed_cost_usd is not None and (row := price_of(r))
+    ]
+    return {
+        "reported_requests": len(known(requests, "reported_cost_usd")),
+        "computed_requests": sum(r.reported_cost_usd is None and r.computed_cost_usd is not None for r in requests),
+        "vendor_priced_requests": sum(not r.provider and price_of(r) is not None for r in requests),
+        "estimated_requests": sum(r.is_estimate for r in requests),
+        **dict.fromkeys(("free_requests", "standard_priced_requests", "faulty_requests"), 0),
+        "compared_requests": len(both),
+        "differing_requests": sum(abs(r.reported_cost_usd - r.computed_cost_usd) > Decimal("1e-6") for r in both),
+        "compared_reported_cost_usd": total(both, "reported_cost_usd"),
+        "compared_computed_cost_usd": total(both, "computed_cost_usd"),
+        "cost_without_cache_usd": sum(without_cache) if without_cache else None,
+    }
+
+
 def span(requests: list[Request]) -> Row:
     times = known(requests, "occurred_at")
     return {"first_request_at": min(times), "last_request_at": max(times)}
@@ -327,7 +354,10 @@ Count = Callable[[list[Request]], Row]
 COUNTS: dict[str, tuple[tuple[str, ...], Count]] = {
     "daily_costs": (("usage_date",), costs),
     "hourly_costs": (("usage_date", "usage_hour"), costs),
-    "daily_costs_by_model": (("usage_date", "provider", "model"), costs),
+    "daily_costs_by_model": (
+        ("usage_date", "provider", "model"),
+        lambda group: costs(group) | cost_checks(group),
+    ),
     "daily_costs_by_user": (("usage_date", "user_id"), lambda group: costs(group) | span(group)),
     "daily_costs_by_session": (
         ("usage_date", "session_id", "user_id"),
