@@ -45,7 +45,7 @@ are in USD. They are NULL if the tokens or the prices are unknown.
             cast(
                 is_computable * coalesce(web_search_requests, 0) * web_search_price as {{ data_type("money") }}
             ) as web_search_cost_usd,
-            {{ token_cost("is_computable * coalesce(input_tokens, 0)", "input_price") }} as uncached_input_cost_usd,
+            {{ token_cost("is_computable * coalesce(input_tokens, 0)", "input_price") }} as all_input_cost_usd,
             {{ token_cost("cached_tokens", "input_price") }} as cached_tokens_as_input_usd
         from billed
     ),
@@ -62,7 +62,7 @@ are in USD. They are NULL if the tokens or the prices are unknown.
                 + web_search_cost_usd as {{ data_type("money") }}
             ) as computed_cost_usd,
             cast(
-                uncached_input_cost_usd
+                all_input_cost_usd
                 + output_cost_usd
                 + request_cost_usd
                 + web_search_cost_usd as {{ data_type("money") }}

@@ -12,7 +12,7 @@ because the check for missing requests has not run.
     {%- if has_other_retention or has_other_prices -%}
         {%- set names, settings, values = current_settings().keys() | list, current_settings(), [] -%}
         {%- for name in names -%}
-            {%- set is_applied = has_other_prices and name in ["model_prices", "cost_preference"] -%}
+            {%- set is_applied = has_other_prices and name in changed_prices(recorded) -%}
             {%- do values.append(
                 "cast('" ~ settings[name] ~ "' as " ~ data_type("key") ~ ")" if is_applied else name
             ) -%}
