@@ -49,7 +49,8 @@ with redirect_stdout(sys.stderr):  # the emulator prints when it is imported
     from bqemulator.storage.engine import DuckDBEngine
     from bqemulator.storage.sql_identifiers import quoted_table_ref
 
-PROJECT = "test-project"
+# one for each emulator, because a target is known by the name of its project: two must not share a working folder
+PROJECT = f"test-project-{os.getpid()}"
 PLACES = {exp.DType.DECIMAL: 9, exp.DType.BIGDECIMAL: 12}  # of a decimal type without parameters
 
 
