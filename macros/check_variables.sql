@@ -8,7 +8,8 @@ Tokenmart is an error.
     {% set switches = ["approximate_percentiles", "live_usage", "distributed"] %}
     {% set texts = ["reporting_time_zone", "cost_preference", "table_engine"] %}
     {% set shares = ["max_unpriced_share", "max_unmetered_share"] %}
-    {% set names = least_days | list + switches + texts + shares + ["types"] %}
+    {% set seeds = ["price_overrides"] %}
+    {% set names = least_days | list + switches + texts + shares + seeds + ["types"] %}
     {% set problems = [] %}
 
     {% for name in var("tokenmart", {}) if name not in names %}
@@ -38,6 +39,9 @@ Tokenmart is an error.
         {% if share is not none and not (share is number and share is not boolean and 0 <= share <= 1) %}
             {% do problems.append(name ~ " is " ~ tojson(share) ~ ": write a number from 0 to 1, or null.") %}
         {% endif %}
+    {% endfor %}
+    {% for name in seeds if var(name) is not none and var(name) is not string %}
+        {% do problems.append(name ~ " is " ~ tojson(var(name)) ~ ": write the name of a seed, or null.") %}
     {% endfor %}
     {% for name in switches if var(name) is not boolean %}
         {% do problems.append(name ~ " is " ~ tojson(var(name)) ~ ": write true or false.") %}

@@ -160,6 +160,93 @@ def test_changed_prices_are_applied_to_the_requests_that_they_change(empty: Stor
     assert empty.contents() == contents
 
 
+def override(project: Path, **values: str) -> None:
+    """Adds a row to price_overrides. All other columns are empty."""
+    seed = project / "seeds/price_overrides.csv"
+    columns = seed.read_text().splitlines()[0].split(",")
+    assert set(values) <= set(columns)
+    seed.write_text(seed.read_text() + ",".join(values.get(column, "") for column in columns) + "\n")
+
+
+def test_price_overrides_are_applied_to_the_requests_that_they_change(empty: Story, project: Path) -> None:
+    mart, here = empty.mart, ("--project-dir", str(project))
+    tokens: dict[str, Any] = {"input_tokens": 1_000_000, "cached_tokens": 0, "output_tokens": 0, "status": "success"}
+    lines = [
+        event("list", "2026-01-10T12:00:00", model=MINI, cost_usd=None, **tokens),
+        event("team", "2026-01-11T12:00:00", model=MINI, cost_usd=None, team="search", **tokens),
+        event("local", "2026-01-12T12:00:00", model=UNKNOWN, cost_usd=None, **tokens) | {"provider": "at-home"},
+        event("other", "2026-01-13T12:00:00", model=SONNET, cost_usd=None, **tokens),
+    ]
+    mart.run("run", mart.write("first.jsonl", *lines), *here)
+    costs = "select event_id, cost_usd from marts.llm_requests"
+    first = {"list": Decimal("0.15"), "team": Decimal("0.15"), "local": None, "other": Decimal(6)}
+    assert dict(mart.query(costs)) == first
+
+    override(project, override_id="contract", provider="openai", model_pattern="%", discount_share="0.125")
+    override(project, override_id="search", team="search", model_pattern="gpt-4o%", input_usd_per_million="0.1")
+    override(project, override_id="home", provider="at-home", model_pattern="%", input_usd_per_million="0")
+    assert "stored requests get new costs" in mart.run("build", *here).output
+    # 0.15 x 0.875 = 0.13125
+    changed = first | {"list": Decimal("0.13125"), "team": Decimal("0.1"), "local": Decimal(0)}
+    assert dict(mart.query(costs)) == changed
+    contents = empty.contents()
+    assert "Nothing to build" in mart.run("build", *here).output
+    mart.run("build", "--full-refresh", *here)
+    assert empty.contents() == contents
+
+    discounted = mart.run("explain", "list", *here).stdout
+    assert "12.5% of the list price" in discounted and "0.13125" in discounted and "wrong" not in discounted
+    answer = mart.json("explain", "list", *here)
+    assert answer["override"]["override_id"] == "contract" and answer["price"]["price_id"].startswith(
+        "openai/gpt-4o-mini"
+    )
+    own = mart.json("explain", "team", *here)
+    assert own["price"] is None and own["override"]["team"] == "search" and own["problems"] == []
+    assert mart.json("explain", "other", *here)["override"] is None
+
+    # the row is changed, and the requests are not built again
+    mart.query("update marts.price_overrides set discount_share = 0.2 where override_id = 'contract'")
+    mart.query("delete from marts.price_overrides where override_id = 'search'")
+    assert mart.json("explain", "list", *here, code=1)["problems"] == [
+        "input_cost_usd is $0.13125, but the price row gives $0.12.",
+        "computed_cost_usd is $0.13125, but the price row gives $0.12.",
+    ]
+    assert mart.json("explain", "team", *here, code=1)["problems"] == [
+        "The row search is no longer in price_overrides."
+    ]
+
+
+WRONG_OVERRIDES: dict[str, dict[str, str]] = {
+    "override_id is empty": {"override_id": "", "discount_share": "0.1"},
+    "another row has the same override_id": {"override_id": "first", "discount_share": "0.1"},
+    "model_pattern is empty": {"model_pattern": "", "discount_share": "0.1"},
+    "valid_to is not after valid_from": {
+        "valid_from": "2026-01-02",
+        "valid_to": "2026-01-02",
+        "discount_share": "0.1",
+    },
+    "prices and a discount_share": {"discount_share": "0.1", "output_usd_per_million": "1"},
+    "neither an input price nor a discount_share": {"output_usd_per_million": "1"},
+    "at most three decimal places": {"discount_share": "0.1234"},
+    "not a number from 0 to 1": {"discount_share": "15"},
+    "output_usd_per_million is negative": {"input_usd_per_million": "1", "output_usd_per_million": "-1"},
+}
+
+
+def test_wrong_price_overrides_fail_the_build(empty: Story, project: Path) -> None:
+    override(project, override_id="first", model_pattern="gpt%", discount_share="1")
+    empty.dbt("seed", "--select", "price_overrides", project=project)
+    check = ("test", "--select", "assert_price_overrides_are_valid")
+    empty.dbt(*check, project=project)
+    seed = (project / "seeds/price_overrides.csv").read_text()
+    for number, (problem, values) in enumerate(WRONG_OVERRIDES.items()):
+        (project / "seeds/price_overrides.csv").write_text(seed)
+        override(project, **{"override_id": f"row-{number}", "model_pattern": "%", **values})
+        empty.dbt("seed", "--select", "price_overrides", project=project)
+        compiled = empty.artifacts / "compiled/tokenmart/tests/assert_price_overrides_are_valid.sql"
+        assert problem in str(empty.mart.query(compiled.read_text())), problem
+
+
 def test_a_changed_time_zone_rebuilds_everything(empty: Story, project: Path) -> None:
     mart, here = empty.mart, ("--project-dir", str(project))
     mart.run("run", mart.write("first.jsonl", event("a", "2026-01-11T23:30:00")), *here)

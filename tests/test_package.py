@@ -97,6 +97,36 @@ def test_a_project_with_models_of_the_same_names_keeps_them(on: Engine) -> None:
     assert on.query(f"select requests from {MARTS}_llm.users") == [(2,)]
 
 
+def test_a_project_has_its_own_price_overrides(on: Engine) -> None:
+    log = on.folder / "own prices.jsonl"
+    log.write_bytes(as_lines(tokenledger("own price", model="acme-llm", input_tokens=1_000_000, output_tokens=0)))
+    tokenmart(on, "load", log)
+    shop = on.folder / "shop"
+    columns = (PROJECT / "seeds/price_overrides.csv").read_text()
+    assert columns.startswith("override_id,provider,model_pattern,service_tier,")
+    (shop / "seeds").mkdir()
+    (shop / "seeds/our_prices.csv").write_text(columns + "ours,,acme-%,,,,,,,3,,,,3,,\n")
+    types = dict.fromkeys(("override_id", "provider", "model_pattern", "service_tier", "team", "project"), "varchar")
+    types |= dict.fromkeys(("valid_from", "valid_to"), "date")
+    types |= {column: "numeric(18, 6)" for column in columns.strip().split(",") if column not in types}
+    path = shop / "dbt_project.yml"
+    project = yaml.safe_load(path.read_text())
+    seeds = {**project["seeds"], "shop": {"our_prices": {"+column_types": types}}}
+    try:
+        path.write_text(
+            yaml.safe_dump({**project, "seeds": seeds, "vars": {"tokenmart": {"price_overrides": "our_prices"}}})
+        )
+        tokenmart(on, "build")
+        cost = f"select cost_usd, price_override_id from {MARTS}_llm.llm_requests where event_id = 'own price'"
+        assert [(str(usd), row) for usd, row in on.query(cost)] == [("3.000000000000", "ours")]
+        # a change of the seed is noticed
+        (shop / "seeds/our_prices.csv").write_text(columns + "ours,,acme-%,,,,,,,4,,,,3,,\n")
+        tokenmart(on, "build")
+        assert [str(usd) for usd, _ in on.query(cost)] == ["4.000000000000"]
+    finally:
+        path.write_text(yaml.safe_dump(project))
+
+
 def test_logs_can_be_loaded_while_the_project_does_not_parse(on: Engine) -> None:
     schema_of_package.cache_clear()
     broken = on.folder / "shop/models/broken.sql"

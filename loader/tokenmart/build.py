@@ -13,6 +13,7 @@ from tokenmart.errors import TokenmartError
 from tokenmart.inputs import Inputs, inputs_of, newest_batch_id
 from tokenmart.locks import Check
 from tokenmart.profile import Target, check_variables
+from tokenmart.settings import user_seeds
 
 BUILT = {"success", "pass"}
 FAILED = {"error", "fail", "runtime error"}
@@ -98,7 +99,7 @@ def audit(target: Target, *, on_node: OnNode, on_message: OnMessage, check: Chec
 
 
 def _selection(target: Target) -> list[str]:
-    return ["--select", "package:tokenmart"] if target.is_package else []
+    return ["--select", "package:tokenmart", *user_seeds(target.project_folder)] if target.is_package else []
 
 
 def _build_result(target: Target, run: DbtRun) -> Build:

@@ -1,17 +1,18 @@
 """Works out the cost of one request from the warehouse: its parts, the price row, and which cost counts.
 
-The rules are those of the macros price_ctes and cost_ctes, which compute the stored costs.
+The rules are those of the macros price_ctes, override_ctes and cost_ctes, which compute the stored costs.
 """
 
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from tokenmart.destinations import Warehouse, one_line
 from tokenmart.errors import TokenmartError
 from tokenmart.profile import Target
+from tokenmart.settings import all_variables
 
 Row = dict[str, Any]
 
@@ -30,7 +31,8 @@ STORED_PARTS = (
     "web_search_cost_usd",
 )
 COSTS = (*STORED_PARTS, "computed_cost_usd", "reported_cost_usd", "cost_usd")
-REQUEST = (*IDENTITY, "is_running_total", *TOKENS, *COUNTS, *COSTS, "price_id", "price_basis", "cost_basis")
+BASES = ("price_id", "price_override_id", "price_basis", "cost_basis")
+REQUEST = (*IDENTITY, "is_running_total", *TOKENS, *COUNTS, *COSTS, *BASES)
 
 USD_PER_MILLION = (
     *("input_usd_per_million", "cache_read_usd_per_million", "cache_write_usd_per_million"),
@@ -41,6 +43,12 @@ PRICE = (
     *("price_id", "provider", "model", "service_tier", "valid_from", "valid_to", "from_minute", "to_minute"),
     *("above_input_tokens", "up_to_input_tokens", "priced_tier", *PRICES, "price_source", "priced_as_of"),
 )
+OVERRIDE = (
+    *("override_id", "provider", "model_pattern", "service_tier", "team", "project", "valid_from", "valid_to"),
+    *("discount_share", *PRICES),
+)
+OVERRIDES = "price_overrides"
+"""The seed with the user's own prices, and the variable that names another one."""
 NEEDED = {
     "llm_requests": (*REQUEST, "batch_id"),
     "model_prices": PRICE,
@@ -84,7 +92,8 @@ class Explanation:
     """The cost of one request. Costs are in USD, with twelve decimal places; prices have six.
 
     `request` has the columns IDENTITY, with occurred_at in UTC, and `snapshots`, the number of raw events of the
-    request. `price` has the columns PRICE of the row whose price was used, and price_basis; None without a price row.
+    request. `price` has the columns PRICE of the row of the price list whose price was used, and price_basis; None
+    without a row. `override` has the columns OVERRIDE of the row of price_overrides that was used; None without one.
     `costs` has the stored reported_cost_usd, computed_cost_usd and cost_usd, cost_basis, cost_preference, and
     difference_usd: reported minus computed. `reasons` are sentences about these costs. `problems` are sentences about
     stored values that differ from the arithmetic, empty if none does; `hint` then says what to do.
@@ -93,6 +102,7 @@ class Explanation:
     request: Row
     parts: list[Part]
     price: Row | None
+    override: Row | None
     costs: Row
     reasons: list[str]
     missing: list[Missing]
@@ -115,11 +125,13 @@ def explain_request(warehouse: Warehouse, target: Target, event_id: str) -> Expl
     request = requests[0]
     request["occurred_at"] = _utc(request["occurred_at"])
     # some warehouses have an empty text for a model without prices, or leave out zeros at the end of a decimal
-    request["price_id"] = request["price_id"] or None
+    request.update({column: request[column] or None for column in ("price_id", "price_override_id")})
     request.update({column: _places(request[column], USD_PLACES) for column in COSTS})
     price = _price(warehouse, marts, request["price_id"])
-    parts = _parts(request, price)
-    problems = _problems(request, price, parts)
+    override = _override(warehouse, target, request["price_override_id"])
+    billed = _billed(request, price, override)
+    parts = _parts(request, billed)
+    problems = _problems(request, price, override, parts)
     costs = _costs(warehouse, marts, request)
     if len(requests) > 1:
         problems.append(f"llm_requests has {len(requests):,} rows of this request, so its cost is counted too often.")
@@ -127,9 +139,10 @@ def explain_request(warehouse: Warehouse, target: Target, event_id: str) -> Expl
         request={**{column: request[column] for column in IDENTITY}, "snapshots": snapshots},
         parts=parts,
         price=None if price is None else {**price, "price_basis": request["price_basis"]},
+        override=override,
         costs=costs,
         reasons=[*_origin(request, snapshots), *_reasons(costs)],
-        missing=[] if costs["computed_cost_usd"] is not None else _missing(warehouse, target, request, price),
+        missing=[] if costs["computed_cost_usd"] is not None else _missing(warehouse, target, request, billed),
         problems=problems,
         hint=(
             "The prices may have changed since the last build. To compute the costs again:"
@@ -210,6 +223,38 @@ def _price(warehouse: Warehouse, marts: str, price_id: str | None) -> Row | None
     return None
 
 
+def _override(warehouse: Warehouse, target: Target, override_id: str | None) -> Row | None:
+    """The row of price_overrides, or of the user's seed that is used instead."""
+    seed = all_variables(target.project_folder).get(OVERRIDES) or OVERRIDES
+    if override_id is None or not set(OVERRIDE) <= warehouse.tables(target.marts_schema).get(seed, set()):
+        return None
+    source = f"{target.marts_schema}.{seed} where override_id = {warehouse.literal(override_id)}"
+    for override in _rows(warehouse, OVERRIDE, source):
+        decimals = ("discount_share", *PRICES)
+        return {**override, **{column: _places(override[column], PRICE_PLACES) for column in decimals}}
+    return None
+
+
+def _billed(request: Row, price: Row | None, override: Row | None) -> Row | None:
+    """The prices that the request is billed with (PRICES), their tier, and the name and the file of their row."""
+    listed = price and {**price, "row": f"price row {price['price_id']}", "file": "seeds/model_prices.csv"}
+    if override is None:
+        return listed
+    share = override["discount_share"]
+    if share is None:
+        name = {"row": f"price override {override['override_id']}", "file": "seeds/price_overrides.csv"}
+        return {**override, **name, "priced_tier": request["priced_service_tier"]}
+    if listed is None:
+        return None
+    return {**listed, **{column: _discounted(listed[column], share) for column in PRICES}}
+
+
+def _discounted(price: Decimal | None, share: Decimal) -> Decimal | None:
+    if price is None:
+        return None
+    return (price * (1 - share)).quantize(Decimal(1).scaleb(-PRICE_PLACES), ROUND_HALF_UP)
+
+
 def _is_computable(request: Row, price: Row | None) -> bool:
     return (
         price is not None
@@ -264,14 +309,18 @@ def total(parts: Sequence[Part]) -> Decimal | None:
     return sum(costs, Decimal(0)) if len(costs) == len(parts) else None
 
 
-def _problems(request: Row, price: Row | None, parts: list[Part]) -> list[str]:
+def _problems(request: Row, price: Row | None, override: Row | None, parts: list[Part]) -> list[str]:
     """Sentences about stored values that differ from the arithmetic."""
     problems = []
     if request["price_id"] is not None and price is None:
         problems.append(f"The price row {request['price_id']} is no longer in model_prices.")
+    elif request["price_override_id"] is not None and override is None:
+        problems.append(f"The row {request['price_override_id']} is no longer in price_overrides.")
     else:
         if price and not _holds(price, request):
             problems.append("The price row no longer holds for the time, input tokens or service tier of this request.")
+        if override and not _is_valid_on(override, request["occurred_at"].date()):
+            problems.append("The row of price_overrides no longer holds for the day of this request.")
         groups = (parts[:1], parts[1:2], parts[2:4], parts[4:5], parts[5:6], parts[6:], parts)
         for column, group in zip((*STORED_PARTS, "computed_cost_usd"), groups, strict=True):
             if (found := total(group)) != request[column]:
@@ -292,12 +341,16 @@ def _holds(price: Row, request: Row) -> bool:
     day, minute = time.date(), time.hour * 60 + time.minute
     above, up_to = price["above_input_tokens"], price["up_to_input_tokens"]
     return bool(
-        (price["valid_from"] or day) <= day < (price["valid_to"] or dt.date.max)
+        _is_valid_on(price, day)
         and (price["from_minute"] or 0) <= minute < (24 * 60 if price["to_minute"] is None else price["to_minute"])
         and (above is None or prompt > above)
         and (up_to is None or prompt <= up_to)
         and price["priced_tier"] == request["priced_service_tier"]
     )
+
+
+def _is_valid_on(row: Row, day: dt.date) -> bool:
+    return bool((row["valid_from"] or day) <= day < (row["valid_to"] or dt.date.max))
 
 
 def _costs(warehouse: Warehouse, marts: str, request: Row) -> Row:
@@ -368,8 +421,8 @@ def _missing(warehouse: Warehouse, target: Target, request: Row, price: Row | No
     elif gaps := _gaps(request, price):
         found.append(
             Missing(
-                f"The price row {price['price_id']} has no {' and no '.join(gaps)}.",
-                f"Complete the row in seeds/model_prices.csv, then run tokenmart build{target.option}.",
+                f"The {price['row']} has no {' and no '.join(gaps)}.",
+                f"Complete the row in {price['file']}, then run tokenmart build{target.option}.",
             )
         )
     return found
@@ -396,19 +449,19 @@ def _without_price(warehouse: Warehouse, target: Target, request: Row) -> Missin
         return Missing(
             f"The price list has the model {known}, but no price for {request['occurred_at']:%Y-%m-%d %H:%M} UTC"
             f"{tokens}.",
-            f"Add a row with the price to seeds/model_prices.csv{then}",
+            f"Add the price to seeds/price_overrides.csv{then}",
         )
     if provider is not None and not _is_listed(warehouse, target.marts_schema, provider):
         return Missing(
             f"The price list does not have the provider {provider}.",
             "If it is another name of a provider in the price list, add it to seeds/provider_aliases.csv. Otherwise add"
-            f" the model to seeds/model_names.csv and its price to seeds/model_prices.csv{then}",
+            f" the price to seeds/price_overrides.csv{then}",
         )
     whose = ", and the log does not name the provider" if provider is None else f" of the provider {provider}"
     return Missing(
         f"The price list does not have the model {model}{whose}.",
         "If the name begins with a prefix that a gateway adds, add the prefix to seeds/model_prefixes.csv. Otherwise"
-        f" add the model to seeds/model_names.csv and its price to seeds/model_prices.csv{then}",
+        f" add the price of the model to seeds/price_overrides.csv{then}",
     )
 
 

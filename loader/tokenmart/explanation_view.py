@@ -24,6 +24,8 @@ def show_explanation(console: Screen, explained: Explanation) -> None:
     _print_parts(console, explained)
     if explained.price:
         _print_values(console, "Price row", _price(explained.price))
+    if explained.override:
+        _print_values(console, "Price override", _override(explained.override))
     console.print("[bold]Cost[/]")
     for reason in explained.reasons:
         console.print(f"  {escape(reason)}")
@@ -93,11 +95,25 @@ def _price(price: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _override(override: Mapping[str, Any]) -> dict[str, Any]:
+    """What the user's own price or discount is for, in words."""
+    share = override["discount_share"]
+    limits = {name: override[name] for name in ("provider", "service_tier", "team", "project") if override[name]}
+    return {
+        "price_override_id": override["override_id"],
+        "discount": "none" if share is None else f"{(100 * share).normalize():f}% of the list price",
+        "model_pattern": override["model_pattern"],
+        **limits,
+        "days": _days(override["valid_from"], override["valid_to"]),
+    }
+
+
 def _basis(price: Mapping[str, Any]) -> str:
     basis, vendor = price["price_basis"], price["provider"]
     words = {
         "provider": f"the own price list of the provider ({vendor})",
         "passed_on": f"the price of the model's vendor ({vendor}), which the provider passes on",
+        "override": f"the price list of the provider ({vendor}), less the discount in price_overrides",
         "vendor": f"the price of the model's vendor ({vendor}), because the log does not name the provider",
     }
     return f"{basis}: {words[basis]}" if basis in words else as_text(basis)

@@ -12,7 +12,7 @@ from typing import Any
 
 from tokenmart import __version__
 from tokenmart.destinations import Warehouse
-from tokenmart.profile import Target
+from tokenmart.profile import Target, read_yaml
 from tokenmart.report import has_undone_loads
 from tokenmart.settings import all_variables
 
@@ -41,12 +41,13 @@ def inputs_of(target: Target) -> Inputs:
     """
     project, package = target.project_folder, target.package_folder
     variables = all_variables(project)
+    seeds = read_yaml(project / "dbt_project.yml").get("seed-paths") or ["seeds"]
     sources = [project / "dbt_project.yml", package / "dbt_project.yml", package / "models", package / "tests"]
     return {
         "version": __version__,
         "schema": target.profile_schema,
         "project": _digest([*sources, package / "macros", project / "macros"]),
-        "prices": _digest([package / "seeds"]),
+        "prices": _digest([package / "seeds", *(project / folder for folder in seeds if target.is_package)]),
         "variables": _digest_of(json.dumps(variables, sort_keys=True, default=str)),
         "date": dt.datetime.now(_zone(variables.get("reporting_time_zone"))).date().isoformat(),
     }

@@ -14,6 +14,8 @@ FILE = "tokenmart.yml"
 PREFIX = "TOKENMART_"
 TYPES = "types"
 """The variable with the contract types of each warehouse, which is not a setting."""
+USER_SEEDS = ("price_overrides",)
+"""Tokenmart's seeds that users fill, and the variables that name a seed to use instead, in a project of their own."""
 SIMILARITY = 0.8
 """The similarity (0 to 1) to the variable of a setting from which an environment variable is reported as misspelled."""
 
@@ -33,6 +35,12 @@ def all_variables(project_folder: Path) -> dict[str, Any]:
     variables = (read_yaml(project_folder / "dbt_project.yml").get("vars") or {}).get(PROFILE)
     own = variables if isinstance(variables, dict) else {}
     return {**{str(name): value for name, value in own.items()}, **dbt_variables(project_folder)}
+
+
+def user_seeds(project_folder: Path) -> list[str]:
+    """The seeds of the user's project that are used instead of Tokenmart's."""
+    variables = all_variables(project_folder)
+    return [str(variables[name]) for name in USER_SEEDS if variables.get(name)]
 
 
 def setting_names() -> list[str]:

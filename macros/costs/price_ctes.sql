@@ -1,6 +1,6 @@
 {#
-CTEs of which the last one, `priced`, has the requests of `keyed`, each with its prices in USD per million tokens and per request.
-At most one row of the price list holds for the tier, the UTC date and minute and the input tokens of a request. A tier without
+CTEs of which the last one, `list_priced`, has the requests of `keyed`, each with its list prices: the columns of price_columns,
+with the prefix list_. At most one row of the price list holds for the tier, the UTC date and minute and the input tokens of a request. A tier without
 prices, and every tier of a price that is passed on, has the prices of the standard tier. Without a price, all prices are NULL.
 #}
 {% macro price_ctes(keyed, listed_models, model_regions) %}
@@ -45,13 +45,7 @@ prices, and every tier of a price that is passed on, has the prices of the stand
             asked_tiers.*,
             prices.price_name,
             prices.tier_name as priced_tier,
-            prices.input_usd_per_million,
-            prices.cache_read_usd_per_million,
-            prices.cache_write_usd_per_million,
-            prices.cache_write_1h_usd_per_million,
-            prices.output_usd_per_million,
-            prices.request_usd,
-            prices.web_search_usd,
+            {% for price in price_columns() %} prices.{{ price }}, {% endfor %}
             coalesce(prices.valid_from, date '2000-01-01') as valid_from,
             coalesce(prices.valid_to, date '2100-01-01') as valid_to,
             coalesce(prices.from_minute, cast(0 as {{ bigint }})) as from_minute,
@@ -84,54 +78,23 @@ prices, and every tier of a price that is passed on, has the prices of the stand
                 case
                     when tier_prices.priced_tier is not null then tier_prices.price_basis
                 end as {{ data_type("label") }}
-            ) as basis,
-            coalesce(tier_prices.cache_read_usd_per_million, tier_prices.input_usd_per_million) as cache_read_price,
-            coalesce(
-                tier_prices.cache_write_usd_per_million, tier_prices.input_usd_per_million
-            ) as cache_write_5m_price,
-            coalesce(
-                tier_prices.cache_write_1h_usd_per_million,
-                tier_prices.cache_write_usd_per_million,
-                tier_prices.input_usd_per_million
-            ) as cache_write_1h_price
+            ) as basis
         from tier_prices
         where tier_prices.tier_rank = 1
     ),
 
-    priced as (
+    list_priced as (
         select
             keyed.*,
             request_prices.canonical_name as canonical_model,
             request_prices.family_name as model_family,
             {{ model_regions }}.model_region,
-            request_prices.price_row as price_id,
-            request_prices.basis as price_basis,
-            request_prices.priced_tier as priced_service_tier,
-            request_prices.input_usd_per_million as input_price,
-            request_prices.cache_read_price,
-            request_prices.cache_write_5m_price,
-            request_prices.cache_write_1h_price,
-            -- a model without an output price, such as an embedding, has no output to bill
-            case
-                when keyed.output_tokens > 0
-                then request_prices.output_usd_per_million
-                else coalesce(request_prices.output_usd_per_million, 0)
-            end as output_price,
-            coalesce(request_prices.request_usd, 0) as request_price,
-            -- a search without a price makes the cost unknown
-            case
-                when keyed.web_search_requests > 0
-                then request_prices.web_search_usd
-                else coalesce(request_prices.web_search_usd, 0)
-            end as web_search_price,
-            -- if it is NULL, so is the cost: prices or token counts are missing
-            case
-                when
-                    request_prices.priced_tier is not null
-                    and keyed.input_tokens is not null
-                    and (keyed.output_tokens is not null or request_prices.output_usd_per_million is null)
-                then 1
-            end as is_computable
+            request_prices.price_row as list_price_id,
+            request_prices.basis as list_price_basis,
+            request_prices.priced_tier as list_service_tier,
+            {% for price in price_columns() %}
+                request_prices.{{ price }} as list_{{ price }}{{ "," if not loop.last }}
+            {% endfor %}
         from {{ keyed }} as keyed
         left join
             request_prices

@@ -6,6 +6,7 @@
             "model_family",
             "model_region",
             "price_id",
+            "price_override_id",
             "price_basis",
             "priced_service_tier",
             "cost_basis",

@@ -2,7 +2,7 @@
 
 -- depends_on: {{ ref('tokenmart', 'loads') }} {{ ref('tokenmart', 'model_names') }} {{ ref('tokenmart', 'model_prefixes') }}
 -- depends_on: {{ ref('tokenmart', 'model_prices') }} {{ ref('tokenmart', 'passed_on_prices') }}
--- depends_on: {{ ref('tokenmart', 'provider_aliases') }}
+-- depends_on: {{ ref('tokenmart', 'provider_aliases') }} {{ user_seed('price_overrides') }}
 {% set batch, late_data_days = current_batch_id(), var("late_data_days") %}
 {% set requests = existing_relation("llm_requests") if is_incremental() else none %}
 {% set is_new = new_events_filter(current_load_ids(batch)) if is_incremental() else "1 = 1" %}
@@ -22,6 +22,7 @@ with
         stored as (select {{ request_columns().all | join(", ") }} from {{ requests }}),
         {{ model_ctes("stored") }},
         {{ price_ctes("keyed", "listed_models", "model_regions") }},
+        {{ override_ctes("list_priced") }},
         {{ cost_ctes("priced") }},
 
         repriced as ({{ repriced_requests("costs", requests) }}),

@@ -73,6 +73,7 @@ with
 
     {{ model_ctes("requests") }},
     {{ price_ctes("keyed", "listed_models", "model_regions") }},
+    {{ override_ctes("list_priced") }},
     {{ cost_ctes("priced") }}
 
     {% if are_repriced %}, repriced as ({{ repriced_requests("costs", this) }}) {% endif %}
