@@ -5,21 +5,7 @@ prices, and every tier of a price that is passed on, has the prices of the stand
 #}
 {% macro price_ctes(keyed, listed_models, model_regions) %}
     {%- set bigint = data_type("bigint") -%}
-    -- a row without a tier is a standard price, and one without a name has the name of its model and tier
-    tiered_prices as (
-        select model_prices.*, coalesce(nullif(model_prices.service_tier, ''), 'standard') as list_tier
-        from model_prices
-    ),
-
-    prices as (
-        select
-            tiered_prices.*,
-            cast(coalesce(nullif(priced_tier, ''), list_tier) as {{ data_type("label") }}) as tier_name,
-            coalesce(
-                nullif(price_id, ''), {{ dbt.concat(["provider", "'/'", "model", "' '", "list_tier"]) }}
-            ) as price_name
-        from tiered_prices
-    ),
+    prices as ({{ named_prices("model_prices") }}),
 
     asked_tiers as (
         select distinct
