@@ -8,7 +8,7 @@ Tokenmart is an error.
     {% set switches = ["approximate_percentiles", "live_usage", "distributed"] %}
     {% set texts = ["reporting_time_zone", "cost_preference", "table_engine"] %}
     {% set shares = ["max_unpriced_share", "max_unmetered_share"] %}
-    {% set seeds = ["price_overrides"] %}
+    {% set seeds = ["budgets", "price_overrides"] %}
     {% set names = least_days | list + switches + texts + shares + seeds + ["types"] %}
     {% set problems = [] %}
 
@@ -40,8 +40,8 @@ Tokenmart is an error.
             {% do problems.append(name ~ " is " ~ tojson(share) ~ ": write a number from 0 to 1, or null.") %}
         {% endif %}
     {% endfor %}
-    {% for name in seeds if var(name) is not none and var(name) is not string %}
-        {% do problems.append(name ~ " is " ~ tojson(var(name)) ~ ": write the name of a seed, or null.") %}
+    {% for name in seeds if var(name) is not none and (var(name) is not string or not var(name)) %}
+        {% do problems.append(name ~ " is " ~ tojson(var(name)) ~ ": write the name of a seed or model of your project, or null.") %}
     {% endfor %}
     {% for name in switches if var(name) is not boolean %}
         {% do problems.append(name ~ " is " ~ tojson(var(name)) ~ ": write true or false.") %}

@@ -1,7 +1,8 @@
 {#
-The relation with rows that users write: the seed that the variable `name` names, in a project with Tokenmart as a package, or
-Tokenmart's own seed of this name.
+The relation with rows that users write: the seed or model of the user's project that the variable `name` names, or Tokenmart's own
+seed of this name.
 #}
 {% macro user_seed(name) %}
-    {% do return(ref(var(name)) if var(name) is not none else ref("tokenmart", name)) %}
+    {% set own = var(name) %}
+    {% do return(ref(project_name, own) if own is string and own else ref("tokenmart", name)) %}
 {% endmacro %}

@@ -185,8 +185,8 @@ def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             # the seeds are loaded without SQL
             columns = "select column_name, data_type from {marts}.INFORMATION_SCHEMA.COLUMNS"
             tables = {
-                f"{PROJECT_ID}.{MARTS}.{seed}": dict(on.query(f"{columns} where table_name = '{seed}'"))
-                for seed in ("model_names", "model_prefixes", "model_prices", "passed_on_prices", "provider_aliases")
+                f"{PROJECT_ID}.{MARTS}.{path.stem}": dict(on.query(f"{columns} where table_name = '{path.stem}'"))
+                for path in PROJECT.glob("seeds/*.csv")
             }
         project = str(on.target.settings.get("project", ""))
         return Built(name, grown, summary, before, read(on), landed(on), builds, sent, tables, project)

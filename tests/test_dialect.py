@@ -132,6 +132,18 @@ def subtract_days() -> Case:
     return per_row(columns, [(day,) for day in days], expected, d="date")
 
 
+def period_start() -> Case:
+    """The first days of months and ISO weeks."""
+    days = [dt.date.fromisoformat(day) for day in (*DAYS, *MIDNIGHTS, "2026-12-31", "2027-01-03", "2027-01-04")]
+    expected = [(day.replace(day=1), day - dt.timedelta(day.weekday())) for day in days]
+    columns = [macro("period_start", period, "given.d") for period in ("month", "week")]
+    return per_row(columns, [(day,) for day in days], expected, d="date")
+
+
+def numbers_below(count: int) -> Case:
+    return Case(f"{macro('numbers_below', count)} order by number", [(number,) for number in range(count)])
+
+
 # ---------------------------------------------------------------- percentiles and averages
 
 FRACTIONS = (0, 0.5, 0.9, 0.95, 0.99, 1)
@@ -278,6 +290,8 @@ def types() -> Case:
 CASES = {
     **{f"local_period, {zone}": local_period(zone) for zone in ZONES},
     "subtract_days": subtract_days(),
+    "period_start": period_start(),
+    **{f"numbers_below, {count}": numbers_below(count) for count in (1, 10, 11, 1000)},
     **{f"percentile, {name}": case for name, case in measured(PERCENTILES, percentiles_of, SAMPLES).items()},
     "percentile, 1002 rows": generated(PERCENTILES, percentiles_of(SEVENTHS), 1002, "mod(n * 617, 1002)", 7),
     **{f"average, {name}": case for name, case in measured(AVERAGE, average_of, AVERAGED).items()},

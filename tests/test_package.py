@@ -104,7 +104,7 @@ def test_a_project_has_its_own_price_overrides(on: Engine) -> None:
     shop = on.folder / "shop"
     columns = (PROJECT / "seeds/price_overrides.csv").read_text()
     assert columns.startswith("override_id,provider,model_pattern,service_tier,")
-    (shop / "seeds").mkdir()
+    (shop / "seeds").mkdir(exist_ok=True)
     (shop / "seeds/our_prices.csv").write_text(columns + "ours,,acme-%,,,,,,,3,,,,3,,\n")
     types = dict.fromkeys(("override_id", "provider", "model_pattern", "service_tier", "team", "project"), "varchar")
     types |= dict.fromkeys(("valid_from", "valid_to"), "date")
@@ -153,6 +153,30 @@ def test_unknown_variables_of_tokenmart_are_refused_but_not_those_of_the_project
         assert "zone" not in refused and "region" not in refused
     finally:
         path.write_text(yaml.safe_dump(project))
+
+
+def test_the_budgets_can_be_a_seed_of_the_project(on: Engine) -> None:
+    path, seed = on.folder / "shop/dbt_project.yml", on.folder / "shop/seeds/spending_limits.csv"
+    project = yaml.safe_load(path.read_text())
+    columns = (PROJECT / "seeds/budgets.csv").read_text()
+    seed.parent.mkdir(exist_ok=True)
+    seed.write_text(columns + "all,month,total,,0.75,,,\nann,week,user,ann,1,,,\n")
+    types = {"warning_share": "decimal(18,6)", "valid_from": "date", "valid_to": "date"}
+    seeds = {**project["seeds"], "shop": {"+column_types": types}}
+    # the ref that unit tests replace is the package's own seed
+    selected = ["--select", "spending_limits", "budget_status", "assert_budgets_are_valid"]
+    try:
+        path.write_text(yaml.safe_dump({**project, "seeds": seeds, "vars": {"tokenmart": {"budgets": seed.stem}}}))
+        kinds = {str(result.node.resource_type) for result in dbt(on, "build", *selected).results}
+        assert kinds == {"seed", "model", "test", "unit_test"}
+        status = f"select budget_id, status from {MARTS}_llm.budget_status where period_start <= '2026-10-01'"
+        assert sorted(set(on.query(f"{status} and requests > 0"))) == [("all", "warning")]
+        # the view shows what the table has now
+        on.query("update {marts}.spending_limits set amount_usd = 0.5")
+        assert sorted(set(on.query(f"{status} and requests > 0"))) == [("all", "exceeded")]
+    finally:
+        path.write_text(yaml.safe_dump(project))
+        seed.unlink()
 
 
 def test_the_docs_overview_is_that_of_the_project(on: Engine) -> None:

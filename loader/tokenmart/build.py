@@ -13,13 +13,15 @@ from tokenmart.errors import TokenmartError
 from tokenmart.inputs import Inputs, inputs_of, newest_batch_id
 from tokenmart.locks import Check
 from tokenmart.profile import Target, check_variables
-from tokenmart.settings import user_seeds
+from tokenmart.settings import USER_SEEDS, user_seeds
 
 BUILT = {"success", "pass"}
 FAILED = {"error", "fail", "runtime error"}
 ROW_LENGTH = 200
 FULL_REFRESH = "tokenmart build --full-refresh"
 """The command in the error messages of models whose rows were built with other settings or another version."""
+SEED_CHECKS = {f"assert_{seed}_are_valid": seed for seed in USER_SEEDS}
+"""The data tests that find wrong rows in the seeds that users fill."""
 LOAD_ID_COLUMNS = ("_dlt_load_id", "load_id")
 WITHOUT_UNIT_TESTS = ["--exclude-resource-type", "unit_test"]
 """Unit tests test the project, not the data."""
@@ -142,6 +144,11 @@ def _hint(target: Target, node: str, message: str, row: dict[str, Any]) -> str |
             )
             for (load_id,) in warehouse.query(query):
                 return f"The row came from load {load_id}. To delete the load: tokenmart undo {load_id}{target.option}"
+    if seed := SEED_CHECKS.get(node):
+        return (
+            f"Correct the row in seeds/{seed}.csv, or in the table that the variable {seed} names. Then run tokenmart"
+            f" build{target.option}."
+        )
     if "out of sync" in message:
         return f"The table was built by an older version. To rebuild it: {again}"
     if row or node.startswith("assert_") or FULL_REFRESH in message:

@@ -14,7 +14,7 @@ FILE = "tokenmart.yml"
 PREFIX = "TOKENMART_"
 TYPES = "types"
 """The variable with the contract types of each warehouse, which is not a setting."""
-USER_SEEDS = ("price_overrides",)
+USER_SEEDS = ("budgets", "price_overrides")
 """Tokenmart's seeds that users fill, and the variables that name a seed to use instead, in a project of their own."""
 SIMILARITY = 0.8
 """The similarity (0 to 1) to the variable of a setting from which an environment variable is reported as misspelled."""
@@ -38,7 +38,7 @@ def all_variables(project_folder: Path) -> dict[str, Any]:
 
 
 def user_seeds(project_folder: Path) -> list[str]:
-    """The seeds of the user's project that are used instead of Tokenmart's."""
+    """The seeds and models of the user's project that are used instead of Tokenmart's seeds."""
     variables = all_variables(project_folder)
     return [str(variables[name]) for name in USER_SEEDS if variables.get(name)]
 
