@@ -41,7 +41,9 @@ Tokenmart is an error.
         {% endif %}
     {% endfor %}
     {% for name in seeds if var(name) is not none and (var(name) is not string or not var(name)) %}
-        {% do problems.append(name ~ " is " ~ tojson(var(name)) ~ ": write the name of a seed or model of your project, or null.") %}
+        {% do problems.append(
+            name ~ " is " ~ tojson(var(name)) ~ ": write the name of a seed or model of your project, or null."
+        ) %}
     {% endfor %}
     {% for name in switches if var(name) is not boolean %}
         {% do problems.append(name ~ " is " ~ tojson(var(name)) ~ ": write true or false.") %}

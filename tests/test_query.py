@@ -161,6 +161,7 @@ def test_a_query_prints_a_table_json_or_csv(costs: Mart) -> None:
         (["drop table daily_costs"], 2, "only select statements"),
         (["select 1 as a, 2 as a", "--json"], 2, "Several columns are named a"),
         (["select 1", "--json", "--csv"], 2, "cannot be used together"),
+        (["select 1", "--csv", "--focus"], 2, "cannot be used together"),
         (["select * from read_csv('/etc/passwd')"], 1, "disabled by configuration"),
         (["select 1", "--limit", "0"], 2, "--limit"),
     ],

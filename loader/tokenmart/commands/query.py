@@ -25,23 +25,30 @@ TABLE_LIMIT = 100
 @click.option(
     "--limit",
     type=click.IntRange(1),
-    help=f"Maximum number of rows to print; by default {TABLE_LIMIT}, or all with --json or --csv.",
+    help=f"Maximum number of rows to print; by default {TABLE_LIMIT}, or all with --json, --csv or --focus.",
 )
 @as_json
 @click.option(
     "--csv", "is_csv", is_flag=True, help="Print CSV. NULL is empty, and control characters are escaped, such as \\x1b."
 )
-def query(target: Target, sql: str, limit: int | None, is_json: bool, is_csv: bool) -> int:
+@click.option(
+    "--focus",
+    "is_focus",
+    is_flag=True,
+    help="Print rows of focus_costs as CSV, with the column names and the date format of FOCUS, and with Tags.",
+)
+def query(target: Target, sql: str, limit: int | None, is_json: bool, is_csv: bool, is_focus: bool) -> int:
     """Print the result of a select statement on the marts.
 
     The session is read-only. Table names do not need a schema. '-' reads the statement from standard input.
     """
     from tokenmart.destinations import is_new, select
+    from tokenmart.focus import focus_table
     from tokenmart.report import nothing_loaded
     from tokenmart.statements import select_statement
 
-    if is_json and is_csv:
-        raise UsageError("--json and --csv cannot be used together.")
+    if is_json + is_csv + is_focus > 1:
+        raise UsageError("--json, --csv and --focus cannot be used together.")
     text = sys.stdin.read() if sql == "-" else sql
     statement = select_statement(text, target.type)
     if is_new(target):
@@ -51,8 +58,9 @@ def query(target: Target, sql: str, limit: int | None, is_json: bool, is_csv: bo
             rows = list(islice(answer.rows, limit))
             left_out = _left_out(answer, len(rows))
             print_json({"rows": [dict(zip(_names(answer), row, strict=True)) for row in rows], "left_out": left_out})
-        elif is_csv:
-            printed = print_csv(answer.columns, islice(answer.rows, limit))
+        elif is_csv or is_focus:
+            table = focus_table(answer.columns, answer.rows) if is_focus else (answer.columns, answer.rows)
+            printed = print_csv(table[0], islice(table[1], limit))
             if left_out := _left_out(answer, printed):
                 notify(f"{counted(left_out, 'row')} left out; raise --limit to print them.")
         else:
