@@ -46,7 +46,7 @@ If several rows hold, the order of `request_overrides` decides. Without a price,
             cast(
                 case
                     when coalesce(override_matches.service_tier, '') = ''
-                    then {{ list_priced }}.tier_key
+                    then {{ list_priced }}.asked_tier
                     else {{ service_tier_key("override_matches.service_tier") }}
                 end as {{ data_type("label") }}
             ) as override_tier,
@@ -65,12 +65,12 @@ If several rows hold, the order of `request_overrides` decides. Without a price,
         from {{ list_priced }}
         inner join
             override_matches
-            on {{ list_priced }}.provider_key = override_matches.matched_provider
-            and {{ list_priced }}.model_key = override_matches.matched_model
+            on {{ list_priced }}.asked_provider = override_matches.matched_provider
+            and {{ list_priced }}.asked_model = override_matches.matched_model
         where
             (
                 coalesce(override_matches.service_tier, '') = ''
-                or {{ service_tier_key("override_matches.service_tier") }} = {{ list_priced }}.tier_key
+                or {{ service_tier_key("override_matches.service_tier") }} = {{ list_priced }}.asked_tier
             )
             {% for scope in ["project", "team"] %}
                 and (

@@ -72,6 +72,10 @@ prices, and every tier of a price that is passed on, has the prices of the stand
     list_priced as (
         select
             keyed.*,
+            -- some warehouses keep the prefix of columns that several relations have
+            keyed.provider_key as asked_provider,
+            keyed.model_key as asked_model,
+            keyed.tier_key as asked_tier,
             request_prices.canonical_name as canonical_model,
             request_prices.family_name as model_family,
             {{ model_regions }}.model_region,

@@ -4,24 +4,33 @@ with
 
     prices as ({{ named_prices("model_prices") }}),
 
+    previous_prices as (select * from prices),
+
     -- each row with the row that held for the same requests until the day on which its prices began
     changes as (
         select
-            prices.*,
-            previous.price_name as previous_name,
+            -- without the aliases, some warehouses would keep the prefix
+            prices.provider as provider,
+            prices.model as model,
+            prices.list_tier as list_tier,
+            prices.valid_from as changed_on,
+            prices.price_name as price_name,
+            prices.input_usd_per_million as input_usd_per_million,
+            prices.output_usd_per_million as output_usd_per_million,
+            previous_prices.price_name as previous_name,
             {% for price in price_columns() %}
-                previous.{{ price }} as previous_{{ price }}{{ "," if not loop.last }}
+                previous_prices.{{ price }} as previous_{{ price }}{{ "," if not loop.last }}
             {% endfor %}
         from prices
         inner join
-            prices as previous
-            on prices.provider = previous.provider
-            and prices.model = previous.model
-            and prices.list_tier = previous.list_tier
-            and prices.tier_name = previous.tier_name
-            and prices.valid_from = previous.valid_to
+            previous_prices
+            on prices.provider = previous_prices.provider
+            and prices.model = previous_prices.model
+            and prices.list_tier = previous_prices.list_tier
+            and prices.tier_name = previous_prices.tier_name
+            and prices.valid_from = previous_prices.valid_to
             {% for limit in ["from_minute", "to_minute", "above_input_tokens", "up_to_input_tokens"] %}
-                and coalesce(prices.{{ limit }}, -1) = coalesce(previous.{{ limit }}, -1)
+                and coalesce(prices.{{ limit }}, -1) = coalesce(previous_prices.{{ limit }}, -1)
             {% endfor %}
     ),
 
@@ -112,7 +121,7 @@ select
     cast(provider as {{ data_type("dimension") }}) as provider,
     cast(model as {{ data_type("dimension") }}) as model,
     cast(list_tier as {{ data_type("dimension") }}) as service_tier,
-    cast(valid_from as {{ data_type("date") }}) as changed_on,
+    cast(changed_on as {{ data_type("date") }}) as changed_on,
     cast(price_name as {{ data_type("key") }}) as price_id,
     cast(previous_name as {{ data_type("key") }}) as previous_price_id,
     input_usd_per_million,
