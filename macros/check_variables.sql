@@ -8,8 +8,9 @@ Tokenmart is an error.
     {% set switches = ["approximate_percentiles", "live_usage", "distributed"] %}
     {% set texts = ["reporting_time_zone", "cost_preference", "table_engine"] %}
     {% set shares = ["max_unpriced_share", "max_unmetered_share"] %}
-    {% set seeds = ["budgets", "price_overrides"] %}
-    {% set names = least_days | list + switches + texts + shares + seeds + ["types"] %}
+    {% set seeds = ["budgets", "invoices", "price_overrides"] %}
+    {% set others = ["invoice_tolerance_usd", "invoice_lag_days", "types"] %}
+    {% set names = least_days | list + switches + texts + shares + seeds + others %}
     {% set problems = [] %}
 
     {% for name in var("tokenmart", {}) if name not in names %}
@@ -45,6 +46,15 @@ Tokenmart is an error.
             name ~ " is " ~ tojson(var(name)) ~ ": write the name of a seed or model of your project, or null."
         ) %}
     {% endfor %}
+    {% set tolerance, lag = var("invoice_tolerance_usd"), var("invoice_lag_days") %}
+    {% if not (tolerance is number and tolerance is not boolean and tolerance >= 0) %}
+        {% do problems.append("invoice_tolerance_usd is " ~ tojson(tolerance) ~ ": write an amount of 0 or more.") %}
+    {% endif %}
+    {% if not (lag is integer and lag is not boolean and 0 <= lag <= 36500) %}
+        {% do problems.append(
+            "invoice_lag_days is " ~ tojson(lag) ~ ": write a whole number of days from 0 to 36500."
+        ) %}
+    {% endif %}
     {% for name in switches if var(name) is not boolean %}
         {% do problems.append(name ~ " is " ~ tojson(var(name)) ~ ": write true or false.") %}
     {% endfor %}

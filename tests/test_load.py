@@ -34,7 +34,7 @@ def contents(mart: Mart) -> dict[str, list[tuple[Any, ...]]]:
     models = mart.query(
         "select table_name from duckdb_tables() where schema_name = 'marts' and table_name not in"
         " ('loads', 'request_days', 'affected_dates', 'build_settings', 'model_names', 'model_prefixes',"
-        " 'model_prices', 'passed_on_prices', 'provider_aliases', 'budgets',"
+        " 'model_prices', 'passed_on_prices', 'provider_aliases', 'budgets', 'invoices',"
         " 'price_overrides')"
     )
     assert ("daily_costs",) in models

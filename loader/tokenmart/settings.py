@@ -14,7 +14,7 @@ FILE = "tokenmart.yml"
 PREFIX = "TOKENMART_"
 TYPES = "types"
 """The variable with the contract types of each warehouse, which is not a setting."""
-USER_SEEDS = ("budgets", "price_overrides")
+USER_SEEDS = ("budgets", "invoices", "price_overrides")
 """Tokenmart's seeds that users fill, and the variables that name a seed to use instead, in a project of their own."""
 SIMILARITY = 0.8
 """The similarity (0 to 1) to the variable of a setting from which an environment variable is reported as misspelled."""
