@@ -262,13 +262,18 @@ def test_a_free_model_costs_nothing(copy: Mart) -> None:
     ("event_id", "basis", "missing", "to_do"),
     [
         ("unknown provider", "unpriced", "does not have the provider acme", "provider_aliases.csv"),
-        ("unknown model", "unpriced", "does not have the model acme-llm-1 of the provider openai", "model_prices.csv"),
+        (
+            "unknown model",
+            "unpriced",
+            "does not have the model acme-llm-1 of the provider openai",
+            "price_overrides.csv",
+        ),
         ("unknown model of nobody", "unpriced", "and the log does not name the provider", "model_prefixes.csv"),
         ("no model", "unpriced", "The log does not name the model", "custom format"),
         (
             *("no price", "unpriced"),
             "has the model qwen-3-coder-480b, but no price for 2026-10-01 12:00 UTC and 1,000 input tokens.",
-            "Add a row with the price to seeds/model_prices.csv, then run tokenmart build.",
+            "Add the price to seeds/price_overrides.csv, then run tokenmart build.",
         ),
         ("no tokens", "unmetered", "the number of input tokens and output tokens.", "custom format"),
         ("no output", "unmetered", "the number of output tokens.", "custom format"),

@@ -37,8 +37,8 @@ with
     usage as (
         select
             price_id as used_price,
-            min(usage_date) as first_date,
-            max(usage_date) as last_date,
+            min(usage_date) as first_request_date,
+            max(usage_date) as last_request_date,
             cast(count(*) as {{ data_type("count") }}) as requests,
             {% for tokens in [
                 "input_tokens",
@@ -50,7 +50,7 @@ with
             ] %}
                 cast(coalesce(sum({{ tokens }}), 0) as {{ data_type("count") }}) as all_{{ tokens }},
             {% endfor %}
-            cast(sum(computed_cost_usd) as {{ data_type("money") }}) as computed_cost_usd
+            cast(sum(computed_cost_usd) as {{ data_type("money") }}) as current_cost_usd
         from {{ ref("tokenmart", "llm_requests") }}
         where price_id is not null and price_override_id is null and computed_cost_usd is not null
         group by price_id
@@ -128,10 +128,10 @@ select
     previous_input_usd_per_million,
     output_usd_per_million,
     previous_output_usd_per_million,
-    first_date,
-    last_date,
+    first_request_date,
+    last_request_date,
     requests,
-    computed_cost_usd,
+    current_cost_usd as computed_cost_usd,
     previous_price_cost_usd,
-    cast(computed_cost_usd - previous_price_cost_usd as {{ data_type("money") }}) as difference_usd
+    cast(current_cost_usd - previous_price_cost_usd as {{ data_type("money") }}) as difference_usd
 from compared
