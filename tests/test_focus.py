@@ -213,7 +213,7 @@ def test_a_charge_that_breaks_focus_1_2_is_noticed(column: str, value: str, faul
 
 needs_validator = pytest.mark.skipif(
     sys.version_info >= (3, 13),
-    reason="focus-validator 1.0.0 requires numpy below 2, which cannot be installed on Python 3.13; run it on 3.11 or 3.12",
+    reason="focus-validator 1.0.0 requires numpy below 2, which has no wheel for Python 3.13; use 3.12 or earlier",
 )
 
 
