@@ -123,6 +123,15 @@ def choose(artifacts: Path, profiles: Path, patch: pytest.MonkeyPatch) -> Path:
     return path
 
 
+def copy_project(folder: Path) -> Path:
+    """A copy of the dbt project that a test can change, in a new folder."""
+    folder.mkdir()
+    shutil.copy(PROJECT / "dbt_project.yml", folder)
+    for name in ("macros", "models", "seeds", "tests"):
+        shutil.copytree(PROJECT / name, folder / name)
+    return folder
+
+
 def share_parsed(artifacts: Path, folder: Path) -> None:
     """Copies what dbt has parsed to the artifacts of a copy of the project, where it parses only what differs."""
     folder.mkdir()

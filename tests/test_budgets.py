@@ -1,13 +1,12 @@
 """Wrong rows of the budgets fail a data test that says what is wrong with them, and the command says what to do."""
 
-import shutil
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from dbt.cli.main import dbtRunner
 
-from conftest import PROJECT, Mart, share_parsed, tokenledger
+from conftest import PROJECT, Mart, copy_project, share_parsed, tokenledger
 from tokenmart.dbt_runner import close_dbt_connections
 
 HEADER = (PROJECT / "seeds/budgets.csv").read_text()
@@ -74,11 +73,7 @@ def test_every_wrong_row_is_found(mart: Mart, query: str) -> None:
 def test_a_build_fails_with_wrong_budgets_and_says_what_to_do(
     mart: Mart, artifacts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    project = tmp_path / "project"
-    project.mkdir()
-    shutil.copy(PROJECT / "dbt_project.yml", project)
-    for name in ("macros", "models", "seeds", "tests"):
-        shutil.copytree(PROJECT / name, project / name)
+    project = copy_project(tmp_path / "project")
     share_parsed(artifacts, tmp_path / "artifacts")
     monkeypatch.setenv("DBT_TARGET_PATH", str(tmp_path / "artifacts"))
     here, budgets = ("--project-dir", project), project / "seeds/budgets.csv"

@@ -2,7 +2,6 @@
 
 import datetime as dt
 import json
-import shutil
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import pytest
 from dbt.cli.main import dbtRunner
 
-from conftest import PROJECT, share_parsed
+from conftest import copy_project, share_parsed
 from story import (
     BASE,
     DAILY,
@@ -26,11 +25,7 @@ from story import (
 @pytest.fixture
 def project(empty: Story, artifacts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the dbt project that a test can change, with its own artifacts."""
-    folder = tmp_path / "project"
-    folder.mkdir()
-    shutil.copy(PROJECT / "dbt_project.yml", folder)
-    for name in ("macros", "models", "seeds", "tests"):
-        shutil.copytree(PROJECT / name, folder / name)
+    folder = copy_project(tmp_path / "project")
     empty.artifacts = tmp_path / "artifacts"
     share_parsed(artifacts, empty.artifacts)
     monkeypatch.setenv("DBT_TARGET_PATH", str(empty.artifacts))

@@ -3,7 +3,6 @@
 import csv
 import datetime as dt
 import re
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import PROJECT, Mart, tokenledger
+from conftest import Mart, copy_project, tokenledger
 from marts import Row, Tables, by_day, one, run, tables, total
 
 
@@ -62,10 +61,7 @@ def doubled_on_the_fourth(row: Row) -> list[Row]:
 @pytest.fixture(scope="module")
 def changed(make_mart: Callable[[str], Mart]) -> Changed:
     mart = make_mart("changed")
-    project = mart.folder / "project"
-    for part in ("macros", "models", "seeds", "tests"):
-        shutil.copytree(PROJECT / part, project / part, ignore=shutil.ignore_patterns("*.py", "__pycache__", "bench"))
-    shutil.copy(PROJECT / "dbt_project.yml", project)
+    project = copy_project(mart.folder / "project")
     mart.write(
         "ledger.jsonl",
         tokenledger("last of the first", "2026-10-01T15:59:59.999999Z"),

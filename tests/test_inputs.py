@@ -11,7 +11,7 @@ from dbt.cli.main import dbtRunner
 
 import tokenmart.build
 import tokenmart.inputs
-from conftest import PROJECT, Mart, tokenledger
+from conftest import PROJECT, Mart, copy_project, tokenledger
 from tokenmart.dbt_runner import close_dbt_connections
 from tokenmart.destinations import connect
 from tokenmart.inputs import has_unprocessed_loads
@@ -22,11 +22,7 @@ from tokenmart.profile import read_target
 def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A copy of the project, and a DuckDB file with one request in its marts."""
     folder = tmp_path_factory.mktemp("built")
-    project = folder / "project"
-    project.mkdir()
-    shutil.copy(PROJECT / "dbt_project.yml", project)
-    for name in ("macros", "models", "seeds", "tests"):
-        shutil.copytree(PROJECT / name, project / name)
+    project = copy_project(folder / "project")
     (project / "profiles.yml").write_text((PROJECT / "profiles.example.yml").read_text())
     mart = Mart(folder, folder / "mart.duckdb")
     with pytest.MonkeyPatch.context() as patch:

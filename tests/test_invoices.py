@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 from decimal import Decimal
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 import yaml
 from dbt.cli.main import dbtRunner
 
-from conftest import PROJECT, Mart, share_parsed, tokenledger
+from conftest import PROJECT, Mart, copy_project, share_parsed, tokenledger
 
 HEADER = "invoice_line_id,provider,model,billed_from,billed_to,amount_usd"
 STATUSES = "select invoice_line_id, cost_usd, invoice_status from marts.invoice_reconciliation order by 1"
@@ -19,11 +18,7 @@ STATUSES = "select invoice_line_id, cost_usd, invoice_status from marts.invoice_
 @pytest.fixture
 def project(artifacts: Path, tmp_path: Path, mart: Mart, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the dbt project that a test can change, with three requests of 0.00021 USD each."""
-    folder = tmp_path / "project"
-    folder.mkdir()
-    shutil.copy(PROJECT / "dbt_project.yml", folder)
-    for name in ("macros", "models", "seeds", "tests"):
-        shutil.copytree(PROJECT / name, folder / name)
+    folder = copy_project(tmp_path / "project")
     share_parsed(artifacts, tmp_path / "artifacts")
     monkeypatch.setenv("DBT_TARGET_PATH", str(tmp_path / "artifacts"))
     events = [tokenledger(f"e{day}", f"2026-10-0{day}T12:00:00Z", provider="Azure_OpenAI") for day in (1, 2, 3)]

@@ -7,8 +7,7 @@ If several rows hold, the order of `request_overrides` decides. Without a price,
     {% if has_price_overrides() %}
         price_overrides as (select * from {{ user_seed("price_overrides") }}),
 
-        -- the names of a request's provider: as reported, in the price lists, and that of the vendor if none is
-        -- reported
+        -- a request's provider as reported, its name in the price lists, and if none is reported, the model's vendor
         override_providers as (
             select names.provider_key, names.model_key, names.provider_key as provider_name
             from names
