@@ -3,12 +3,14 @@
 {% set prices = price_columns() %}
 with
 
+    price_overrides as (select * from {{ user_seed("price_overrides") }}),
+
     overrides as (
         select
             price_overrides.*,
             count(*) over (partition by override_id) as rows_with_id,
             coalesce({{ prices | join(", ") }}) as any_price
-        from {{ user_seed("price_overrides") }} as price_overrides
+        from price_overrides
     ),
 
     checked as (
