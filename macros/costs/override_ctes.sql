@@ -1,129 +1,134 @@
 {#
 CTEs of which the last one, `priced`, has the requests of `list_priced` (from price_ctes), each with the prices that it is billed
 with: those of the row of price_overrides that holds for it, its list prices less the discount of this row, or its list prices.
-If several rows hold, the order of `request_overrides` decides. Without a price, all prices are NULL.
+If several rows hold, the order of `ranked_candidates` decides. Without a price, all prices are NULL.
 #}
 {% macro override_ctes(list_priced) %}
     {% if has_price_overrides() %}
         price_overrides as (select * from {{ user_seed("price_overrides") }}),
 
         -- a request's provider as reported, its name in the price lists, and if none is reported, the model's vendor
-        override_providers as (
-            select names.provider_key, names.model_key, names.provider_key as provider_name
+        named_models as (
+            select
+                names.provider_key as matched_provider,
+                names.model_key as matched_model,
+                coalesce(list_names.list_provider, '') as list_provider,
+                case
+                    when listed_models.price_basis <> 'passed_on' then listed_models.price_provider else ''
+                end as vendor,
+                coalesce(listed_models.canonical_model, '') as canonical_name
             from names
-            union all
-            select names.provider_key, names.model_key, list_names.list_provider as provider_name
-            from names
-            inner join list_names on names.provider_key = list_names.listed_name
-            union all
-            select listed_models.provider_key, listed_models.model_key, listed_models.price_provider as provider_name
-            from listed_models
-            where listed_models.price_basis <> 'passed_on'
+            left join list_names on names.provider_key = list_names.listed_name
+            left join
+                listed_models
+                on names.provider_key = listed_models.provider_key
+                and names.model_key = listed_models.model_key
         ),
 
         override_matches as (
             select
-                override_providers.provider_key as matched_provider,
-                override_providers.model_key as matched_model,
-                price_overrides.*
-            from override_providers
-            left join
-                listed_models
-                on override_providers.provider_key = listed_models.provider_key
-                and override_providers.model_key = listed_models.model_key
+                named_models.matched_provider,
+                named_models.matched_model,
+                cast(price_overrides.override_id as {{ data_type("label") }}) as override_name,
+                {% for column in ["provider", "service_tier", "team", "project"] %}
+                    coalesce(price_overrides.{{ column }}, '') as override_{{ column }},
+                {% endfor %}
+                length(price_overrides.model_pattern) as pattern_length,
+                coalesce(price_overrides.valid_from, date '2000-01-01') as override_from,
+                coalesce(price_overrides.valid_to, date '2100-01-01') as override_to,
+                price_overrides.discount_share,
+                {% for price in price_columns() %}
+                    price_overrides.{{ price }} as override_{{ price }}{{ "," if not loop.last }}
+                {% endfor %}
+            from named_models
             cross join price_overrides
             where
-                lower(coalesce(price_overrides.provider, '')) in ('', override_providers.provider_name)
+                lower(coalesce(price_overrides.provider, ''))
+                in ('', named_models.matched_provider, named_models.list_provider, named_models.vendor)
                 and (
-                    override_providers.model_key like lower(price_overrides.model_pattern)
-                    or coalesce(listed_models.canonical_model, '') like lower(price_overrides.model_pattern)
+                    named_models.matched_model like lower(price_overrides.model_pattern)
+                    or named_models.canonical_name like lower(price_overrides.model_pattern)
                 )
         ),
 
-        request_overrides as (
+        -- each request with the rows for its model, or without one
+        candidates as (
             select
-                {{ list_priced }}.event_id as overridden_event_id,
-                cast(override_matches.override_id as {{ data_type("label") }}) as override_name,
-                cast(
-                    case
-                        when coalesce(override_matches.service_tier, '') = ''
-                        then {{ list_priced }}.asked_tier
-                        else {{ service_tier_key("override_matches.service_tier") }}
-                    end as {{ data_type("label") }}
-                ) as override_tier,
-                override_matches.discount_share,
-                {% for price in price_columns() %} override_matches.{{ price }} as override_{{ price }}, {% endfor %}
-                row_number() over (
-                    partition by {{ list_priced }}.event_id
-                    order by
-                        {% for scope in ["project", "team", "provider", "service_tier"] %}
-                            case when coalesce(override_matches.{{ scope }}, '') = '' then 1 else 0 end,
+                {{ list_priced }}.*,
+                override_matches.*,
+                case
+                    when
+                        (
+                            override_service_tier = ''
+                            or {{ service_tier_key("override_service_tier") }} = {{ list_priced }}.asked_tier
+                        )
+                        {% for scope in ["project", "team"] %}
+                            and (override_{{ scope }} = '' or override_{{ scope }} = {{ list_priced }}.{{ scope }})
                         {% endfor %}
-                        length(override_matches.model_pattern) desc,
-                        coalesce(override_matches.valid_from, date '2000-01-01') desc,
-                        override_matches.override_id
-                ) as override_rank
+                        and {{ list_priced }}.utc_date >= override_from
+                        and {{ list_priced }}.utc_date < override_to
+                    then override_name
+                end as price_override_id
             from {{ list_priced }}
-            inner join
+            left join
                 override_matches
                 on {{ list_priced }}.asked_provider = override_matches.matched_provider
                 and {{ list_priced }}.asked_model = override_matches.matched_model
-            where
-                (
-                    coalesce(override_matches.service_tier, '') = ''
-                    or {{ service_tier_key("override_matches.service_tier") }} = {{ list_priced }}.asked_tier
-                )
-                {% for scope in ["project", "team"] %}
-                    and (
-                        coalesce(override_matches.{{ scope }}, '') = ''
-                        or override_matches.{{ scope }} = {{ list_priced }}.{{ scope }}
-                    )
-                {% endfor %}
-                and {{ list_priced }}.utc_date >= coalesce(override_matches.valid_from, date '2000-01-01')
-                and {{ list_priced }}.utc_date < coalesce(override_matches.valid_to, date '2100-01-01')
+        ),
+
+        ranked_candidates as (
+            select
+                candidates.*,
+                row_number() over (
+                    partition by event_id
+                    order by
+                        case when price_override_id is null then 1 else 0 end,
+                        {% for scope in ["project", "team", "provider", "service_tier"] %}
+                            case when override_{{ scope }} = '' then 1 else 0 end,
+                        {% endfor %}
+                        pattern_length desc,
+                        override_from desc,
+                        override_name
+                ) as override_rank
+            from candidates
         ),
 
         billed_prices as (
             select
-                {{ list_priced }}.*,
-                overrides.override_name as price_override_id,
+                ranked_candidates.*,
                 cast(
                     case
-                        when overrides.override_name is null or overrides.discount_share is not null
-                        then {{ list_priced }}.list_price_id
+                        when price_override_id is null or discount_share is not null then list_price_id
                     end as {{ data_type("label") }}
                 ) as price_id,
                 cast(
                     case
-                        when
-                            overrides.override_name is null
-                            or {{ list_priced }}.list_price_id is null
-                            and overrides.discount_share is not null
-                        then {{ list_priced }}.list_price_basis
+                        when price_override_id is null or discount_share is not null and list_price_id is null
+                        then list_price_basis
                         else 'override'
                     end as {{ data_type("label") }}
                 ) as price_basis,
                 cast(
                     case
-                        when overrides.override_name is null or overrides.discount_share is not null
-                        then {{ list_priced }}.list_service_tier
-                        else overrides.override_tier
+                        when price_override_id is null or discount_share is not null
+                        then list_service_tier
+                        when override_service_tier = ''
+                        then asked_tier
+                        else {{ service_tier_key("override_service_tier") }}
                     end as {{ data_type("label") }}
                 ) as priced_service_tier,
                 {% for price in price_columns() %}
                     case
-                        when overrides.override_name is null
-                        then {{ list_priced }}.list_{{ price }}
+                        when price_override_id is null
+                        then list_{{ price }}
                         -- a discount has at most three decimal places, so the product is exact before it is rounded
-                        when overrides.discount_share is not null
-                        then round({{ list_priced }}.list_{{ price }} * (1 - overrides.discount_share), 6)
-                        else overrides.override_{{ price }}
+                        when discount_share is not null
+                        then round(list_{{ price }} * (1 - discount_share), 6)
+                        else override_{{ price }}
                     end as {{ price }}{{ "," if not loop.last }}
                 {% endfor %}
-            from {{ list_priced }}
-            left join
-                (select * from request_overrides where override_rank = 1) as overrides
-                on {{ list_priced }}.event_id = overrides.overridden_event_id
+            from ranked_candidates
+            where override_rank = 1
         ),
     {% else %}
         billed_prices as (
