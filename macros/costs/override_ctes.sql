@@ -56,19 +56,21 @@ If several rows hold, the order of `ranked_candidates` decides. Without a price,
             select
                 {{ list_priced }}.*,
                 override_matches.*,
-                case
-                    when
-                        (
-                            override_service_tier = ''
-                            or {{ service_tier_key("override_service_tier") }} = {{ list_priced }}.asked_tier
-                        )
-                        {% for scope in ["project", "team"] %}
-                            and (override_{{ scope }} = '' or override_{{ scope }} = {{ list_priced }}.{{ scope }})
-                        {% endfor %}
-                        and {{ list_priced }}.utc_date >= override_from
-                        and {{ list_priced }}.utc_date < override_to
-                    then override_name
-                end as price_override_id
+                cast(
+                    case
+                        when
+                            (
+                                override_service_tier = ''
+                                or {{ service_tier_key("override_service_tier") }} = {{ list_priced }}.asked_tier
+                            )
+                            {% for scope in ["project", "team"] %}
+                                and (override_{{ scope }} = '' or override_{{ scope }} = {{ list_priced }}.{{ scope }})
+                            {% endfor %}
+                            and {{ list_priced }}.utc_date >= override_from
+                            and {{ list_priced }}.utc_date < override_to
+                        then override_name
+                    end as {{ data_type("label") }}
+                ) as price_override_id
             from {{ list_priced }}
             left join
                 override_matches
