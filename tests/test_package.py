@@ -99,7 +99,9 @@ def test_a_project_with_models_of_the_same_names_keeps_them(on: Engine) -> None:
 
 def test_a_project_has_its_own_price_overrides(on: Engine) -> None:
     log = on.folder / "own prices.jsonl"
-    log.write_bytes(as_lines(tokenledger("own price", model="acme-llm", input_tokens=1_000_000, output_tokens=0)))
+    # not in the month whose budget is checked
+    event = tokenledger("own price", "2026-11-02T12:00:00Z", model="acme-llm", input_tokens=1_000_000, output_tokens=0)
+    log.write_bytes(as_lines(event))
     tokenmart(on, "load", log)
     shop = on.folder / "shop"
     columns = (PROJECT / "seeds/price_overrides.csv").read_text()
