@@ -12,9 +12,10 @@ from dbt.cli.main import dbtRunner
 import tokenmart.build
 import tokenmart.inputs
 from conftest import PROJECT, Mart, copy_project, tokenledger
+from story import Story
 from tokenmart.dbt_runner import close_dbt_connections
 from tokenmart.destinations import connect
-from tokenmart.inputs import has_unprocessed_loads
+from tokenmart.inputs import has_unprocessed_loads, last_build, reusable
 from tokenmart.profile import read_target
 
 
@@ -135,19 +136,51 @@ def test_the_command_and_the_models_agree_on_the_loads_to_process(copy: tuple[Pa
         assert has_unprocessed == (mart.query(settled) == []) == (processed != 1 and not repaired)
 
 
-def test_prices_are_loaded_again_only_if_they_have_changed(
+def test_prices_and_views_are_built_again_only_if_they_have_changed(
     copy: tuple[Path, Mart], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project, mart = copy
-    has_seed = []
+    reused = []
 
     def start(_: object, arguments: list[str], **__: object) -> None:
-        has_seed.append("seed" in arguments)
+        reused.append(("seed" in arguments, "config.materialized:table" in arguments))
         raise AssertionError("dbt was started")
 
     monkeypatch.setattr(tokenmart.build, "run_dbt", start)
-    for change in (load, append("models/marts/daily_costs.sql", "-- changed"), CHANGES["a price"]):
-        change(project, mart)
+    # a build that failed reuses nothing, so the builds below have to be unrecorded
+    monkeypatch.setattr(tokenmart.build, "_record", lambda *_: None)
+    load(project, mart)
+    for options in ([], ["--force"], ["--full-refresh"]):
+        mart.run("build", *options, "--project-dir", project, code=1)
+    assert reused == [(True, True), (True, False), (False, False)]
+    for name, expected in (("a model", (True, False)), ("a price", (False, False))):
+        CHANGES[name](project, mart)
         mart.run("build", "--project-dir", project, code=1)
-    mart.run("build", "--full-refresh", "--project-dir", project, code=1)
-    assert has_seed == [True, True, False, False]
+        assert reused[-1] == expected
+
+
+def test_nothing_is_reused_if_something_else_was_built_since_the_last_build(copy: tuple[Path, Mart]) -> None:
+    target = read_target(copy[0])
+    with connect(target) as warehouse:
+        last = last_build(warehouse, target)
+        assert last and last.tables >= {"daily_costs", "usage_coverage"}
+        assert reusable(warehouse, target, last) == {"prices", "views"}
+        assert reusable(warehouse, target, replace(last, batch_id=last.batch_id - 1)) == set()
+        assert reusable(warehouse, target, replace(last, is_successful=False)) == set()
+        assert reusable(warehouse, target, replace(last, tables={*last.tables, "dropped"})) == {"prices"}
+        assert reusable(warehouse, target, None) == set()
+
+
+def test_a_build_without_views_keeps_them_and_tests_them(empty: Story) -> None:
+    empty.load(tokenledger("first"))
+    empty.build()
+    empty.load(tokenledger("second"))
+    found = empty.mart.json("build")
+    kept = {row[0] for row in empty.mart.query("select view_name from duckdb_views() where schema_name = 'marts'")}
+    assert kept >= {"usage_coverage", "focus_costs", "stg_usage__events"}
+    assert empty.mart.query("select requests from marts.usage_coverage") == [(2,)]
+    nodes = len(list(PROJECT.glob("models/*/*.sql"))) + len(list(PROJECT.glob("seeds/*.csv")))
+    assert found["models"] == nodes - len(kept) - len(list(PROJECT.glob("seeds/*.csv")))
+    assert "Nothing to build" in empty.mart.run("build").output
+    # the tests are the same
+    assert empty.mart.json("build", "--force")["tests"] == found["tests"]

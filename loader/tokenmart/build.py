@@ -3,6 +3,7 @@
 import contextlib
 import datetime as dt
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +11,7 @@ from tokenmart import __version__
 from tokenmart.dbt_runner import DbtRun, OnMessage, OnNode, run_dbt
 from tokenmart.destinations import advice, connect
 from tokenmart.errors import TokenmartError
-from tokenmart.inputs import Inputs, inputs_of, newest_batch_id
+from tokenmart.inputs import Inputs, LastBuild, Reusable, inputs_of, newest_batch_id
 from tokenmart.locks import Check
 from tokenmart.profile import Target, check_variables
 from tokenmart.settings import USER_SEEDS, user_seeds
@@ -25,6 +26,13 @@ SEED_CHECKS = {f"assert_{seed}_are_valid": seed for seed in USER_SEEDS}
 LOAD_ID_COLUMNS = ("_dlt_load_id", "load_id")
 WITHOUT_UNIT_TESTS = ["--exclude-resource-type", "unit_test"]
 """Unit tests test the project, not the data."""
+WITHOUT_VIEWS = (
+    "config.materialized:incremental",
+    "config.materialized:table",
+    "resource_type:seed",
+    "resource_type:test",
+)
+"""Selects everything but views; data tests of views still run, because their data changes."""
 
 
 @dataclass
@@ -69,18 +77,26 @@ class Build:
 
 
 def build(
-    target: Target, *, full_refresh: bool, has_prices: bool, on_node: OnNode, on_message: OnMessage, check: Check
+    target: Target,
+    *,
+    full_refresh: bool,
+    last: LastBuild | None,
+    reused: set[Reusable],
+    on_node: OnNode,
+    on_message: OnMessage,
+    check: Check,
 ) -> Build:
     """Builds the seeds, models and data tests of the project, and records the build in the table `builds`.
 
-    With `has_prices`, the warehouse already has the prices of this project, and they are not loaded again. Raises
-    TokenmartError if dbt cannot start, and UsageError for variables that dbt would ignore. If `check` raises, no more
-    nodes run, and the build raises the same error.
+    `reused` is what the build `last` has left and this one does not build again; a full refresh builds everything.
+    Raises TokenmartError if dbt cannot start, and UsageError for variables that dbt would ignore. If `check` raises,
+    no more nodes run, and the build raises the same error.
     """
     check_variables(target.project_folder)
-    arguments = ["build", *WITHOUT_UNIT_TESTS, *_selection(target)]
+    reused = set() if full_refresh else reused
+    arguments = ["build", *WITHOUT_UNIT_TESTS, *_selection(target, WITHOUT_VIEWS if "views" in reused else ())]
     arguments += ["--full-refresh"] if full_refresh else []
-    arguments += ["--exclude-resource-type", "seed"] if has_prices and not full_refresh else []
+    arguments += ["--exclude-resource-type", "seed"] if "prices" in reused else []
     started_at, inputs = dt.datetime.now(dt.UTC), inputs_of(target)
     try:
         run = run_dbt(target, arguments, on_node=on_node, on_message=on_message, check=check)
@@ -88,8 +104,10 @@ def build(
         _record(target, started_at, inputs, Build(failures=[str(error)]))
         raise
     built = _build_result(target, run)
-    tables = [result.node.name for result in run.results if str(result.node.resource_type) == "model"]
-    _record(target, started_at, {**inputs, "tables": tables}, built)
+    tables = {result.node.name for result in run.results if str(result.node.resource_type) == "model"}
+    if last and "views" in reused:
+        tables |= last.tables
+    _record(target, started_at, {**inputs, "tables": sorted(tables)}, built)
     return built
 
 
@@ -100,8 +118,12 @@ def audit(target: Target, *, on_node: OnNode, on_message: OnMessage, check: Chec
     return _build_result(target, run_dbt(target, arguments, on_node=on_node, on_message=on_message, check=check))
 
 
-def _selection(target: Target) -> list[str]:
-    return ["--select", "package:tokenmart", *user_seeds(target.project_folder)] if target.is_package else []
+def _selection(target: Target, criteria: Sequence[str] = ()) -> list[str]:
+    """The options that select the nodes of Tokenmart that meet one of the criteria; all of them without criteria."""
+    if not target.is_package:
+        return ["--select", *criteria] if criteria else []
+    own = [f"package:tokenmart,{criterion}" for criterion in criteria] or ["package:tokenmart"]
+    return ["--select", *own, *user_seeds(target.project_folder)]
 
 
 def _build_result(target: Target, run: DbtRun) -> Build:

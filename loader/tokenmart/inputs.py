@@ -8,7 +8,7 @@ import zoneinfo
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tokenmart import __version__
 from tokenmart.destinations import Warehouse
@@ -20,11 +20,14 @@ Inputs = dict[str, Any]
 """Digests of the project, its variables and the prices; the marts schema, the date, and the version of Tokenmart."""
 
 
+Reusable = Literal["prices", "views"]
+
+
 @dataclass(frozen=True)
 class LastBuild:
     """The last build of a target.
 
-    `tables` are the tables that it built. `batch_id` is the greatest batch_id in the marts when it finished.
+    `tables` are the tables and views of its models. `batch_id` is the greatest batch_id in the marts when it finished.
     """
 
     finished_at: Any
@@ -77,14 +80,25 @@ def is_current(warehouse: Warehouse, target: Target, last: LastBuild | None) -> 
     return not has_unprocessed_loads(warehouse, target) and not has_undone_loads(warehouse, target)
 
 
-def has_prices(warehouse: Warehouse, target: Target, last: LastBuild | None) -> bool:
-    """Whether the warehouse already has the prices of the project, so that they are not loaded again."""
-    if last is None or not last.is_successful or last.inputs.get("prices") != inputs_of(target)["prices"]:
-        return False
-    seeds = {path.stem for path in (target.package_folder / "seeds").glob("*.csv")}
+def reusable(warehouse: Warehouse, target: Target, last: LastBuild | None) -> set[Reusable]:
+    """What the last build has left in the warehouse, and a build does not have to build again.
+
+    These are the prices of the project if they have not changed, and its views if no input has changed.
+    """
+    if last is None or not last.is_successful:
+        return set()
     tables = warehouse.tables(target.marts_schema)
-    # a run of plain dbt may have loaded other prices since then
-    return seeds <= tables.keys() and newest_batch_id(warehouse, target, tables) == last.batch_id
+    # a run of plain dbt, or a killed build, may have built something else since then
+    if newest_batch_id(warehouse, target, tables) != last.batch_id:
+        return set()
+    inputs = inputs_of(target)
+    seeds = {path.stem for path in (target.package_folder / "seeds").glob("*.csv")}
+    found: set[Reusable] = set()
+    if seeds <= tables.keys() and last.inputs.get("prices") == inputs["prices"]:
+        found.add("prices")
+    if last.tables <= tables.keys() and last.inputs == inputs:
+        found.add("views")
+    return found
 
 
 def changed_time_zone(warehouse: Warehouse, target: Target) -> str | None:

@@ -18,12 +18,14 @@ SQL that BigQuery refuses may pass here: bigquery_analyzer.py checks that.
 """
 
 import asyncio
+import gc
 import json
 import os
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from decimal import ROUND_HALF_UP, Context, Decimal
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -56,10 +58,32 @@ PROJECT = f"test-project-{os.getpid()}"
 PLACES = {exp.DType.DECIMAL: 9, exp.DType.BIGDECIMAL: 12}  # of a decimal type without parameters
 
 
+# modules that parse a statement to look at it, and do not change the tree
+READERS = {
+    f"bqemulator.{name}"
+    for name in ("catalog.ddl_sync", "jobs.ddl_result", "jobs.executor", "jobs.routine_ddl", "sql.catalog_schema")
+}
+parse_once = lru_cache(maxsize=8)(sqlglot.parse_one)
+
+
+def share_trees() -> None:
+    """Parses a statement once for all steps that only look at it; the emulator parses it about 20 times."""
+    parse = sqlglot.parse_one
+
+    def parse_one(sql: str, **options: Any) -> exp.Expression:
+        reads_only = sys._getframe(1).f_globals.get("__name__") in READERS
+        return (parse_once if reads_only else parse)(sql, **options)
+
+    sqlglot.parse_one = parse_one
+
+
 def parsed(sql: str) -> exp.Expression | None:
-    """The syntax tree of a statement in BigQuery's SQL; None if it does not parse, which the emulator will report."""
+    """The syntax tree of a statement in BigQuery's SQL; None if it does not parse, which the emulator will report.
+
+    Others see the same tree: copy it before you change it.
+    """
     try:
-        return sqlglot.parse_one(sql, read="bigquery")
+        return parse_once(sql, read="bigquery")
     except SqlglotError:
         return None
 
@@ -81,6 +105,9 @@ def divide_decimals_exactly() -> None:
     """
     context = Context(prec=100, rounding=ROUND_HALF_UP)
 
+    def is_decimal_quotient(cast: exp.Cast) -> bool:
+        return cast.to.this in PLACES and isinstance(cast.this.unnest(), exp.Div)
+
     def quotient(dividend: str, divisor: str, places: int) -> Decimal:
         if not Decimal(divisor):
             raise ZeroDivisionError("Division by zero")
@@ -96,15 +123,16 @@ def divide_decimals_exactly() -> None:
 
     def rewrite(sql: str) -> str:
         statement = parsed(sql)
-        casts = list(statement.find_all(exp.Cast)) if statement else []
-        quotients = [cast for cast in casts if cast.to.this in PLACES and isinstance(cast.this.unnest(), exp.Div)]
-        for cast in quotients:
+        if not statement or not any(map(is_decimal_quotient, statement.find_all(exp.Cast))):
+            return refuse_division_by_zero(sql)
+        statement = statement.copy()
+        for cast in filter(is_decimal_quotient, list(statement.find_all(exp.Cast))):
             division = cast.this.unnest()
             numbers = [exp.cast(number, exp.DType.TEXT) for number in (division.this, division.expression)]
             digits = [int(parameter.name) for parameter in cast.to.expressions]
             places = digits[1] if len(digits) == 2 else 0 if digits else PLACES[cast.to.this]
             cast.set("this", exp.func("exact_quotient", *numbers, exp.Literal.number(min(places, 12))))
-        return refuse_division_by_zero(statement.sql("bigquery") if quotients else sql)
+        return refuse_division_by_zero(statement.sql("bigquery"))
 
     builtin_udfs.register_builtin_udfs = register
     translator.rewrite_division_by_zero = rewrite
@@ -247,6 +275,7 @@ def report_bignumeric() -> None:
 
 
 CORRECTIONS: tuple[Callable[[], None], ...] = (
+    share_trees,
     keep_parameters_of_types,
     divide_decimals_exactly,
     declare_columns_of_query,
@@ -288,6 +317,8 @@ def main(folder: Path) -> None:
         import_extension(extension)
     for correct in CORRECTIONS:
         correct()
+    # syntax trees are many objects that live briefly
+    gc.set_threshold(100_000, 50, 1000)
     asyncio.run(serve(folder))
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @command("tokenmart build --target duckdb")
 @click.option("--full-refresh", is_flag=True, help="Rebuild everything from the raw events, and test everything.")
-@click.option("--force", is_flag=True, help="Run dbt even if nothing has changed since the last build.")
+@click.option("--force", is_flag=True, help="Run dbt even if nothing has changed; build the views too.")
 @as_json
 def build(target: Target, full_refresh: bool, force: bool, is_json: bool) -> int:
     """Build and test the marts with dbt.
@@ -67,7 +67,7 @@ def build_marts(
     built = None if full_refresh or is_forced else _unchanged(target)
     if not built:
         before_dbt()
-        built = _run_dbt(target, full_refresh, is_quiet=is_quiet)
+        built = _run_dbt(target, full_refresh, is_forced, is_quiet=is_quiet)
     if not is_quiet:
         show_build(console, built, target)
     return built
@@ -85,10 +85,10 @@ def _unchanged(target: Target) -> Build | None:
     return None
 
 
-def _run_dbt(target: Target, full_refresh: bool, *, is_quiet: bool) -> Build:
+def _run_dbt(target: Target, full_refresh: bool, is_forced: bool, *, is_quiet: bool) -> Build:
     from tokenmart.build import build as run_dbt
     from tokenmart.destinations import lock
-    from tokenmart.inputs import changed_time_zone, has_prices, last_build
+    from tokenmart.inputs import changed_time_zone, last_build, reusable
     from tokenmart.report import has_undone_loads
 
     with progress_bar(is_quiet, "{task.description}") as progress, lock(target, "build", notify) as check:
@@ -101,7 +101,10 @@ def _run_dbt(target: Target, full_refresh: bool, *, is_quiet: bool) -> Build:
                 notify(
                     f"The dates in the marts are those of {zone}, not of reporting_time_zone: rebuilding everything."
                 )
-            prices_are_current = has_prices(warehouse, target, last_build(warehouse, target))
+            last = last_build(warehouse, target)
+            reused = reusable(warehouse, target, last)
+            if is_forced:
+                reused.discard("views")
         task = progress.add_task("dbt", total=None, rate="")
 
         def show_node(description: str, index: int, total: int) -> None:
@@ -110,7 +113,8 @@ def _run_dbt(target: Target, full_refresh: bool, *, is_quiet: bool) -> Build:
         return run_dbt(
             target,
             full_refresh=full_refresh,
-            has_prices=prices_are_current,
+            last=last,
+            reused=reused,
             on_node=show_node,
             on_message=notify,
             check=check,
