@@ -212,9 +212,20 @@ def test_each_build_is_recorded(built: Built) -> None:
     assert [tuple(row) for row in built.builds] == [(built.name, True, 0, True, 3)]
 
 
+def without_repetitions(statements: list[str]) -> list[str]:
+    """The statements without those that differ from an earlier one only in numbers; all that define tables."""
+    seen, kept = set(), []
+    for sql in statements:
+        form = re.sub(r"\d+", "0", sql)
+        if form not in seen or re.search(r"\b(create|alter|drop)\b", sql, re.IGNORECASE):
+            seen.add(form)
+            kept.append(sql)
+    return kept
+
+
 @pytest.mark.parametrize("built", ["bigquery"], indirect=True)
 def test_every_statement_passes_googles_analyzer(built: Built) -> None:
-    statements = [sql.replace(built.project, PROJECT_ID) for sql in built.sent]
+    statements = [sql.replace(built.project, PROJECT_ID) for sql in without_repetitions(built.sent)]
     statements_and_tables = json.dumps({"tables": built.tables, "statements": statements})
     analyzer = [
         python_of("bigquery_analyzer"),

@@ -191,7 +191,7 @@ def test_raw_tables_of_version_0_1_are_upgraded(name: str, engines: dict[str, En
     with on.chosen(), connect(on.target, to_read=True) as warehouse:
         assert not contract.missing(warehouse.tables(RAW))
     on.run("doctor")
-    on.run("build")
+    build_with(on, on.folder, "+llm_requests")
     assert on.query("select count(*), sum(input_tokens) from {marts}.llm_requests") == [(3, 3000)]
     on.run("load", write(tmp_path, 4))
     on.run("load", tmp_path / "older.jsonl")
@@ -530,18 +530,15 @@ def test_a_schema_without_the_right_to_create_tables_is_reported_with_a_hint(
 def test_retention_days_sets_the_ttl_on_clickhouse(engines: dict[str, Engine], tmp_path: Path) -> None:
     on = engines["clickhouse"]
     on.clear()
-    on.run("run", write(tmp_path, 3))
+    on.run("load", write(tmp_path, 3))
+    build_with(on, on.folder, "+llm_requests")
     ask = "select engine_full from system.tables where database = '{marts}' and name = 'llm_requests'"
     # a table with the same name in another database must not be used
     on.query("drop database if exists other_{marts}")
     on.query("create database other_{marts}")
     elsewhere = "other_{marts}.llm_requests (day Date) engine = MergeTree order by day ttl day + interval 1 year"
     on.query(f"create table {elsewhere}")
-    for days, expected in (
-        (3650, "TTL toDate(occurred_at) + toIntervalDay(3652)"),
-        (7300, "7302"),
-        *[(None, None)] * 2,
-    ):
+    for days, expected in ((3650, "TTL toDate(occurred_at) + toIntervalDay(3652)"), (7300, "7302"), (None, None)):
         build_with(on, tmp_path, retention_days=days)
         ((engine_full,),) = on.query(ask)
         assert expected in engine_full if expected else "TTL" not in engine_full
@@ -552,9 +549,9 @@ def test_retention_days_sets_the_partition_expiration_on_bigquery(engines: dict[
     on = engines["bigquery"]
     on.clear()
     on.run("load", write(tmp_path, 3))
-    for days, expected in ((3650, "3652"), (7300, "7302"), (None, "null")):
+    for days, expected, selected in ((3650, "3652", "+llm_requests"), (None, "null", "llm_requests")):
         with statements_sent("bigquery") as sent:
-            build_with(on, tmp_path, "+llm_requests", retention_days=days)
+            build_with(on, tmp_path, selected, retention_days=days)
         # the emulator ignores this option; the conformance test checks the statement with Google's analyzer
         (statement,) = [sql for sql in sent if "partition_expiration_days" in sql]
         assert re.search(rf"llm_requests`\s+set options \(partition_expiration_days = {expected}\)", statement)
