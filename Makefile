@@ -18,7 +18,7 @@ run: setup
 	@echo "make run: done. These are samples, in demo.duckdb. Your own logs: .venv/bin/tokenmart run PATH"
 
 # the tests of a file share servers, so they run in one process
-PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile
+PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 test: lint
 	@echo "Running the tests..."
 	@$(BIN)/pytest $(PARALLEL)

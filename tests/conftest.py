@@ -23,6 +23,22 @@ PROJECT = Path(__file__).parent.parent
 # used as a plugin by some test modules
 pytest.register_assert_rewrite("connections")
 
+# the files that take longest; they start first, so that no process has to wait for the last one
+LONGEST = (
+    "test_conformance.py",
+    "test_dbt_on_warehouses.py",
+    "test_incremental.py",
+    "test_changed_project.py",
+    "test_package.py",
+    "test_outages.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    ranks = {name: rank for rank, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: ranks.get(item.path.name, len(ranks)))
+
+
 # machines differ in speed
 settings.register_profile("tokenmart", deadline=None)
 settings.load_profile("tokenmart")
