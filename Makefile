@@ -39,7 +39,7 @@ lint: $(VENV)/.installed-to-test
 	@echo "Checking the code..."
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/sqlfmt --check --dialect clickhouse --line-length 120 models macros tests loader
+	@$(BIN)/sqlfmt --check --dialect clickhouse --line-length 120 models macros analyses tests loader
 
 setup: $(VENV)/.installed
 

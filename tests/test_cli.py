@@ -58,6 +58,7 @@ def test_all_commands_are_registered() -> None:
         "sample",
         "status",
         "undo",
+        "whatif",
     ]
     assert __version__ in CliRunner().invoke(main, ["--version"]).output
 

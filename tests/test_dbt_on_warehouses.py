@@ -220,6 +220,44 @@ def test_requests_that_two_builds_have_doubled_are_single_after_the_next(on: Eng
     assert on.query("select count(*) from {marts}.llm_requests where event_id not like 'doubled%'") == others
 
 
+def test_what_if_has_the_same_figures_on_every_warehouse(on: Engine) -> None:
+    log, opus = on.folder / "whatif.jsonl", {"provider": "anthropic", "model": "claude-opus-4-5-20251101"}
+    team = {"team": "it's \\ é"}
+    log.write_bytes(
+        as_lines(
+            tokenledger("cached", "2026-10-20T18:00:00Z", cached_tokens=20_000, **opus, **team),
+            tokenledger("long", "2026-10-20T12:00:00Z", input_tokens=300_000, cost_usd=0.5, **team),
+            tokenledger("no tokens", "2026-10-20T12:00:00Z", input_tokens=None, output_tokens=None, **team),
+            tokenledger("no price", "2026-10-20T12:00:00Z", provider="acme", model="acme-llm-1", **team),
+        )
+    )
+    on.run("load", log)
+    on.dbt("run", "--select", "+llm_requests")
+
+    def cost(*options: str, compared: int = 2) -> str:
+        found = json.loads(on.run("whatif", "--team", team["team"], *options, "--json").stdout)
+        assert found["requests"]["chosen"] == 4 and found["requests"]["compared"] == compared
+        # 1,000 x 5 + 20,000 x 0.5 + 100 x 25, per million, and the reported 0.5
+        assert found["actual"]["cost_usd"] == "0.517500000000"
+        assert (str(found["first_date"]), found["requests"]["without_tokens"]) == ("2026-10-20", 1)
+        return str(found["what_if"]["cost_usd"])
+
+    # the same prices: 0.0175 and 300,000 x 0.15 + 100 x 0.6, per million
+    assert cost("--to-tier", "standard") == "0.062560000000"
+    # 21,000 x 5 + 100 x 25, per million, instead of 0.0175
+    assert cost("--without-cache") == "0.152560000000"
+    # half of 0.0175, and 300,000 x 0.075 + 100 x 0.3, per million
+    assert cost("--to-tier", "batch") == "0.031280000000"
+    # before batch prices begin
+    assert cost("--to-tier", "batch", "--at", "2026-10-01") == "0.062560000000"
+    # 1,000 x 2.5 + 20,000 x 0.25 + 100 x 15, and above 272,000 tokens 300,000 x 5 + 100 x 22.5, per million
+    assert cost("--to", "gpt-5.4") == "1.511250000000"
+    # at 18:00 1,000 x 0.135 + 20,000 x 0.035 + 100 x 0.55, and at noon 300,000 x 0.27 + 100 x 1.1, per million
+    assert cost("--to", "deepseek-chat", "--at", "2026-02-28") == "0.082000000000"
+    refused = on.run("whatif", "--team", team["team"] + "\\' or 1 = 1 --", "--without-cache", code=2).output
+    assert "No request is of the team" in refused
+
+
 def test_source_freshness_is_the_age_of_the_last_load(on: Engine) -> None:
     results = on.dbt("source", "freshness").results
     assert [(result.node.name, result.status, result.age < 600) for result in results] == [("events", "pass", True)]

@@ -144,6 +144,16 @@ def numbers_below(count: int) -> Case:
     return Case(f"{macro('numbers_below', count)} order by number", [(number,) for number in range(count)])
 
 
+def move_to_date() -> Case:
+    """Instants moved to other days at the same time of day."""
+    instants = [dt.datetime.fromisoformat(instant) for instant in INSTANTS]
+    expected = [
+        tuple(dt.datetime.combine(dt.date.fromisoformat(day), instant.time()) for day in DAYS) for instant in instants
+    ]
+    columns = [macro("move_to_date", "given.ts", day) for day in DAYS]
+    return per_row(columns, [(instant,) for instant in instants], expected, ts="timestamp")
+
+
 # ---------------------------------------------------------------- percentiles and averages
 
 FRACTIONS = (0, 0.5, 0.9, 0.95, 0.99, 1)
@@ -255,6 +265,19 @@ def sum_of(amounts: list[Decimal]) -> Case:
 # ---------------------------------------------------------------- texts and types
 
 UNORDERED = ("a", "B", "_", "é", "Z", "", "b", "aa", "10", "9", "~", "\uff5e", "😀")
+HOSTILE = (
+    "",
+    "it's",
+    "\\",
+    "\\'",
+    "' or 1 = 1 --",
+    "\\' or 1 = 1 --",
+    "a\nb\r\nc\td",
+    "\\n",
+    "{{ 1 }} {% if %}",
+    "%s é",
+    '"',
+)
 TYPES = yaml.safe_load((PROJECT / "dbt_project.yml").read_text())["vars"]["tokenmart"]["types"]
 NEVER_NULL = ("key", "dimension", "count", "date", "timestamp", "local_timestamp", "boolean")
 INSTANT = dt.datetime(2026, 1, 31, 23, 59, 59, 999999)
@@ -274,6 +297,12 @@ def binary_collation() -> Case:
     return Case(
         f"select given.t from {given} order by {macro('binary_collation', 'given.t')}", [(text,) for text in expected]
     )
+
+
+def text_literal() -> Case:
+    """Texts that would end a literal, or be changed by one, without escapes."""
+    columns = ", ".join(f"{macro('text_literal', text)} as c{number}" for number, text in enumerate(HOSTILE))
+    return Case(f"select {columns}", [HOSTILE])
 
 
 def types() -> Case:
@@ -305,6 +334,8 @@ CASES = {
     "token_cost": token_cost(),
     **{f"sum, {name}": sum_of(amounts) for name, amounts in SUMMED.items()},
     "binary_collation": binary_collation(),
+    "move_to_date": move_to_date(),
+    "text_literal": text_literal(),
     "data_type": types(),
 }
 NOW = f"select {macro('utc_now')} as now"

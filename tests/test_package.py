@@ -131,6 +131,12 @@ def test_a_project_has_its_own_price_overrides(on: Engine) -> None:
         path.write_text(yaml.safe_dump(project))
 
 
+def test_what_if_uses_the_macros_and_variables_of_tokenmart(on: Engine) -> None:
+    found = json.loads(tokenmart(on, "whatif", "--from", "gpt-4o-mini", "--to", "gpt-4o", "--json").stdout)
+    # of each request 1,000 x 2.5 + 100 x 10, per million
+    assert found["what_if"]["cost_usd"] == "0.007000000000" and found["actual"]["cost_usd"] == "0.750000000000"
+
+
 def test_logs_can_be_loaded_while_the_project_does_not_parse(on: Engine) -> None:
     schema_of_package.cache_clear()
     broken = on.folder / "shop/models/broken.sql"

@@ -1,5 +1,6 @@
 """The wheel needs no checkout: installed into an empty environment, it loads and builds in any folder."""
 
+import json
 import os
 import subprocess
 import sys
@@ -14,7 +15,16 @@ from conftest import PROJECT, as_lines, tokenledger
 from tokenmart import __version__
 
 PIP = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-PARTS = ["*.yml", "models/**/*", "macros/**/*", "seeds/*.csv", "seeds/*.yml", "tests/*.sql", "tests/generic/*"]
+PARTS = [
+    "*.yml",
+    "models/**/*",
+    "macros/**/*",
+    "analyses/*",
+    "seeds/*.csv",
+    "seeds/*.yml",
+    "tests/*.sql",
+    "tests/generic/*",
+]
 OTHERS = {"compose.yaml", "profiles.yml"}
 
 Run = Callable[..., str]
@@ -82,6 +92,8 @@ def test_an_installed_wheel_runs_in_any_folder(environment: Path, run: Run, tmp_
     printed = run("run", log)
     database = tmp_path / "data/tokenmart/tokenmart.duckdb"
     assert "$1.50 for 2 requests on 1 day" in printed and f"The marts are in {database}." in printed
+    # 2 x (1,000 x 2.5 + 100 x 10) / 1,000,000
+    assert json.loads(run("whatif", "--to", "gpt-4o", "--json"))["what_if"]["cost_usd"] == "0.007000000000"
     assert "Nothing new" in run("run", log) and str(database) in run("status")
     # the installation may be read-only, and the current folder belongs to the user
     assert files(environment) == installed and not files(tmp_path / "elsewhere") and not files(tmp_path / "home")

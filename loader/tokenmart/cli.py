@@ -23,6 +23,7 @@ from tokenmart.commands.sample import sample
 from tokenmart.commands.shared import DONE, FAILED, stderr
 from tokenmart.commands.status import status
 from tokenmart.commands.undo import undo
+from tokenmart.commands.whatif import whatif
 from tokenmart.errors import TokenmartError, without_secrets
 from tokenmart.screen import print_json
 
@@ -109,7 +110,7 @@ def main() -> None:
     """
 
 
-for _command in (audit, build, doctor, explain, formats, load, query, rejects, run, sample, status, undo):
+for _command in (audit, build, doctor, explain, formats, load, query, rejects, run, sample, status, undo, whatif):
     main.add_command(_command)
 
 

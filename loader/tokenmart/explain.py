@@ -4,7 +4,7 @@ The rules are those of the macros price_ctes, override_ctes and cost_ctes, which
 """
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
@@ -115,11 +115,11 @@ def explain_request(warehouse: Warehouse, target: Target, event_id: str) -> Expl
 
     Raises TokenmartError if the marts have no such request, are not built, or were built by an older version.
     """
-    _check_marts(warehouse, target)
+    check_marts(warehouse, target, NEEDED)
     marts, name = target.marts_schema, warehouse.literal(event_id)
     source = f"{marts}.llm_requests where event_id = {name} order by batch_id desc"
-    requests = _rows(warehouse, REQUEST, source) if _is_text(event_id) else []
-    snapshots = _snapshots(warehouse, target, name) if _is_text(event_id) else 0
+    requests = _rows(warehouse, REQUEST, source) if is_text(event_id) else []
+    snapshots = _snapshots(warehouse, target, name) if is_text(event_id) else 0
     if not requests:
         raise _unknown(target, event_id, snapshots)
     request = requests[0]
@@ -159,9 +159,10 @@ def _rows(warehouse: Warehouse, columns: Sequence[str], source: str) -> list[Row
     ]
 
 
-def _check_marts(warehouse: Warehouse, target: Target) -> None:
+def check_marts(warehouse: Warehouse, target: Target, needed: Mapping[str, Sequence[str]]) -> None:
+    """Raises TokenmartError if the marts schema lacks one of these tables or columns."""
     built = warehouse.tables(target.marts_schema)
-    for table, columns in NEEDED.items():
+    for table, columns in needed.items():
         if table not in built:
             raise TokenmartError(
                 f"There is no table {table} in the schema {target.marts_schema}.",
@@ -174,9 +175,9 @@ def _check_marts(warehouse: Warehouse, target: Target) -> None:
             )
 
 
-def _is_text(event_id: str) -> bool:
-    """Whether a warehouse can store the id. An argument can also have bytes that are not UTF-8."""
-    return not any(0xD800 <= ord(character) <= 0xDFFF for character in event_id)
+def is_text(text: str) -> bool:
+    """Whether a warehouse can store the text. An argument can also have bytes that are not UTF-8."""
+    return not any(0xD800 <= ord(character) <= 0xDFFF for character in text)
 
 
 def _snapshots(warehouse: Warehouse, target: Target, event_id: str) -> int:

@@ -11,6 +11,8 @@
 
 {% macro clickhouse__subtract_days(day, days) %} addDays({{ day }}, - ({{ days }})){% endmacro %}
 
+{% macro clickhouse__text_literal(text) %} {{ return(escaped_text_literal(text)) }}{% endmacro %}
+
 {% macro clickhouse__percentile(column, p) %} quantileExactInclusive({{ p }})({{ column }}){% endmacro %}
 
 {# in ClickHouse a literal with a decimal point is a double, and a product of decimals has the larger operand's precision #}

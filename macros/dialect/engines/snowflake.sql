@@ -13,6 +13,8 @@
 
 {% macro snowflake__subtract_days(day, days) %} cast(dateadd(day, - ({{ days }}), {{ day }}) as date){% endmacro %}
 
+{% macro snowflake__text_literal(text) %} {{ return(escaped_text_literal(text)) }}{% endmacro %}
+
 {% macro snowflake__table_layout(day, time, keys, lookups, replaced_by) %}
     {% do return({"transient": true, "copy_grants": true, "cluster_by": [day] if day else none}) %}
 {% endmacro %}
