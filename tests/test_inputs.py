@@ -143,7 +143,7 @@ def test_prices_and_views_are_built_again_only_if_they_have_changed(
     reused = []
 
     def start(_: object, arguments: list[str], **__: object) -> None:
-        reused.append(("seed" in arguments, "config.materialized:table" in arguments))
+        reused.append(("seed" in arguments, "config.materialized:view" in arguments))
         raise AssertionError("dbt was started")
 
     monkeypatch.setattr(tokenmart.build, "run_dbt", start)

@@ -3,7 +3,6 @@
 import contextlib
 import datetime as dt
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,13 +25,8 @@ SEED_CHECKS = {f"assert_{seed}_are_valid": seed for seed in USER_SEEDS}
 LOAD_ID_COLUMNS = ("_dlt_load_id", "load_id")
 WITHOUT_UNIT_TESTS = ["--exclude-resource-type", "unit_test"]
 """Unit tests test the project, not the data."""
-WITHOUT_VIEWS = (
-    "config.materialized:incremental",
-    "config.materialized:table",
-    "resource_type:seed",
-    "resource_type:test",
-)
-"""Selects everything but views; data tests of views still run, because their data changes."""
+WITHOUT_VIEWS = ["--exclude", "config.materialized:view", "--indirect-selection", "empty"]
+"""The data tests of views still run, because their data changes."""
 
 
 @dataclass
@@ -94,7 +88,8 @@ def build(
     """
     check_variables(target.project_folder)
     reused = set() if full_refresh else reused
-    arguments = ["build", *WITHOUT_UNIT_TESTS, *_selection(target, WITHOUT_VIEWS if "views" in reused else ())]
+    arguments = ["build", *WITHOUT_UNIT_TESTS, *_selection(target)]
+    arguments += WITHOUT_VIEWS if "views" in reused else []
     arguments += ["--full-refresh"] if full_refresh else []
     arguments += ["--exclude-resource-type", "seed"] if "prices" in reused else []
     started_at, inputs = dt.datetime.now(dt.UTC), inputs_of(target)
@@ -118,12 +113,8 @@ def audit(target: Target, *, on_node: OnNode, on_message: OnMessage, check: Chec
     return _build_result(target, run_dbt(target, arguments, on_node=on_node, on_message=on_message, check=check))
 
 
-def _selection(target: Target, criteria: Sequence[str] = ()) -> list[str]:
-    """The options that select the nodes of Tokenmart that meet one of the criteria; all of them without criteria."""
-    if not target.is_package:
-        return ["--select", *criteria] if criteria else []
-    own = [f"package:tokenmart,{criterion}" for criterion in criteria] or ["package:tokenmart"]
-    return ["--select", *own, *user_seeds(target.project_folder)]
+def _selection(target: Target) -> list[str]:
+    return ["--select", "package:tokenmart", *user_seeds(target.project_folder)] if target.is_package else []
 
 
 def _build_result(target: Target, run: DbtRun) -> Build:

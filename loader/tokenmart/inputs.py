@@ -18,9 +18,8 @@ from tokenmart.settings import all_variables
 
 Inputs = dict[str, Any]
 """Digests of the project, its variables and the prices; the marts schema, the date, and the version of Tokenmart."""
-
-
 Reusable = Literal["prices", "views"]
+"""What a build can leave as it is."""
 
 
 @dataclass(frozen=True)
