@@ -1,6 +1,7 @@
 """Runs dbt in this process and collects the results of its nodes."""
 
 import contextlib
+import gc
 import io
 import os
 import subprocess
@@ -38,6 +39,19 @@ class DbtStartError(TokenmartError):
     """dbt could not start."""
 
 
+@contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    """dbt keeps most of the many objects that it creates: to search them for cycles takes time and frees little."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+@_without_garbage_collection()
 def run_dbt(
     target: Target, arguments: Sequence[str], *, on_node: OnNode, on_message: OnMessage, check: Check
 ) -> DbtRun:
@@ -89,7 +103,8 @@ def background_parsing(target: Target) -> Iterator[Callable[[], object]]:
     if target.is_package or (target.data_folder / cache).exists():
         yield lambda: None
         return
-    command = [sys.executable, "-c", "from dbt.cli.main import cli; cli()", "parse", *QUIET, *target.dbt_options]
+    code = "import gc; gc.disable(); from dbt.cli.main import cli; cli()"
+    command = [sys.executable, "-c", code, "parse", *QUIET, *target.dbt_options]
     no_output: Any = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
     process = subprocess.Popen(command, cwd=target.data_folder, **no_output)
     try:
