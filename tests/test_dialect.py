@@ -305,6 +305,33 @@ def text_literal() -> Case:
     return Case(f"select {columns}", [HOSTILE])
 
 
+def json_members() -> Case:
+    """Objects as the loader writes them, without spaces between their parts."""
+    texts = {f"text {number}": text for number, text in enumerate(HOSTILE) if "{{" not in text}
+    objects = [
+        {"a.b": "x", "a": 1.5, "n": -7, "yes": True, "no": False, "nothing": None},
+        {**texts, "json": '{ "a":"b","c":1}', "commas": ", : } ]", "kept-name": "é 😀"},
+        {},
+        {"one": "1"},
+    ]
+    rows: list[Row] = [
+        (number, json.dumps(members, ensure_ascii=False, separators=(",", ":")))
+        for number, members in enumerate(objects)
+    ]
+    given = table(rows, n="bigint", j="text")
+    found = macro("json_members", "given", "j", ["n"])
+    expected = [
+        (number, key, None if value is None else value if isinstance(value, str) else json.dumps(value))
+        for number, members in enumerate(objects)
+        for key, value in sorted(members.items())
+    ]
+    return Case(
+        f"with given as (select * from {given}) select n, tag_key, tag_value from ({found}) as members"
+        f" order by n, {macro('binary_collation', 'tag_key')}",
+        expected,
+    )
+
+
 def types() -> Case:
     """A value of each type, and null for the types that allow it."""
     assert VALUES.keys() == TYPES.keys()
@@ -336,6 +363,7 @@ CASES = {
     "binary_collation": binary_collation(),
     "move_to_date": move_to_date(),
     "text_literal": text_literal(),
+    "json_members": json_members(),
     "data_type": types(),
 }
 NOW = f"select {macro('utc_now')} as now"

@@ -75,3 +75,15 @@
         when not matched then insert({{ columns }}) values({{ columns }})
     {% endif %}
 {% endmacro %}
+
+{# a JSON path cannot be the value of a column, so each member is found as text, and its key and its value are parsed as arrays #}
+{% macro bigquery__json_members(relation, json, columns) -%}
+    {%- set key = '"(?:[^"\\\\]|\\\\.)*"' -%}
+    {%- set pattern = key ~ ":(?:" ~ key ~ "|[^,}]+)" -%}
+    select
+    {{ columns | join(", ") }},
+        json_value(concat('[', regexp_extract(member, r'^({{ key }}):'), ']'), '$[0]') as tag_key,
+        json_value(concat('[', regexp_extract(member, r'^{{ key }}:(.*)$'), ']'), '$[0]') as tag_value
+    from {{ relation }}
+    cross join unnest(regexp_extract_all({{ json }}, r'{{ pattern }}')) as member
+{%- endmacro %}

@@ -86,3 +86,17 @@
     {%- set place = " on cluster " ~ adapter.get_clickhouse_cluster_name() if var("distributed") else "" -%}
     {{ clickhouse__table_of_rows() ~ place }}
 {%- endmacro %}
+
+{# the values are JSON; only those of texts have quotes #}
+{% macro clickhouse__json_members(relation, json, columns) -%}
+    select
+    {{ columns | join(", ") }},
+        tupleElement(member, 1) as tag_key,
+        case
+            when startsWith(tupleElement(member, 2), '"')
+            then JSONExtractString(tupleElement(member, 2))
+            else nullif(tupleElement(member, 2), 'null')
+        end as tag_value
+    from {{ relation }}
+    array join JSONExtractKeysAndValuesRaw(coalesce({{ json }}, '{}')) as member
+{%- endmacro %}

@@ -14,3 +14,11 @@ amount; a product of decimals would overflow. divide() is integer division.
         * 0.000000000001 as {{ data_type("money") }}
     )
 {%- endmacro %}
+
+{% macro duckdb__json_members(relation, json, columns) -%}
+    select
+        {{ columns | join(", ") }},
+        unnest(json_keys({{ json }})) as tag_key,
+        unnest(json_extract({{ json }}, '$.*')) ->> '$' as tag_value
+    from {{ relation }}
+{%- endmacro %}

@@ -57,3 +57,9 @@ compressed chunks.
     ;
     {{ get_insert_into_sql(arg_dict["target_relation"], arg_dict["temp_relation"], arg_dict["dest_columns"]) }}
 {% endmacro %}
+
+{% macro postgres__json_members(relation, json, columns) -%}
+    select {{ columns | join(", ") }}, member.tag_key, member.tag_value
+    from {{ relation }}
+    cross join lateral json_each_text(cast({{ json }} as json)) as member(tag_key, tag_value)
+{%- endmacro %}

@@ -18,3 +18,8 @@
 {% macro snowflake__table_layout(day, time, keys, lookups, replaced_by) %}
     {% do return({"transient": true, "copy_grants": true, "cluster_by": [day] if day else none}) %}
 {% endmacro %}
+
+{% macro snowflake__json_members(relation, json, columns) -%}
+    select {{ columns | join(", ") }}, member.key as tag_key, cast(member.value as varchar) as tag_value
+    from {{ relation }}, lateral flatten(input => parse_json({{ json }})) as member
+{%- endmacro %}
