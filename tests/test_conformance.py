@@ -1,4 +1,7 @@
-"""One corpus, loaded by the real loader and built by the real models, gives the same marts on every warehouse."""
+"""One corpus, loaded by the real loader and built by the real models, gives the same marts on every warehouse.
+
+It includes the examples of docs/how-costs-are-computed.md, whose figures another test compares with the page.
+"""
 
 import dataclasses
 import datetime as dt
@@ -18,6 +21,7 @@ import yaml
 from conftest import PROJECT
 from corpus import SAMPLE, write_corpus, write_halves
 from targets import EMULATED, MARTS, OTHERS, Engine, engine, statements_sent
+from test_costs_page import write_lines
 from tokenmart import report
 from tokenmart.destinations import connect
 from warehouses import ENVIRONMENTS, FOLDER, python_of
@@ -97,13 +101,22 @@ def differences(found: Marts, expected: Marts) -> Iterator[str]:
                     yield f"{model}.{name} is {value!r}, not {right!r}, in {row[:3]}"
 
 
+@dataclass(frozen=True)
+class Corpus:
+    """Folders of the whole corpus and of the first half of the lines of each file; and the arguments of more loads."""
+
+    whole: Path
+    half: Path
+    loads: list[tuple[str | Path, ...]]
+
+
 @pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Folders of the whole corpus, and of the first half of the lines of each file."""
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
     folder = tmp_path_factory.mktemp("corpus")
     write_corpus(folder / "whole")
     write_halves(folder / "whole", folder / "half")
-    return folder / "whole", folder / "half"
+    (folder / "page").mkdir()
+    return Corpus(folder / "whole", folder / "half", write_lines(folder / "page"))
 
 
 def landed(on: Engine) -> dict[str, int]:
@@ -115,15 +128,21 @@ def landed(on: Engine) -> dict[str, int]:
     }
 
 
-def build_in_halves(on: Engine, corpus: tuple[Path, Path]) -> None:
+def build_in_halves(on: Engine, corpus: Corpus) -> None:
     """Loads and builds the first half of every file, and then the rest."""
-    whole, half = corpus
-    on.run("run", half, "--max-rejects", "100")
-    on.run("run", whole, "--max-rejects", "100")
+    on.run("run", corpus.half, "--max-rejects", "100")
+    build_at_once(on, corpus, [corpus.whole])
+
+
+def build_at_once(on: Engine, corpus: Corpus, paths: list[Path]) -> None:
+    """Loads and builds these files and the loads of the corpus."""
+    for load in corpus.loads:
+        on.run(*load)
+    on.run("run", *paths, "--max-rejects", "100")
 
 
 @pytest.fixture(scope="module")
-def expected(tmp_path_factory: pytest.TempPathFactory, corpus: tuple[Path, Path]) -> Marts:
+def expected(tmp_path_factory: pytest.TempPathFactory, corpus: Corpus) -> Marts:
     """DuckDB's marts of the corpus, loaded and built in two halves, and their summary."""
     with engine("duckdb", tmp_path_factory.mktemp("duckdb")) as on:
         build_in_halves(on, corpus)
@@ -131,22 +150,19 @@ def expected(tmp_path_factory: pytest.TempPathFactory, corpus: tuple[Path, Path]
 
 
 def test_one_build_of_everything_gives_the_same_marts_as_two_halves(
-    tmp_path: Path, corpus: tuple[Path, Path], expected: Marts
+    tmp_path: Path, corpus: Corpus, expected: Marts
 ) -> None:
     with engine("duckdb", tmp_path) as on:
-        on.run("run", corpus[0], "--max-rejects", "100")
+        build_at_once(on, corpus, [corpus.whole])
         assert expected["llm_requests"] and expected["daily_costs"]
         assert list(differences(read(on), expected)) == []
 
 
 @pytest.fixture(scope="module")
-def without_samples(
-    tmp_path_factory: pytest.TempPathFactory, corpus: tuple[Path, Path]
-) -> tuple[Marts, dict[str, int]]:
+def without_samples(tmp_path_factory: pytest.TempPathFactory, corpus: Corpus) -> tuple[Marts, dict[str, int]]:
     """DuckDB's marts and raw tables of the corpus without its sample, loaded and built at once."""
     with engine("duckdb", tmp_path_factory.mktemp("without_samples")) as on:
-        own = [path for path in corpus[0].iterdir() if path.name != SAMPLE]
-        on.run("run", *own, "--max-rejects", "100")
+        build_at_once(on, corpus, [path for path in corpus.whole.iterdir() if path.name != SAMPLE])
         return read(on), landed(on)
 
 
@@ -167,7 +183,7 @@ class Built:
 
 
 @pytest.fixture(scope="module", params=OTHERS)
-def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, corpus: tuple[Path, Path]) -> Built:
+def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, corpus: Corpus) -> Built:
     """The marts of a warehouse: loaded and built in two halves, and rebuilt from scratch without the samples."""
     name, tables = request.param, {}
     record = statements_sent(name) if name in EMULATED else nullcontext([])

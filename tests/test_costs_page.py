@@ -6,11 +6,12 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Context, Decimal, Inexact, InvalidOperation, localcontext
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from conftest import PROJECT, Mart
+from conftest import PROJECT, Mart, as_lines
 from marts import Row, run, tables, total
 
 PAGE = (PROJECT / "docs" / "how-costs-are-computed.md").read_text()
@@ -156,20 +157,30 @@ def format_of(line: str) -> str:
     return name
 
 
+def all_lines() -> list[str]:
+    """The lines of all examples."""
+    return [line for heading in RULES for line in example(heading).lines]
+
+
+def write_lines(folder: Path) -> list[tuple[str | Path, ...]]:
+    """Writes the lines of all examples below `folder`; returns the arguments of the loads."""
+    by_format = {name: [line for line in all_lines() if format_of(line) == name] for name in FORMATS.values()}
+    (script,) = blocks(sections()[""], "sql")
+    (folder / "gateway.sql").write_text("\n".join(script))
+    for name, lines in by_format.items():
+        (folder / f"{name}.jsonl").write_bytes(as_lines(*lines))
+    recognized = [folder / f"{name}.jsonl" for name in by_format if name != "gateway"]
+    return [("load", *recognized), ("load", folder / "gateway.jsonl", "--format", folder / "gateway.sql")]
+
+
 @pytest.fixture(scope="module")
 def requests(make_mart: Callable[[str], Mart]) -> list[Row]:
     """The rows of llm_requests after the lines of all examples were loaded and built."""
     mart = make_mart("costs_page")
-    lines = [line for heading in RULES for line in example(heading).lines]
-    by_format = {name: [line for line in lines if format_of(line) == name] for name in FORMATS.values()}
-    (script,) = blocks(sections()[""], "sql")
-    mart.write("gateway.sql", *script)
-    own = mart.write("gateway.log", *by_format.pop("gateway"))
-    files = [mart.write(f"{name}.jsonl", *of_format) for name, of_format in by_format.items()]
-    run(mart, "load", *files)
-    run(mart, "load", own, "--format", mart.folder / "gateway.sql")
+    for load in write_lines(mart.folder):
+        run(mart, *load)
     run(mart, "build")
-    assert mart.query("select sum(lines_landed) from raw_usage.loaded_files") == [(len(lines),)]
+    assert mart.query("select sum(lines_landed) from raw_usage.loaded_files") == [(len(all_lines()),)]
     assert {name for (name,) in mart.query("select distinct source_format from raw_usage.loaded_files")} == {
         *FORMATS.values()
     }

@@ -395,6 +395,25 @@ def test_a_claude_code_request_is_identified_by_its_message_id(line: Line, event
 
 
 @pytest.mark.parametrize(
+    ("message_id", "model", "provider"),
+    [
+        ("msg_01ABC", "claude-sonnet-4-5-20250929", "anthropic"),
+        (None, "claude-sonnet-4-5-20250929", "anthropic"),
+        ("msg_bdrk_01ABC", "claude-sonnet-4-5-20250929", "aws.bedrock"),
+        ("msg_vrtx_01ABC", "claude-sonnet-4-5-20250929", "gcp.vertex_ai"),
+        ("msg_01ABC", "claude-sonnet-4-5@20250929", "gcp.vertex_ai"),
+        # the model or its prefix says more
+        ("msg_01ABC", "us.anthropic.claude-sonnet-4-5-20250929-v1:0", None),
+        ("20260101", "glm-4.6", None),
+    ],
+)
+def test_the_provider_of_claude_code_is_the_one_that_answered(
+    message_id: str | None, model: str, provider: str | None
+) -> None:
+    assert row("claude_code", assistant(message={"id": message_id, "model": model})).get("provider") == provider
+
+
+@pytest.mark.parametrize(
     ("speed", "tier"), [("fast", "fast"), ("standard", "batch"), (None, "batch")], ids=["fast", "standard", "unknown"]
 )
 def test_fast_mode_of_claude_code_is_a_service_tier(speed: str | None, tier: str) -> None:

@@ -40,7 +40,12 @@ select
     coalesce(event.message.id, line ->> '$.uuid') as event_id,
     event.timestamp as occurred_at,
     event.durationMs as duration_ms,
-    'anthropic' as provider,
+    -- message ids of Claude on Bedrock and Vertex AI have prefixes; Claude Code can also be connected to other models
+    case
+        when starts_with(event.message.id, 'msg_bdrk_') then 'aws.bedrock'
+        when starts_with(event.message.id, 'msg_vrtx_') or event.message.model like 'claude%@%' then 'gcp.vertex_ai'
+        when event.message.model like 'claude%' then 'anthropic'
+    end as provider,
     event.message.model,
     'chat' as operation,
     -- fast mode has prices of its own
