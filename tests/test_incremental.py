@@ -257,6 +257,18 @@ def test_a_full_refresh_gives_the_same_rows_as_the_runs_before_it(story: Story) 
     story.step(bounds=[])
 
 
+def test_an_interrupted_rebuild_leaves_no_date_of_deleted_events(story: Story) -> None:
+    before = story.contents()
+    load_id = story.load(event("only", "2026-01-15T05:00:00", model=MINI, status="error"))
+    story.build()
+    story.mart.run("undo", load_id, "--yes", "--no-build")
+    story.loads.pop()
+    # the full refresh that the undo needs ends after llm_requests
+    story.dbt("run", "--full-refresh", "-s", "+llm_requests")
+    story.build()
+    assert story.contents() == before
+
+
 def test_rows_duplicated_by_concurrent_builds_are_repaired_by_the_next_build(story: Story) -> None:
     """As after two concurrent runs on the same load: both have written, counted and marked it."""
     before = story.contents()

@@ -90,10 +90,11 @@ def test_a_project_with_models_of_the_same_names_keeps_them(on: Engine) -> None:
     tokenmart(on, "load", log)
     assert "not in the marts yet: 1" in tokenmart(on, "status").output
 
-    # on DuckDB with unit tests, as a user's dbt build runs them
-    options = [] if on.name == "duckdb" else ["--exclude-resource-type", "unit_test"]
-    nodes = {result.node.unique_id for result in dbt(on, "build", *options).results}
+    nodes = {result.node.unique_id for result in dbt(on, "build", "--exclude-resource-type", "unit_test").results}
     assert {"model.shop.users", "model.tokenmart.users"} <= nodes and "model.tokenmart.hourly_costs" not in nodes
+    # a unit test of models with the same names, of the loader's tables, and of a seed that users can replace
+    tested = [f"test_type:unit,{model}" for model in ("users", "stg_usage__events", "budget_status")]
+    assert len(dbt(on, "test", "--select", *tested).results) > 10
     assert on.query("select * from {marts}.loads") == on.query("select * from {marts}.users") == [("own",)]
     assert [str(row[0]) for row in on.query("select cost_usd from {marts}.spending")] == ["0.750000000000"]
     assert on.query(f"select requests from {MARTS}_llm.users") == [(2,)]

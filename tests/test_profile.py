@@ -333,7 +333,7 @@ def test_profiles_of_other_projects_in_the_home_folder_are_ignored(content: str,
 def test_profiles_in_the_home_folder_that_are_not_yaml_are_reported(project: Path) -> None:
     (Path.home() / ".dbt").mkdir()
     (Path.home() / ".dbt/profiles.yml").write_text("tokenmart: [")
-    with pytest.raises(UsageError, match=r"profiles\.yml has no usable profile"):
+    with pytest.raises(UsageError, match=r"profiles\.yml is not valid YAML"):
         read_target(project)
 
 

@@ -150,9 +150,9 @@ def find_project(start: Path, *, is_named: bool = False) -> Path:
 def read_target(project_folder: Path, name: str | None = None) -> Target:
     """Reads the target `name`; if it is None, the target in TOKENMART_TARGET or the default target of the profile.
 
-    dbt_project.yml names the profile. profiles.yml is searched in the same places as dbt does: in DBT_PROFILES_DIR, in
-    the project (for the project in the wheel, in the user's data folder), and in ~/.dbt. If there is none, the example
-    profile is copied, whose default is a DuckDB file. Raises UsageError if the profile has no such target or the target
+    dbt_project.yml names the profile. As in dbt, profiles.yml is in DBT_PROFILES_DIR, in the project (for the project in
+    the wheel, in the user's data folder), or in ~/.dbt. If there is none, the example profile, whose default target is a
+    DuckDB file, is copied. Raises UsageError if the profile has no such target or the target
     has wrong settings, and TokenmartError if an environment variable is missing or the example cannot be copied.
     """
     profile_name = _profile_name(project_folder)
@@ -339,9 +339,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise UsageError(f"{path} is not UTF-8.", f"See {own_project() / EXAMPLE}.") from error
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path} has no usable profile: an alias in it refers to itself.") from error
+        raise UsageError(f"{path} is not valid YAML: an alias refers to itself.") from error
     except yaml.YAMLError as error:
-        raise UsageError(f"{path} has no usable profile: {error}", f"See {own_project() / EXAMPLE}.") from error
+        raise UsageError(f"{path} is not valid YAML: {error}", f"See {own_project() / EXAMPLE}.") from error
     return content if isinstance(content, dict) else {}
 
 

@@ -1,5 +1,5 @@
 {#
-Configures the layout of a model's table. `day` is the column of dates, and writes and reads are limited by it. `time` is the
+Configures the layout of a model's table. `day` is the date column that reads and writes filter on. `time` is the
 timestamp column. `keys` are the columns that users filter and group by, the most important first. `lookups` are the columns
 that are used to find single rows. `replaced_by` is the key of a table whose rows are replaced one by one. In a table with
 `day` and without `lookups`, whole dates are replaced. A table without `day`, `lookups` and `replaced_by` is replaced as a whole.

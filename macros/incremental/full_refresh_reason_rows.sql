@@ -1,6 +1,6 @@
 {#
 The reason for a full refresh if llm_requests (`requests`) still has rows of loads that were undone, or rows that may not match
-the recorded settings: no settings are recorded, or rows are older than the record. That happens after an upgrade or an
+the recorded settings: no settings are recorded, or some rows were written before the settings were recorded. That happens after an upgrade or an
 interrupted full refresh. Otherwise None.
 #}
 {% macro full_refresh_reason_rows(recorded, requests) %}

@@ -11,7 +11,13 @@ with
         -- a date without requests has a row, with 0 requests
         select usage_date, 0 as requests, 0 as failed_requests, cast(0 as {{ data_type("count") }}) as batch_id
         from {{ ref("tokenmart", "affected_dates") }}
-        {% if is_incremental() %} where {{ in_dates(dates) }} {% endif %}
+        {% if is_incremental() %}
+            where {{ in_dates(dates) }}
+            union all
+            select usage_date, 0 as requests, 0 as failed_requests, cast(0 as {{ data_type("count") }}) as batch_id
+            from {{ this }}
+            where {{ in_dates(dates) }}
+        {% endif %}
     )
 
 select

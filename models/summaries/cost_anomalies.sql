@@ -2,7 +2,8 @@
 What is unusual. A cost is compared with those of the same weekday in the weeks before. The difference exceeds `least_mads` scaled
 median absolute deviations (MADs), and is at least `least_percent` of the typical cost and at least `least_usd`. A scaled MAD is
 the standard deviation if costs are normally distributed. Of each dimension, the values with the most expensive days are compared.
-Window functions instead of joins: ClickHouse computes a CTE again wherever it is read.
+The costs of the days are moved to the days that they are compared on, and from there window functions replace joins, because
+ClickHouse computes a CTE again wherever it is read.
 #}
 {% set days_shown, weeks_compared, least_weekdays = 90, 8, 4 %}
 {% set least_mads, mad_scale, least_percent, least_usd = 3.5, 1.4826, 25, 1 %}
@@ -62,25 +63,18 @@ with
         group by costs.dimension, costs.value, costs.usage_date
     ),
 
-    costly_values as (
+    -- the difference cannot be greater than the highest cost
+    ranked_values as (
         select
             recent_costs.dimension as dimension,
             recent_costs.value as value,
-            max(recent_costs.cost_usd) as highest_cost_usd
+            row_number() over (
+                partition by recent_costs.dimension
+                order by max(recent_costs.cost_usd) desc, {{ binary_collation("recent_costs.value") }}
+            ) as place
         from recent_costs
         group by recent_costs.dimension, recent_costs.value
-    ),
-
-    ranked_values as (
-        select
-            costly_values.*,
-            row_number() over (
-                partition by costly_values.dimension
-                order by costly_values.highest_cost_usd desc, {{ binary_collation("costly_values.value") }}
-            ) as place
-        from costly_values
-        -- the difference cannot be greater
-        where costly_values.highest_cost_usd >= {{ least_usd }}
+        having max(recent_costs.cost_usd) >= {{ least_usd }}
     ),
 
     -- a day without requests has cost nothing; a day without a known cost cannot be compared
@@ -178,75 +172,66 @@ with
         from distances
     ),
 
-    own_days as (
+    differences as (
         select
             deviations.*,
-            today.today,
-            case when deviations.side = 'low' then -1 else 1 end * deviations.difference_usd as size_usd
+            abs(deviations.difference_usd) as size_usd,
+            deviations.usage_date < history.last_day as is_complete,
+            row_number() over (
+                partition by
+                    deviations.usage_date,
+                    deviations.side,
+                    deviations.dimension,
+                    case when deviations.value = 'unattributed' or deviations.difference_usd = 0 then 0 else 1 end
+                order by abs(deviations.difference_usd) desc, {{ binary_collation("deviations.value") }}
+            ) as driver_place
         from deviations
-        cross join today
+        cross join history
         where deviations.is_earlier = 0
     ),
 
-    -- the model, user or team whose cost differs most in the same direction drives the total
-    ranked_drivers as (
-        select
-            own_days.*,
-            case
-                when own_days.dimension = 'total' or own_days.value = 'unattributed' or own_days.size_usd = 0
-                then 0
-                else 1
-            end as can_drive,
-            row_number() over (
-                partition by
-                    own_days.usage_date,
-                    own_days.side,
-                    case when own_days.dimension = 'total' or own_days.value = 'unattributed' then 0 else 1 end
-                order by
-                    own_days.size_usd desc,
-                    {{ binary_collation("own_days.dimension") }},
-                    {{ binary_collation("own_days.value") }}
-            ) as driver_place
-        from own_days
-    ),
-
+    -- the model, user and team that differ most in the same direction drive the total
     driven as (
         select
-            ranked_drivers.*,
-            {% for column in ["dimension", "value", "difference_usd"] %}
+            differences.*,
+            {% for dimension in dimensions if dimension != "total" %}
                 max(
                     case
-                        when ranked_drivers.can_drive = 1 and ranked_drivers.driver_place = 1
-                        then ranked_drivers.{{ column }}
+                        when
+                            differences.dimension = '{{ dimension }}'
+                            and differences.driver_place = 1
+                            and differences.value <> 'unattributed'
+                            and differences.difference_usd <> 0
+                        then differences.value
                     end
-                ) over (partition by ranked_drivers.usage_date, ranked_drivers.side)
-                as driver_{{ column }}{{ "," if not loop.last }}
+                ) over (partition by differences.usage_date, differences.side) as driver_{{ dimension }}
+                {{ "," if not loop.last }}
             {% endfor %}
-        from ranked_drivers
+        from differences
     )
 
--- a day that is not over can only be high. Whole numbers keep the comparison with the MAD exact
+-- a day that may get more requests can only be high. Whole numbers keep the comparison with the MAD exact
 select
-    cast(usage_date as {{ data_type("date") }}) as usage_date,
-    cast(dimension as {{ data_type("dimension") }}) as dimension,
-    value,
-    cast(cost_usd as {{ data_type("money") }}) as cost_usd,
-    cast(unpriced_requests as {{ data_type("count") }}) as unpriced_requests,
-    typical_cost_usd,
-    difference_usd,
-    cast(size_usd as {{ data_type("double") }})
-    / nullif({{ mad_scale }} * cast(mad_usd as {{ data_type("double") }}), 0) as deviation,
-    cast(side as {{ data_type("dimension") }}) as direction,
-    cast(weekdays as {{ data_type("count") }}) as weekdays_compared,
-    cast(case when dimension = 'total' then driver_dimension end as {{ data_type("label") }}) as driver_dimension,
-    cast(case when dimension = 'total' then driver_value end as {{ data_type("text") }}) as driver,
-    cast(
-        case when dimension = 'total' then driver_difference_usd end as {{ data_type("money") }}
-    ) as driver_difference_usd,
-    cast(usage_date < today as {{ data_type("boolean") }}) as is_complete
+    cast(driven.usage_date as {{ data_type("date") }}) as usage_date,
+    cast(driven.dimension as {{ data_type("dimension") }}) as dimension,
+    driven.value as value,
+    cast(driven.cost_usd as {{ data_type("money") }}) as cost_usd,
+    cast(driven.unpriced_requests as {{ data_type("count") }}) as unpriced_requests,
+    driven.typical_cost_usd as typical_cost_usd,
+    driven.difference_usd as difference_usd,
+    cast(driven.size_usd as {{ data_type("double") }})
+    / nullif({{ mad_scale }} * cast(driven.mad_usd as {{ data_type("double") }}), 0) as deviation,
+    cast(driven.side as {{ data_type("dimension") }}) as direction,
+    cast(driven.weekdays as {{ data_type("count") }}) as weekdays_compared,
+    {% for dimension in dimensions if dimension != "total" %}
+        cast(
+            case when driven.dimension = 'total' then driven.driver_{{ dimension }} end as {{ data_type("text") }}
+        ) as driver_{{ dimension }},
+    {% endfor %}
+    cast(driven.is_complete as {{ data_type("boolean") }}) as is_complete
 from driven
 where
-    size_usd * 10000 > mad_usd * {{ (least_mads * mad_scale * 10000) | round | int }}
-    and size_usd * 100 >= typical_cost_usd * {{ least_percent }}
-    and size_usd >= {{ least_usd }}
-    and (usage_date < today or side = 'high')
+    driven.size_usd * 10000 > driven.mad_usd * {{ (least_mads * mad_scale * 10000) | round | int }}
+    and driven.size_usd * 100 >= driven.typical_cost_usd * {{ least_percent }}
+    and driven.size_usd >= {{ least_usd }}
+    and (driven.is_complete or driven.side = 'high')
