@@ -150,10 +150,10 @@ def find_project(start: Path, *, is_named: bool = False) -> Path:
 def read_target(project_folder: Path, name: str | None = None) -> Target:
     """Reads the target `name`; if it is None, the target in TOKENMART_TARGET or the default target of the profile.
 
-    dbt_project.yml names the profile. As in dbt, profiles.yml is in DBT_PROFILES_DIR, in the project (for the project in
-    the wheel, in the user's data folder), or in ~/.dbt. If there is none, the example profile, whose default target is a
-    DuckDB file, is copied. Raises UsageError if the profile has no such target or the target
-    has wrong settings, and TokenmartError if an environment variable is missing or the example cannot be copied.
+    dbt_project.yml names the profile. As in dbt, profiles.yml is in DBT_PROFILES_DIR, in the project (for the project
+    in the wheel, in the user's data folder), or in ~/.dbt. If there is none, the example profile, whose default target
+    is a DuckDB file, is copied. Raises UsageError if the profile has no such target or the target has wrong settings,
+    and TokenmartError if an environment variable is missing or the example cannot be copied.
     """
     profile_name = _profile_name(project_folder)
     folder = _profiles_folder(project_folder, profile_name)

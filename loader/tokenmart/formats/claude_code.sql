@@ -42,9 +42,12 @@ select
     event.durationMs as duration_ms,
     -- message ids of Claude on Bedrock and Vertex AI have prefixes; Claude Code can also be connected to other models
     case
-        when starts_with(event.message.id, 'msg_bdrk_') then 'aws.bedrock'
-        when starts_with(event.message.id, 'msg_vrtx_') or event.message.model like 'claude%@%' then 'gcp.vertex_ai'
-        when event.message.model like 'claude%' then 'anthropic'
+        when starts_with(event.message.id, 'msg_bdrk_')
+        then 'aws.bedrock'
+        when starts_with(event.message.id, 'msg_vrtx_') or event.message.model like 'claude%@%'
+        then 'gcp.vertex_ai'
+        when event.message.model like 'claude%'
+        then 'anthropic'
     end as provider,
     event.message.model,
     'chat' as operation,
