@@ -2,17 +2,19 @@ with
 
     daily_costs as (select * from {{ ref("tokenmart", "daily_costs") }}),
 
+    tags as (select * from {{ ref("tokenmart", "request_tags") }}),
+
     tagged as (
         select
-            usage_date,
-            tag_key,
-            tag_value,
+            tags.usage_date,
+            tags.tag_key,
+            tags.tag_value,
             count(*) as requests,
-            count(cost_usd) as priced_requests,
-            sum(cost_usd) as cost_usd,
-            sum(allocated_cost_usd) as allocated_cost_usd
-        from {{ ref("tokenmart", "request_tags") }}
-        group by usage_date, tag_key, tag_value
+            count(tags.cost_usd) as priced_requests,
+            sum(tags.cost_usd) as cost_usd,
+            sum(tags.allocated_cost_usd) as allocated_cost_usd
+        from tags
+        group by tags.usage_date, tags.tag_key, tags.tag_value
     ),
 
     tag_keys as (select distinct tag_key from tagged where tag_key <> 'unattributed'),
