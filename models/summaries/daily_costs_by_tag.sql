@@ -9,8 +9,8 @@ with
             tags.usage_date,
             tags.tag_key,
             tags.tag_value,
-            count(*) as requests,
-            count(tags.cost_usd) as priced_requests,
+            cast(count(*) as {{ data_type("count") }}) as requests,
+            cast(count(tags.cost_usd) as {{ data_type("count") }}) as priced_requests,
             sum(tags.cost_usd) as cost_usd,
             sum(tags.allocated_cost_usd) as allocated_cost_usd
         from tags
