@@ -1,7 +1,5 @@
-"""Lines as the four sources write them become the expected rows, column by column."""
+"""Lines become the expected rows, column by column; formats are recognized, and custom formats are checked."""
 
-import datetime as dt
-import functools
 import json
 from decimal import Decimal
 from pathlib import Path
@@ -10,50 +8,17 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from conftest import as_line, as_lines, new_reader
+from conftest import as_lines, new_reader
+from parsing import Line, at, parsed, reasons, row
+from test_gateway_formats import LITELLM, OPENROUTER
+from test_opencode_format import OPENCODE
+from test_provider_formats import BEDROCK, OPENAI
 from tokenmart import formats
 from tokenmart.errors import UsageError
 from tokenmart.files import find
 from tokenmart.formats import Parser
-from tokenmart.parse import Parsed, parse
 from tokenmart.results import LoadResult
 from tokenmart.unmapped import Keep
-
-Line = dict[str, Any]
-parser = functools.cache(Parser)
-
-
-def parsed(format_: str, *lines: str | Line, used: Parser | None = None, **options: Any) -> Parsed:
-    """The result of parsing these lines, with the Parser's options."""
-    used = used or parser(**options)
-    chunk = pa.array([as_line(line) for line in lines], pa.large_binary())
-    return parse(
-        pa.chunked_array([chunk]),
-        pa.chunked_array([pa.repeat(False, len(lines))]),
-        used.format(format_),
-        used,
-    )
-
-
-def row(format_: str, line: str | Line, **options: Any) -> Line:
-    """The columns of the line's event that are not NULL; times in UTC, JSON decoded."""
-    result = parsed(format_, line, **options)
-    assert result.rejected["reason"].to_pylist() == []
-    (event,) = result.events.drop_columns("line_id").to_pylist()
-    event["occurred_at"] = event["occurred_at"].astimezone(dt.UTC)
-    event.update({name: json.loads(event[name]) for name in ("tags", "extra") if event[name] is not None})
-    return {name: value for name, value in event.items() if value is not None}
-
-
-def reasons(format_: str, *lines: str | Line) -> list[str]:
-    """Why these lines are rejected."""
-    return parsed(format_, *lines).rejected["reason"].to_pylist()
-
-
-def at(*parts: int) -> dt.datetime:
-    """A time in UTC."""
-    return dt.datetime(*parts, tzinfo=dt.UTC)  # type: ignore[misc,arg-type]
-
 
 # ---------------------------------------------------------------- tokenledger
 
@@ -577,7 +542,17 @@ def test_an_impossible_ctm_timestamp_is_rejected(ts: Any, reason: str) -> None:
 # ---------------------------------------------------------------- recognition
 
 OTHER: Line = {"level": "info", "msg": "started"}
-EXAMPLES = {"tokenledger": TOKENLEDGER, "tokenmeter": TOKENMETER, "claude_code": ASSISTANT, "ctm": CTM}
+EXAMPLES = {
+    "bedrock": BEDROCK,
+    "claude_code": ASSISTANT,
+    "ctm": CTM,
+    "litellm": LITELLM,
+    "openai": OPENAI,
+    "opencode": OPENCODE,
+    "openrouter": OPENROUTER,
+    "tokenledger": TOKENLEDGER,
+    "tokenmeter": TOKENMETER,
+}
 
 
 def loaded(folder: Path, *lines: str | bytes | Line, **options: Any) -> LoadResult:
@@ -589,7 +564,7 @@ def loaded(folder: Path, *lines: str | bytes | Line, **options: Any) -> LoadResu
     return reader.result
 
 
-def test_every_built_in_format_is_tested_here() -> None:
+def test_every_built_in_format_is_tested() -> None:
     assert formats.names() == sorted(EXAMPLES)
 
 
@@ -650,7 +625,7 @@ def test_many_files_are_recognized_by_one_query(tmp_path: Path, monkeypatch: pyt
     )
     reader = new_reader()
     list(reader.tables(find([str(tmp_path)]), {}))
-    assert [file.landed for file in reader.result.files] == [1] * 20
+    assert [file.landed for file in reader.result.files] == [1] * 5 * len(EXAMPLES)
     assert len([query for query in queries if "recognizes" in query]) == 1
 
 
@@ -896,7 +871,7 @@ def test_the_select_of_a_format_cannot_access_files_or_python_variables(tmp_path
 def test_the_error_for_a_missing_format_lists_the_known_ones(name: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="There is no format") as raised:
         loaded(tmp_path, OWN_LINE, format=name)
-    assert raised.value.hint is not None and "claude_code, ctm, tokenledger, tokenmeter" in raised.value.hint
+    assert raised.value.hint is not None and "bedrock, claude_code, ctm, litellm" in raised.value.hint
 
 
 def test_a_format_that_returns_two_rows_for_a_line_is_refused(tmp_path: Path) -> None:

@@ -46,9 +46,22 @@ create macro money_error(name, x) as
 -- at most 10^10 ms, about four months: longer durations were not measured in milliseconds, and sums would not be exact
 create macro milliseconds(x) as case when number(x) between 0 and 1e10 then number(x) end;
 
--- milliseconds since 1970 as a timestamp, and millionths of a dollar as dollars, both as text
+-- milliseconds since 1970 as a timestamp, as text
 create macro epoch_milliseconds(x) as
     coalesce(try(cast(make_timestamptz(try_cast(x as bigint) * 1000) as varchar)), cast(x as varchar));
+
+-- seconds since 1970 as a timestamp, as text; other values unchanged
+create macro epoch_seconds(x) as
+    coalesce(
+        try(cast(make_timestamptz(cast(try_cast(x as decimal(20, 6)) * 1000000 as bigint)) as varchar)),
+        cast(x as varchar)
+    );
+
+-- a timestamp in UTC, also if it does not name a time zone
+create macro utc_timestamp(x) as
+    case when regexp_matches(x, '\d([Zz]|[+-]\d{2}(:?\d{2})?)$') then x else x || 'Z' end;
+
+-- millionths of a dollar as dollars, as text
 create macro micros(x) as
     coalesce(cast(cast(try_cast(x as decimal(32, 6)) * 0.000001 as decimal(38, 12)) as varchar), cast(x as varchar));
 
