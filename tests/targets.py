@@ -6,7 +6,7 @@ created again.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,8 +74,10 @@ class Engine:
         with self.chosen(), connect(self.target) as warehouse:
             return warehouse.query(sql.format(raw=RAW, marts=MARTS))
 
-    def dbt(self, *arguments: str, artifacts: Path | None = None) -> Any:
+    def dbt(self, *arguments: str, artifacts: Path | None = None, on_event: Callable[[Any], None] | None = None) -> Any:
         """Runs dbt with this warehouse as its target, checks that it succeeds, and returns its result.
+
+        `on_event` is called with each of dbt's events.
 
         Its artifacts and logs are written to `artifacts`, by default the warehouse's folder, where dbt finds what it
         has parsed before. It would parse the project again if it got other variables, or did not get the target.
@@ -84,7 +86,9 @@ class Engine:
         places = {"--profiles-dir": self.folder, "--target-path": artifacts, "--log-path": artifacts}
         options = [str(part) for option in places.items() for part in option] + ["--target", self.target.name]
         with self.chosen():
-            outcome = dbtRunner().invoke([*arguments, "--log-level", "none", *options])
+            outcome = dbtRunner(callbacks=[on_event] if on_event else []).invoke(
+                [*arguments, "--log-level", "none", *options]
+            )
         close_dbt_connections()
         assert outcome.success, outcome.exception or [result.message for result in outcome.result.results]
         return outcome.result

@@ -196,6 +196,28 @@ def test_concurrent_builds_with_plain_dbt_are_repaired_by_the_next_build(on: Eng
     ) == [(99, 99, 1, 1)]
 
 
+@pytest.mark.parametrize("on", ["postgres"], indirect=True)
+def test_a_run_marks_its_loads_even_if_another_run_has_marked_them_first(on: Engine) -> None:
+    log = on.folder / "marked.jsonl"
+    log.write_bytes(as_lines(tokenledger("marked", "2026-10-21T12:00:00Z")))
+    on.run("load", log)
+    ((load_id,),) = on.query("select max(load_id) from {raw}._dlt_loads")
+
+    def mark_as_the_other_run(event: Any) -> None:
+        if event.info.name == "LogStartLine" and "llm_requests" in event.data.description:
+            on.query(
+                "insert into {marts}.loads (load_id, batch_id, load_status)"
+                f" select load_id, batch_id + 1, status from {{marts}}.loads, (values ('processing'), ('processed')) as"
+                f" statuses (status) where load_id = '{load_id}'"
+            )
+
+    on.dbt("run", "--select", "+llm_requests", on_event=mark_as_the_other_run)
+    statuses = f"select load_status, count(*) from {{marts}}.loads where load_id = '{load_id}' group by 1 order by 1"
+    assert on.query(statuses) == [("processed", 2), ("processing", 2)]
+    on.dbt("run", "--select", "+llm_requests")
+    assert on.query(statuses)[-2:] == [("repaired", 1), ("repairing", 1)]
+
+
 def test_requests_that_two_builds_have_doubled_are_single_after_the_next(on: Engine) -> None:
     log, selected = on.folder / "doubled.jsonl", ["run", "--select", "+daily_costs"]
     log.write_bytes(as_lines(*(tokenledger(f"doubled-{i}", "2026-10-20T12:00:00Z") for i in range(3))))
