@@ -3,7 +3,7 @@ What is unusual. A cost is compared with those of the same weekday in the weeks 
 median absolute deviations (MADs), and is at least `least_percent` of the typical cost and at least `least_usd`. A scaled MAD is
 the standard deviation if costs are normally distributed. Of each dimension, the values with the most expensive days are compared.
 The costs of the days are moved to the days that they are compared on, and from there window functions replace joins, because
-ClickHouse computes a CTE again wherever it is read.
+some warehouses compute a CTE again wherever it is read.
 #}
 {% set days_shown, weeks_compared, least_weekdays = 90, 8, 4 %}
 {% set least_mads, mad_scale, least_percent, least_usd = 3.5, 1.4826, 25, 1 %}
