@@ -1,7 +1,7 @@
 {#
 The reason for a full refresh if llm_requests (`requests`) still has rows of loads that were undone, or rows that may not match
-the recorded settings: no settings are recorded, or some rows were written before the settings were recorded. That happens after an upgrade or an
-interrupted full refresh. Otherwise None.
+the recorded settings: no settings are recorded, or some rows were written before the settings were recorded. That happens after an
+upgrade or an interrupted full refresh. Otherwise None.
 #}
 {% macro full_refresh_reason_rows(recorded, requests) %}
     {% if not requests %} {% do return(none) %} {% endif %}

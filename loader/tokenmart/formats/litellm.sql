@@ -11,6 +11,7 @@ create macro given(x) as nullif(nullif(x, ''), 'None');
 -- a tag is a text such as env:prod
 create macro tag_name(tag) as regexp_extract(tag, '^[^:]*');
 create macro tag_value(tag) as if(contains(tag, ':'), regexp_extract(tag, ':(.*)$', 1), 'true');
+
 create type event as struct(
     id varchar,
     request_id varchar,
@@ -106,7 +107,7 @@ select
     'inclusive' as token_convention,
     -- a cost of 0 is unknown, except that responses from LiteLLM's cache are not billed
     case
-        when is_cache_hit or number(coalesce(event.response_cost, event.spend)) <> 0
+        when is_cache_hit or money(coalesce(event.response_cost, event.spend)) <> 0
         then coalesce(event.response_cost, event.spend)
     end as reported_cost_usd,
     coalesce(given(metadata ->> '$.user_api_key_user_id'), given(event.user), given(event.end_user)) as user_id,

@@ -47,7 +47,7 @@ select
     event.tokens.reasoning as reasoning_tokens,
     'exclusive' as token_convention,
     -- a cost of 0 is a subscription, a free model or an unknown price
-    case when number(event.cost) <> 0 then event.cost end as reported_cost_usd,
+    case when money(event.cost) <> 0 then event.cost end as reported_cost_usd,
     event.sessionID as session_id,
     event.path.cwd as project,
     'opencode' as app_name,
