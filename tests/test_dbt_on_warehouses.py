@@ -355,7 +355,7 @@ SKIPPED_UNIT_TESTS = {
 SLOW_UNIT_TESTS = {"clickhouse": ["cost_anomalies", "llm_requests"]}
 
 
-@pytest.mark.parametrize("on", SERVERS, indirect=True)
+@pytest.mark.parametrize("on", ["duckdb", *SERVERS], indirect=True)
 def test_unit_tests_pass(on: Engine) -> None:
     left_out = SKIPPED_UNIT_TESTS.get(on.name, [])
     slow = SLOW_UNIT_TESTS.get(on.name, [])

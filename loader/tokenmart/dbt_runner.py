@@ -77,7 +77,7 @@ def run_dbt(
         elif event.info.level == "error" and event.info.msg:
             problems.append(event.info.msg)
 
-    options = [*QUIET, *target.dbt_options]
+    options = [*QUIET, *_artifact_options(), *target.dbt_options]
     with contextlib.chdir(target.data_folder), contextlib.redirect_stdout(io.StringIO()):
         outcome = dbtRunner(callbacks=[handle_event]).invoke([*arguments, *options])
         results = outcome.result.results if isinstance(outcome.result, RunExecutionResult) else []
@@ -92,6 +92,11 @@ def run_dbt(
     return DbtRun(outcome.result.elapsed_time, results, rows)
 
 
+def _artifact_options() -> list[str]:
+    """dbt takes seconds to write manifest.json and run_results.json, so it does that only where the user asks for it."""
+    return [] if "DBT_WRITE_JSON" in os.environ else ["--no-write-json"]
+
+
 @contextmanager
 def background_parsing(target: Target) -> Iterator[Callable[[], object]]:
     """Parses the project in another process if dbt has not parsed it before. Yields a function that waits for it.
@@ -104,7 +109,7 @@ def background_parsing(target: Target) -> Iterator[Callable[[], object]]:
         yield lambda: None
         return
     code = "import gc; gc.disable(); from dbt.cli.main import cli; cli()"
-    command = [sys.executable, "-c", code, "parse", *QUIET, *target.dbt_options]
+    command = [sys.executable, "-c", code, "parse", *QUIET, *_artifact_options(), *target.dbt_options]
     no_output: Any = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
     process = subprocess.Popen(command, cwd=target.data_folder, **no_output)
     try:
