@@ -4,7 +4,7 @@ which snapshot of a request is more complete.
 #}
 {% macro request_columns() %}
     {% set columns = {
-        "times": ["event_id", "occurred_at", "usage_date", "usage_hour"],
+        "times": ["event_id", "occurred_at", "usage_date", "usage_hour", "time_basis"],
         "texts": [
             "provider",
             "model",
@@ -36,6 +36,7 @@ which snapshot of a request is more complete.
             "source_format",
         ],
         "measures": [
+            "snapshot_version",
             "output_tokens",
             "input_tokens",
             "reported_cost_usd",
@@ -49,7 +50,7 @@ which snapshot of a request is more complete.
             "water_ml",
             "energy_wh",
         ],
-        "others": ["is_running_total", "is_estimate", "loaded_at", "load_id"],
+        "others": ["is_running_total", "is_estimate", "is_billed", "loaded_at", "load_id"],
     } %}
     {% do columns.update(all=columns.times + columns.texts + columns.measures + columns.others) %}
     {% do return(columns) %}

@@ -131,7 +131,7 @@ def test_a_row_of_spend_logs_is_the_same_request() -> None:
 def test_a_cost_of_0_is_unknown_unless_the_response_was_cached(cost: Any, cache_hit: Any, reported: Any) -> None:
     found = row("litellm", {**LITELLM, "response_cost": cost, "cache_hit": cache_hit})
     assert found.get("reported_cost_usd") == reported
-    assert found["tags"].get("cache_hit") is (True if reported == 0 else None)
+    assert found.get("is_billed") is (False if reported == 0 else None)
 
 
 def test_a_failure_of_litellm_has_no_tokens() -> None:

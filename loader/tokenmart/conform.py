@@ -5,10 +5,13 @@ from collections.abc import Mapping
 from tokenmart.contract import CONTENT_COLUMNS, FORMAT_COLUMNS, INDEXED, INDEXED_BYTES, Kind
 
 
-def conform(selected: Mapping[str, bool], *, keep_content: bool) -> str:
+def conform(
+    selected: Mapping[str, bool], *, keep_content: bool, defaults: Mapping[str, str], needs_time: bool = True
+) -> str:
     """SQL that turns the relation `selected` of a format into `line_id`, FORMAT_COLUMNS, OMISSIONS and `reject_reason`.
 
-    `selected` maps each column that the format selects to whether its type is JSON in DuckDB.
+    `selected` maps each column that the format selects to whether its type is JSON in DuckDB. `defaults` has values for
+    text columns that are NULL or empty. Without `needs_time`, a line without a time is not rejected.
 
     All values are first cast to text, so that numbers are checked before they are cast. A timestamp without a time zone
     is read in the time zone of the session. Money is parsed as a decimal: from all digits of a text, and from the 17
@@ -20,6 +23,11 @@ def conform(selected: Mapping[str, bool], *, keep_content: bool) -> str:
     """
     texts, errors, typed = [], [], []
     for name, kind in FORMAT_COLUMNS.items():
+        default = _literal(defaults[name]) if name in defaults else None
+        if name not in selected and default:
+            texts.append(f"cast({default} as varchar) as {name}")
+            typed.append(name)
+            continue
         if name not in selected or (name in CONTENT_COLUMNS and not keep_content):
             texts.append(f"cast(null as varchar) as {name}")
             typed.append(f"cast(null as {_SQL_TYPES[kind]}) as {name}")
@@ -28,7 +36,7 @@ def conform(selected: Mapping[str, bool], *, keep_content: bool) -> str:
         as_text = name if kind == "timestamp" else f"cast({name} as varchar)"
         if selected[name] and kind in ("text", "timestamp"):
             as_text = f"json_extract_string({name}, '$')"
-        texts.append(f"{as_text} as {name}")
+        texts.append(f"coalesce(nullif({as_text}, ''), {default}) as {name}" if default else f"{as_text} as {name}")
         typed.append(f"{_CASTS[kind].format(name)} as {name}")
         if name in INDEXED:
             errors.append(f"case when strlen({name}) > {INDEXED_BYTES} then '{name} is longer than 2,000 bytes' end")
@@ -55,8 +63,9 @@ def conform(selected: Mapping[str, bool], *, keep_content: bool) -> str:
                 {", ".join(invalid_durations)},
                 {", ".join(f"has_{name}" for name in CONTENT_COLUMNS)},
                 case
-                    when occurred_at is null then 'no timestamp'
-                    when try_cast(occurred_at as timestamptz) is null then 'timestamp does not parse'
+                    when occurred_at is null and {str(needs_time).lower()} then 'no timestamp'
+                    when occurred_at is not null and try_cast(occurred_at as timestamptz) is null
+                    then 'timestamp does not parse'
                     when not try_cast(occurred_at as timestamptz) between timestamptz '2000-01-01 00:00:00+00'
                         and timestamptz '2099-12-31 23:59:59.999999+00' then 'timestamp is not between 2000 and 2099'
                     else coalesce(
@@ -105,6 +114,10 @@ def conform(selected: Mapping[str, bool], *, keep_content: bool) -> str:
     """
 
 
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
 _CACHED_TOKENS = "(coalesce(cache_read_tokens, 0) + coalesce(cache_write_tokens, 0))"
 _SQL_TYPES: dict[Kind, str] = {
     "text": "varchar",
@@ -124,5 +137,5 @@ _CASTS: dict[Kind, str] = {
     "money": "money({})",
     "boolean": "try_cast({} as boolean)",
     "json": "landed_text({})",
-    "bigint": "cast({} as bigint)",
+    "bigint": "try_cast({} as bigint)",
 }

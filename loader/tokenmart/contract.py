@@ -38,8 +38,10 @@ FORMAT_COLUMNS: dict[str, Kind] = {
     "web_search_requests": "tokens",
     "token_convention": "text",
     "is_running_total": "boolean",
+    "snapshot_version": "bigint",
     "reported_cost_usd": "money",
     "is_estimate": "boolean",
+    "is_billed": "boolean",
     "user_id": "text",
     "session_id": "text",
     "organization_id": "text",
@@ -78,7 +80,7 @@ PROVENANCE_COLUMNS: dict[str, Kind] = {
     "loaded_at": "timestamp",
 }
 TABLES: dict[str, dict[str, Kind]] = {
-    "events": {**FORMAT_COLUMNS, **PROVENANCE_COLUMNS},
+    "events": {**FORMAT_COLUMNS, "time_basis": "text", **PROVENANCE_COLUMNS},
     "rejected_lines": {"reason": "text", "line": "text", "line_base64": "text", **PROVENANCE_COLUMNS},
     "loaded_files": {
         "source_format": "text",
@@ -117,6 +119,11 @@ TABLES: dict[str, dict[str, Kind]] = {
     },
 }
 CONTENT_COLUMNS = ("request_preview", "response_preview")
+SETTABLE = (
+    *("provider", "model", "region", "service_tier", "operation", "endpoint", "user_id", "session_id"),
+    *("organization_id", "team", "project", "cost_center", "app_name", "environment", "feature", "page", "component"),
+)
+"""The columns that `tokenmart load --set` fills where lines leave them empty."""
 IDS = ("event_id", "session_id", "request_id", "trace_id", "span_id", "parent_span_id")
 CLEANED_TEXTS = tuple(name for name, kind in FORMAT_COLUMNS.items() if kind == "text" and name not in IDS)
 """Text columns in which `(credential)` replaces credentials.

@@ -93,7 +93,7 @@ def run_dbt(
 
 
 def _artifact_options() -> list[str]:
-    """dbt takes seconds to write manifest.json and run_results.json, so it does that only where the user asks for it."""
+    """dbt takes seconds to write manifest.json and run_results.json, so it does that only on request."""
     return [] if "DBT_WRITE_JSON" in os.environ else ["--no-write-json"]
 
 

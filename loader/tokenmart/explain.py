@@ -133,6 +133,7 @@ def explain_request(warehouse: Warehouse, target: Target, event_id: str) -> Expl
     parts = _parts(request, billed)
     problems = _problems(request, price, override, parts)
     costs = _costs(warehouse, marts, request)
+    is_unknown = costs["computed_cost_usd"] is None and costs["cost_basis"] != "not_billed"
     if len(requests) > 1:
         problems.append(f"llm_requests has {len(requests):,} rows of this request, so its cost is counted too often.")
     return Explanation(
@@ -142,7 +143,7 @@ def explain_request(warehouse: Warehouse, target: Target, event_id: str) -> Expl
         override=override,
         costs=costs,
         reasons=[*_origin(request, snapshots), *_reasons(costs)],
-        missing=[] if costs["computed_cost_usd"] is not None else _missing(warehouse, target, request, billed),
+        missing=_missing(warehouse, target, request, billed) if is_unknown else [],
         problems=problems,
         hint=(
             "The prices may have changed since the last build. To compute the costs again:"
@@ -326,12 +327,13 @@ def _problems(request: Row, price: Row | None, override: Row | None, parts: list
         for column, group in zip((*STORED_PARTS, "computed_cost_usd"), groups, strict=True):
             if (found := total(group)) != request[column]:
                 problems.append(f"{column} is {usd(request[column])}, but the price row gives {usd(found)}.")
-    counted = {"reported": "reported_cost_usd", "computed": "computed_cost_usd", "free": "computed_cost_usd"}
-    column = counted.get(request["cost_basis"], "")
-    if request["cost_usd"] != request.get(column):
+    reported, computed = request["reported_cost_usd"], request["computed_cost_usd"]
+    counted = {"reported": reported, "computed": computed, "free": computed, "not_billed": Decimal(0)}
+    counts = counted.get(request["cost_basis"])
+    if request["cost_usd"] != counts:
         problems.append(
             f"cost_usd is {usd(request['cost_usd'])}, but for cost_basis {request['cost_basis']} it must be"
-            f" {usd(request.get(column))}."
+            f" {usd(counts)}."
         )
     return problems
 
@@ -397,6 +399,8 @@ def _reasons(costs: Row) -> list[str]:
     elif costs["cost_basis"] == "reported":
         why = "the log reports one" if costs["cost_preference"] != "computed" else "no cost can be computed"
         sentences.append(f"The reported cost counts, because {why}.")
+    elif costs["cost_basis"] == "not_billed":
+        sentences.append("The request costs 0, because a gateway served the response from its cache.")
     else:
         sentences.append(f"The cost is unknown (cost_basis is '{costs['cost_basis']}'). It is not 0.")
     return sentences

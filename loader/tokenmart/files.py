@@ -1,5 +1,6 @@
 """Finds the local files and bucket files that the user names, and opens each as a stream of decompressed bytes."""
 
+import datetime as dt
 import glob
 import gzip
 import os
@@ -54,6 +55,14 @@ class InputFile:
     is_sample: bool = False
     changed: str | None = None
     problem: str | None = None
+
+    @property
+    def modified_at(self) -> dt.datetime | None:
+        """When the file was last changed, in UTC; None if that is unknown."""
+        try:
+            return dt.datetime.fromtimestamp(int(self.changed or "") / 1e9, dt.UTC)
+        except (OverflowError, ValueError):
+            return None
 
     @contextmanager
     def open_compressed(self) -> Iterator[Any]:

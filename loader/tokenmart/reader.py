@@ -1,18 +1,21 @@
 """Reads the new lines of files, in batches of many small files, and yields rows for the raw tables."""
 
+import datetime as dt
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from tokenmart import checkpoints
 from tokenmart.checkpoints import Checkpoint, Checkpoints, Update
+from tokenmart.errors import UsageError
 from tokenmart.files import InputFile
 from tokenmart.prefetch import prefetch
 from tokenmart.results import LoadResult
 from tokenmart.sources import Progress, Source, new_blocks, open_source
 
 if TYPE_CHECKING:
+    from tokenmart.formats import Parser
     from tokenmart.lines import Block
     from tokenmart.parse import Parsed
     from tokenmart.rows import RowMaker, Rows
@@ -24,13 +27,17 @@ BATCH_BYTES = 8 << 20
 class Options:
     """How files are read: the options of `tokenmart load`.
 
-    `format` is the name of a format or the path of a .sql file. If it is None, formats are recognized.
+    `format` is the name of a format or the path of a .sql file. If it is None, formats are recognized. `defaults` has
+    values for columns that lines leave empty. `occurred_at` is the time of lines that have none: an ISO 8601 time, or
+    'file' for the time of the file.
     """
 
     format: str | None = None
     time_zone: str = "UTC"
     keep_content: bool = False
     keep_keys: tuple[str, ...] = ()
+    defaults: Mapping[str, str] = field(default_factory=dict)
+    occurred_at: str | None = None
     final: bool = False
     again: bool = False
 
@@ -42,14 +49,14 @@ class Reader:
     """
 
     def __init__(self, options: Options, progress: Progress) -> None:
-        """Raises UsageError if the format or the time zone does not exist."""
+        """Raises UsageError if the format or the time zone does not exist, or if `occurred_at` is not a time."""
         self.result = LoadResult()
         self.checkpoints: dict[str, Checkpoint] = {}
         self.is_parsing = False
         self._options = options
         self._progress = progress
         self._sources: list[Source] = []
-        if options.format or options.time_zone != "UTC":
+        if options.format or options.time_zone != "UTC" or options.occurred_at:
             self._rows  # noqa: B018 - raises if one of them does not exist
 
     @cached_property
@@ -60,10 +67,27 @@ class Reader:
         from tokenmart.unmapped import Keep
 
         keep = Keep(self._options.keep_content, self._options.keep_keys)
-        parser = Parser(time_zone=self._options.time_zone, keep=keep)
+        parser = Parser(
+            time_zone=self._options.time_zone,
+            keep=keep,
+            defaults=self._options.defaults,
+            needs_time=not self._options.occurred_at,
+        )
         if self._options.format:
             parser.format(self._options.format)
-        return RowMaker(parser, self._sources, self.result)
+        return RowMaker(parser, self._sources, self.result, self._given_time(parser))
+
+    def _given_time(self, parser: "Parser") -> dt.datetime | None:
+        """The time that the user gave for lines without one, in the time zone of the options."""
+        text = self._options.occurred_at
+        if text in (None, "file"):
+            return None
+        found = parser.time(str(text))
+        if found is None:
+            raise UsageError(
+                f"--occurred-at is {text}, which is not a time.", "Use a time such as 2026-11-01T09:30:00Z, or: file"
+            )
+        return found
 
     def tables(self, files: Sequence[InputFile], stored: Mapping[str, Checkpoint]) -> Generator["Rows", None, None]:
         """Yields raw table names and rows (`Rows`) for the lines after the `stored` checkpoints."""

@@ -47,13 +47,21 @@ Rows = tuple[str, pa.Table]
 class RowMaker:
     """Parses batches, and adds the line counts to the results of each file and of the load.
 
-    `sources` has the file with number n at index n. It grows while files are read.
+    `sources` has the file with number n at index n. It grows while files are read. `given_time` is the time of lines
+    without one; if it is None, they have the time of their file.
     """
 
-    def __init__(self, parser: Parser, sources: Sequence[Source], result: LoadResult) -> None:
+    def __init__(
+        self,
+        parser: Parser,
+        sources: Sequence[Source],
+        result: LoadResult,
+        given_time: dt.datetime | None = None,
+    ) -> None:
         self._parser = parser
         self._sources = sources
         self._result = result
+        self._given_time = given_time
         self._event_ids = EventIds(lambda number: earlier_blocks(sources[number]))
         self._omitted: list[pa.Table] = []
         self._loaded_at = pa.scalar(dt.datetime.now(dt.UTC), pa.timestamp("us", "UTC"))
@@ -170,7 +178,8 @@ class RowMaker:
         )
         format_ = self._parser.format(name)
         parsed = self._parse(lines, is_overlong, name)
-        events = self._event_ids.identify(parsed.events, origins["file"], lines)
+        dated, time_basis = self._dated(parsed.events, origins["file"])
+        events = self._event_ids.identify(dated, origins["file"], lines)
         if len(parsed.omitted):
             files = origins["file"].take(parsed.omitted["line_id"])
             self._omitted.append(self._counted(parsed.omitted.set_column(0, "file", files)))
@@ -182,6 +191,7 @@ class RowMaker:
                 self._add_reasons(rows, origin)
             if len(rows):
                 provenance = {
+                    "time_basis": time_basis,
                     "source_format": pa.repeat(format_.name, len(rows)),
                     "source_file": file_names.take(origin["file"].combine_chunks()),
                     "source_line": origin["source_line"],
@@ -190,6 +200,20 @@ class RowMaker:
                 }
                 columns = [provenance[name] if name in provenance else rows[name] for name in contract.TABLES[table]]
                 yield table, pa.table(columns, names=list(contract.TABLES[table]))
+
+    def _dated(self, events: pa.Table, files: pa.ChunkedArray) -> tuple[pa.Table, pa.Array | pa.ChunkedArray]:
+        """The events with every occurred_at filled, and the time_basis of each: NULL if its source reports the time."""
+        times = events["occurred_at"]
+        if not times.null_count:
+            return events, pa.nulls(len(events), pa.string())
+        found = [(self._given_time, "given") if self._given_time else _file_time(source) for source in self._sources]
+        numbers = files.take(events["line_id"]).combine_chunks()
+        filled = pa.array([time or self._loaded_at.as_py() for time, _ in found], times.type).take(numbers)
+        bases = pa.array([basis for _, basis in found], pa.string()).take(numbers)
+        is_missing = times.is_null().combine_chunks()
+        column = events.column_names.index("occurred_at")
+        times = pc.if_else(is_missing, filled, times.combine_chunks())
+        return events.set_column(column, "occurred_at", times), pc.if_else(is_missing, bases, None)
 
     @cached_property
     def _second_parser(self) -> Parser:
@@ -271,6 +295,11 @@ class RowMaker:
 
 def _files_and_blocks(batch: Batch) -> list[tuple[InputFile, Block]]:
     return [(source.file, block) for source, block in batch]
+
+
+def _file_time(source: Source) -> tuple[dt.datetime | None, str]:
+    modified_at = source.file.modified_at
+    return (modified_at, "file") if modified_at else (None, "load")
 
 
 def _joined(chunks: Iterator[pa.Array]) -> pa.ChunkedArray:

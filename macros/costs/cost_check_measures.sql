@@ -1,6 +1,6 @@
 {#
 Counts and sums that show how the costs of requests were found, and what can be wrong with them: the counts of each cost basis, of
-prices that may not be those that were billed, and of reported costs that differ from computed ones by more than a millionth of a
+prices that may not be those that were billed, of requests without a time of their own, and of reported costs that differ from computed ones by more than a millionth of a
 dollar; the sums of both for the requests that have both; and what the requests with a computed cost would cost without caching.
 #}
 {% macro cost_check_measures(requests) %}
@@ -11,6 +11,7 @@ dollar; the sums of both for the requests that have both; and what the requests 
         "reported_requests": requests ~ ".cost_basis= 'reported'",
         "computed_requests": requests ~ ".cost_basis= 'computed'",
         "free_requests": requests ~ ".cost_basis= 'free'",
+        "not_billed_requests": requests ~ ".cost_basis= 'not_billed'",
         "vendor_priced_requests": requests ~ ".price_basis= 'vendor'",
         "standard_priced_requests": (
             requests
@@ -19,6 +20,7 @@ dollar; the sums of both for the requests that have both; and what the requests 
             ~ " <> 'standard'"
         ),
         "estimated_requests": requests ~ ".is_estimate",
+        "undated_requests": requests ~ ".time_basis <> 'reported'",
         "compared_requests": has_both,
         "differing_requests": (
             has_both

@@ -74,11 +74,17 @@ are in USD. They are NULL if the tokens or the prices are unknown.
         select
             computed_costs.*,
             cast(
-                {% if is_preferred %}coalesce(computed_cost_usd, reported_cost_usd)
-                {% else %}coalesce(reported_cost_usd, computed_cost_usd)
-                {% endif %} as {{ data_type("money") }}
+                case
+                    when not is_billed
+                    then cast(0 as {{ data_type("money") }})
+                    {% if is_preferred %} else coalesce(computed_cost_usd, reported_cost_usd)
+                    {% else %} else coalesce(reported_cost_usd, computed_cost_usd)
+                    {% endif %}
+                end as {{ data_type("money") }}
             ) as cost_usd,
             case
+                when not is_billed
+                then 'not_billed'
                 when {{ is_computed }} and {{ prices | join(" + ") }} = 0
                 then 'free'
                 when {{ is_computed }}

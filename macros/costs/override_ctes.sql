@@ -1,7 +1,7 @@
 {#
 CTEs of which the last one, `priced`, has the requests of `list_priced` (from price_ctes), each with the prices that it is billed
 with: those of the row of price_overrides that holds for it, its list prices less the discount of this row, or its list prices.
-If several rows hold, the order of `ranked_candidates` decides. Without a price, all prices are NULL.
+If several rows hold, the order of `ranked_candidates` decides. Without a price, and if a request is not billed, all prices are NULL.
 #}
 {% macro override_ctes(list_priced) %}
     {% if has_price_overrides() %}
@@ -68,6 +68,7 @@ If several rows hold, the order of `ranked_candidates` decides. Without a price,
                             {% endfor %}
                             and {{ list_priced }}.utc_date >= override_from
                             and {{ list_priced }}.utc_date < override_to
+                            and coalesce({{ list_priced }}.is_billed, true)
                         then override_name
                     end as {{ data_type("label") }}
                 ) as price_override_id

@@ -1,7 +1,8 @@
 {#
 CTEs of which the last one, `list_priced`, has the requests of `keyed`, each with its list prices: the columns of price_columns,
 with the prefix list_. At most one row of the price list holds for the tier, the UTC date and minute and the input tokens of a request. A tier without
-prices, and every tier of a price that is passed on, has the prices of the standard tier. Without a price, all prices are NULL.
+prices, and every tier of a price that is passed on, has the prices of the standard tier. Without a price, and if a request is not
+billed, all prices are NULL.
 #}
 {% macro price_ctes(keyed, listed_models, model_regions) %}
     {%- set bigint = data_type("bigint") -%}
@@ -79,11 +80,12 @@ prices, and every tier of a price that is passed on, has the prices of the stand
             request_prices.canonical_name as canonical_model,
             request_prices.family_name as model_family,
             {{ model_regions }}.model_region,
-            request_prices.price_row as list_price_id,
-            request_prices.basis as list_price_basis,
-            request_prices.priced_tier as list_service_tier,
+            case when not keyed.is_billed then null else request_prices.price_row end as list_price_id,
+            case when not keyed.is_billed then null else request_prices.basis end as list_price_basis,
+            case when not keyed.is_billed then null else request_prices.priced_tier end as list_service_tier,
             {% for price in price_columns() %}
-                request_prices.{{ price }} as list_{{ price }}{{ "," if not loop.last }}
+                case when not keyed.is_billed then null else request_prices.{{ price }} end as list_{{ price }}
+                {{- "," if not loop.last }}
             {% endfor %}
         from {{ keyed }} as keyed
         left join

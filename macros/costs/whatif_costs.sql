@@ -14,7 +14,7 @@ price is that of the request's own provider. If that has none, it is that of the
     where={}
 ) %}
     {%- set label, bigint = data_type("label"), data_type("bigint") -%}
-    {%- set kept = ["usage_date", "source_format", "team", "project"] -%}
+    {%- set kept = ["usage_date", "source_format", "team", "project", "is_billed"] -%}
     {%- set changeable = ["occurred_at", "provider", "model", "service_tier"] -%}
     {%- set tokens = token_columns() + ["cache_write_1h_tokens", "web_search_requests"] -%}
     {%- set costs = cost_columns() + ["cost_without_cache_usd"] -%}

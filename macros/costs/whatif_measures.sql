@@ -15,7 +15,9 @@ The remaining counts show where the comparison is less certain.
             unpriced ~ " and answers.priced_service_tier is not null and answers.web_search_price is null"
         ),
         "reported_requests": compared ~ " and answers.actual_cost_basis= 'reported'",
-        "uncomputed_requests": compared ~ " and answers.actual_computed_cost_usd is null",
+        "uncomputed_requests": (
+            compared ~ " and answers.is_billed and answers.actual_computed_cost_usd is null"
+        ),
         "other_model_requests": (
             compared ~ " and answers.canonical_model is distinct from answers.actual_canonical_model"
         ),

@@ -47,6 +47,7 @@ with
                     occurred_at,
                     {{ dbt.hash(text_of(columns.texts)) }},
                     case when is_estimate then 1 else 0 end,
+                    case when is_billed then 1 else 0 end,
                     -- snapshots with equal content: the stored one, then the one of the earlier load
                     batch_id,
                     load_id

@@ -13,6 +13,7 @@ select
     events.occurred_at_utc as occurred_at,
     {{ local_period("day", "events.occurred_at_utc") }} as usage_date,
     {{ local_period("hour", "events.occurred_at_utc") }} as usage_hour,
+    cast(coalesce(events.time_basis, 'reported') as {{ data_type("label") }}) as time_basis,
 
     cast(events.provider as {{ data_type("label") }}) as provider,
     cast(events.model as {{ data_type("label") }}) as model,
@@ -34,7 +35,9 @@ select
     cast(events.web_search_requests as {{ data_type("bigint") }}) as web_search_requests,
     cast(events.token_convention as {{ data_type("label") }}) as token_convention,
     cast(coalesce(events.is_running_total, false) as {{ data_type("boolean") }}) as is_running_total,
+    cast(events.snapshot_version as {{ data_type("bigint") }}) as snapshot_version,
     cast(coalesce(events.is_estimate, false) as {{ data_type("boolean") }}) as is_estimate,
+    cast(coalesce(events.is_billed, true) as {{ data_type("boolean") }}) as is_billed,
 
     cast(events.duration_ms as {{ data_type("double") }}) as duration_ms,
     cast(events.time_to_first_token_ms as {{ data_type("double") }}) as time_to_first_token_ms,

@@ -2,7 +2,7 @@
 
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -58,6 +58,21 @@ def _with_target(function: Callable[..., int]) -> Callable[..., int]:
 as_json = click.option("--json", "is_json", is_flag=True, help="Print JSON instead of text.")
 
 
+def _defaults(_context: click.Context, _parameter: click.Parameter, pairs: Sequence[str]) -> dict[str, str]:
+    """The values of --set by column."""
+    from tokenmart.contract import SETTABLE
+
+    values: dict[str, str] = {}
+    for pair in pairs:
+        column, is_pair, value = pair.partition("=")
+        if not is_pair or not value:
+            raise click.BadParameter(f"{pair} is not COLUMN=VALUE; write for example user_id=ada")
+        if column not in SETTABLE:
+            raise click.BadParameter(f"{column} cannot be set; use one of {', '.join(SETTABLE)}")
+        values[column] = value
+    return values
+
+
 def input_options(function: Function) -> Function:
     """Adds the argument and the options of the commands that read files."""
     for option in reversed(
@@ -75,6 +90,20 @@ def input_options(function: Function) -> Function:
                 default="UTC",
                 show_default=True,
                 help="Time zone of timestamps that do not have one.",
+            ),
+            click.option(
+                "--occurred-at",
+                metavar="TIME",
+                help="Time of lines that have none, or 'file' for the time when their file was last changed.",
+            ),
+            click.option(
+                "--set",
+                "defaults",
+                multiple=True,
+                metavar="COLUMN=VALUE",
+                envvar="TOKENMART_SET",
+                callback=_defaults,
+                help="Value of a column, such as user_id or team, for lines that leave it empty; can be repeated.",
             ),
             click.option("--follow-links", is_flag=True, help="Read symbolic links that lead out of their folder."),
             click.option(

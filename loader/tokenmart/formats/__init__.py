@@ -2,10 +2,12 @@
 
 If the script creates a type `event`, the select reads `events`: `line_id`, `line`, the line as a struct `event`, and
 `extra`. Otherwise it reads `lines`: `line_id` and `line`. It must return `line_id`. Lines that it filters out are
-skipped. The optional macro `recognizes(line)` is true if a line has the format. The optional macro
-`may_be_request(line)` is false for lines that the select filters out; these lines are skipped without parsing them.
+skipped. If it does not select `occurred_at`, its lines get the time of their file. The optional macro
+`recognizes(line)` is true if a line has the format. The optional macro `may_be_request(line)` is false for lines that
+the select filters out; these lines are skipped without parsing them.
 """
 
+import datetime as dt
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -81,10 +83,24 @@ class Parser:
     A format can be untrusted SQL, so the database cannot access files, the network or Python variables.
     """
 
-    def __init__(self, *, time_zone: str = "UTC", keep: Keep | None = None) -> None:
-        """Raises UsageError if the time zone does not exist."""
-        self._options: dict[str, Any] = {"time_zone": time_zone, "keep": keep}
+    def __init__(
+        self,
+        *,
+        time_zone: str = "UTC",
+        keep: Keep | None = None,
+        defaults: Mapping[str, str] | None = None,
+        needs_time: bool = True,
+    ) -> None:
+        """`defaults` and `needs_time` are those of `conform`. Raises UsageError if the time zone does not exist."""
+        self._options: dict[str, Any] = {
+            "time_zone": time_zone,
+            "keep": keep,
+            "defaults": defaults,
+            "needs_time": needs_time,
+        }
         self._keep_content = keep.content if keep else False
+        self._defaults = defaults or {}
+        self._needs_time = needs_time
         self.unmapped = Unmapped(keep or Keep(), self.run)
         self._scripts: dict[str, Script] = {}
         self._formats: dict[str, Format] = {}
@@ -149,6 +165,12 @@ class Parser:
                 f"The format {format_.name} failed: {error}", "Wrap an expression in try() to get NULL instead."
             ) from error
 
+    def time(self, text: str) -> dt.datetime | None:
+        """The time that a text means, in the time zone of the parser if it names none; None if it is not a time."""
+        query = "select cast(try_cast($1 as timestamptz) at time zone 'UTC' as timestamp)"
+        (found,) = self._connection.execute(query, [text]).fetchone() or (None,)
+        return found.replace(tzinfo=dt.UTC) if found else None
+
     def close(self) -> None:
         """Closes the database."""
         self._connection.close()
@@ -194,10 +216,16 @@ class Parser:
         if unknown := columns.keys() - contract.FORMAT_COLUMNS.keys() - {"line_id"}:
             raise ValueError(f"the event contract has no column {', '.join(sorted(unknown))}")
         selected = {name: type_ == "JSON" for name, type_ in columns.items()}
+        conformed = conform(
+            selected,
+            keep_content=self._keep_content,
+            defaults=self._defaults,
+            needs_time=self._needs_time and "occurred_at" in selected,
+        )
         may_be_request = f'"{script.schema}".may_be_request(line)' if "may_be_request" in script.macros else "true"
         return Format(
             script.schema,
-            f"with {relations}, {conform(selected, keep_content=self._keep_content)}",
+            f"with {relations}, {conformed}",
             tuple(shape or ()),
             tuple(_containers(shape or {})),
             "recognizes" in script.macros,

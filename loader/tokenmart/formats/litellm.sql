@@ -110,6 +110,7 @@ select
         when is_cache_hit or money(coalesce(event.response_cost, event.spend)) <> 0
         then coalesce(event.response_cost, event.spend)
     end as reported_cost_usd,
+    case when is_cache_hit then false end as is_billed,
     coalesce(given(metadata ->> '$.user_api_key_user_id'), given(event.user), given(event.end_user)) as user_id,
     given(event.session_id) as session_id,
     coalesce(given(metadata ->> '$.user_api_key_org_id'), given(event.organization_id)) as organization_id,
@@ -140,14 +141,7 @@ select
         'litellm',
         json_merge_patch(
             '{}',
-            json_object(
-                'key_alias',
-                given(metadata ->> '$.user_api_key_alias'),
-                'end_user',
-                given(event.end_user),
-                'cache_hit',
-                if(is_cache_hit, true, null)
-            )
+            json_object('key_alias', given(metadata ->> '$.user_api_key_alias'), 'end_user', given(event.end_user))
         )
     ) as tags,
     extra
