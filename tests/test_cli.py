@@ -214,7 +214,7 @@ def test_an_empty_log_has_nothing_new_and_creates_no_marts(mart: Mart) -> None:
 
 @pytest.mark.slow
 def test_every_command_can_print_json(mart: Mart) -> None:
-    path = mart.write("a.jsonl", tokenledger("e1"), "broken", tokenledger("e2", "2026-10-02T00:00:00Z"), "[]")
+    path = mart.write("a.jsonl", tokenledger("e1"), "broken", tokenledger("e2", "2026-10-02T00:00:00Z"), "12")
     preview = mart.json("load", path, "--dry-run")
     assert [(file["name"], file["format"], len(file["events"])) for file in preview] == [(str(path), "tokenledger", 2)]
     assert [row["reason"] for row in preview[0]["rejected"]] == ["not JSON", "not a JSON object"]
@@ -246,7 +246,7 @@ def test_every_command_can_print_json(mart: Mart) -> None:
     rejected = mart.json("rejects")
     assert [(row["line"], row["reason"], row["bytes"]) for row in rejected] == [
         (2, "not JSON", "broken"),
-        (4, "not a JSON object", "[]"),
+        (4, "not a JSON object", "12"),
     ]
     assert [row["line"] for row in mart.json("rejects", "--reason", "not JSON")] == [2]
     assert mart.json("rejects", "--reason", "it's unknown") == []
@@ -717,7 +717,7 @@ def test_unusable_profiles_are_explained(mart: Mart, project: Path, monkeypatch:
 
     assert "DBT_PROFILES_DIR" in message(None, 2)
     assert "profiles.example.yml" in message("other: {}", 2)
-    assert "profiles.example.yml" in message("[]", 2)
+    assert "profiles.example.yml" in message("12", 2)
     assert "type oracle" in message(outputs("schema: marts, type: oracle"), 1)
     assert "WAREHOUSE_PATH is not set" in message(
         outputs("schema: marts, type: duckdb, path: \"{{ env_var('WAREHOUSE_PATH') }}\""), 1

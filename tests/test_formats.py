@@ -10,6 +10,7 @@ import pytest
 
 from conftest import as_lines, new_reader
 from parsing import Line, at, parsed, reasons, row
+from test_agent_formats import counted, message, tokens, usage
 from test_gateway_formats import LITELLM, OPENROUTER
 from test_opencode_format import OPENCODE
 from test_provider_formats import BEDROCK, OPENAI
@@ -545,7 +546,9 @@ OTHER: Line = {"level": "info", "msg": "started"}
 EXAMPLES = {
     "bedrock": BEDROCK,
     "claude_code": ASSISTANT,
+    "codex": counted(1, usage(1, 0, 0, 1, 0)),
     "ctm": CTM,
+    "gemini_cli": message("m1", tokens(1, 1, 0, 0, 0)),
     "litellm": LITELLM,
     "openai": OPENAI,
     "opencode": OPENCODE,
@@ -871,13 +874,9 @@ def test_the_select_of_a_format_cannot_access_files_or_python_variables(tmp_path
 def test_the_error_for_a_missing_format_lists_the_known_ones(name: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="There is no format") as raised:
         loaded(tmp_path, OWN_LINE, format=name)
-    assert raised.value.hint is not None and "bedrock, claude_code, ctm, litellm" in raised.value.hint
-
-
-def test_a_format_that_returns_two_rows_for_a_line_is_refused(tmp_path: Path) -> None:
-    sql = "select line_id, line ->> '$.when' as occurred_at from lines, (values (1), (2)) as twice"
-    with pytest.raises(UsageError, match=r"The format own returns more than one row for a line\."):
-        loaded(tmp_path, OWN_LINE, format=custom_format(tmp_path, sql))
+    assert (
+        raised.value.hint is not None and "bedrock, claude_code, codex, ctm, gemini_cli, litellm" in raised.value.hint
+    )
 
 
 def test_a_format_that_fails_on_a_line_is_refused(tmp_path: Path) -> None:

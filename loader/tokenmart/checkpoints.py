@@ -20,7 +20,7 @@ class Checkpoint(TypedDict):
     number is a power of two, and `tail` a digest of the TAIL_BYTES before `offset`. A file with both digests begins
     with the content that was read, whatever its name. `latest` is the latest time (ISO 8601) of a line whose id was
     computed from its content, or None. `compressed` is the `compressed_digest` of a compressed file that was read to
-    its end.
+    its end. `context` is what the lines before `offset` have stated (JSON), for a format that needs it.
     """
 
     name: str
@@ -31,6 +31,7 @@ class Checkpoint(TypedDict):
     tail: str
     latest: str | None
     compressed: NotRequired[str]
+    context: NotRequired[str]
 
 
 Update = tuple[Checkpoint, Checkpoint | None]

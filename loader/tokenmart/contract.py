@@ -91,6 +91,7 @@ TABLES: dict[str, dict[str, Kind]] = {
         "lines_landed": "bigint",
         "lines_skipped": "bigint",
         "lines_rejected": "bigint",
+        "events_landed": "bigint",
         "is_sample": "boolean",
         "loaded_at": "timestamp",
     },

@@ -14,7 +14,7 @@ from tokenmart.parse import lines_of
 _CREATE_SEEN = "create table seen (file bigint, content varchar, occurrences bigint)"
 _COUNT = "insert into seen select file, md5(bytes), count(*) from lines group by all"
 _IDENTIFY = """
-    with new as (select file, line_id, md5(bytes) as content from lines),
+    with new as (select file, position, md5(bytes) as content from lines),
     before as (
         select file, content, sum(occurrences) as occurrences
         from seen
@@ -24,10 +24,10 @@ _IDENTIFY = """
     select
         new.content || '-' || cast(
             coalesce(before.occurrences, 0)
-            + row_number() over (partition by new.file, new.content order by new.line_id) as varchar
+            + row_number() over (partition by new.file, new.content order by new.position) as varchar
         ) as event_id
     from new left join before on before.file = new.file and before.content = new.content
-    order by new.line_id
+    order by new.position
 """
 
 
@@ -80,7 +80,9 @@ class EventIds:
                 self._counted.add(file)
             self.latest[file] = max(self.latest.get(file, span["at_max"]), span["at_max"])
         bytes_ = lines_of(lines, numbers)
-        self._connection.register("lines", pa.table({"file": of_file, "line_id": numbers, "bytes": bytes_}))
+        self._connection.register(
+            "lines", pa.table({"file": of_file, "position": pa.arange(0, len(new)), "bytes": bytes_})
+        )
         ids = self._connection.sql(_IDENTIFY).to_arrow_table()["event_id"]
         self._count(of_file, bytes_)
         filled = pc.replace_with_mask(events["event_id"].cast(ids.type).combine_chunks(), is_new, ids.combine_chunks())

@@ -1,4 +1,8 @@
-"""Turns lines into typed events and rejected lines. Every line is landed, skipped or rejected."""
+"""Turns lines into typed events and rejected lines. Every line is landed, skipped or rejected.
+
+A line can have several requests: a format can select several rows of a line, and each object in a JSON array is read as
+if it were a line. Then `line_id` is not unique in the events.
+"""
 
 import json
 from contextlib import suppress
@@ -10,8 +14,7 @@ import pyarrow.compute as pc
 
 from tokenmart import contract
 from tokenmart.credentials import without_credentials
-from tokenmart.errors import UsageError
-from tokenmart.formats import LINES, PARSING_MEMORY, Format, Parser
+from tokenmart.formats import CONTEXT, PARSING_MEMORY, Format, Parser
 from tokenmart.lines import KEPT_OF_OVERLONG_LINE, MAX_LINE_BYTES, MEBIBYTE
 from tokenmart.prepared import literal
 from tokenmart.unmapped import OMITTED
@@ -52,6 +55,17 @@ _WITHOUT_NUL = f"""
     select regexp_replace(regexp_replace(line, {_NUL}, {_REPLACED_NUL}, 'g'), {_NUL}, {_REPLACED_NUL}, 'g') as line
     from batch
 """
+# the objects in lines that are arrays, and the other lines; DuckDB keeps the order of rows
+_OBJECTS = """
+    select
+        line_id,
+        unnest(
+            case
+                when starts_with(line, '[') and json_valid(line) then cast(line -> '$[*]' as varchar[]) else [line]
+            end
+        ) as line
+    from batch
+"""
 # base64 only if a warehouse cannot store the line as text
 _REJECTED_LINES = """
     with decoded as (select *, try(decode(bytes)) as text from batch)
@@ -68,9 +82,10 @@ _REJECTED_LINES = """
 class Parsed:
     """The result of parsing. Lines that are neither in `events` nor in `rejected` are skipped.
 
-    `events` has line_id and the contract's FORMAT_COLUMNS, in the order of the lines. `rejected` has line_id, reason
-    and line, or line_base64 if a warehouse cannot store the line as text. `omitted` (OMITTED) has line_id, key and
-    reason of values that were left out of events.
+    `events` has line_id and the contract's FORMAT_COLUMNS, in the order of the lines. `rejected` has one row per line,
+    with line_id, reason and line, or line_base64 if a warehouse cannot store the line as text. If only some requests of
+    a line are rejected, the others are in `events`. `omitted` (OMITTED) has line_id, key and reason of values that were
+    left out of events.
     """
 
     events: pa.Table
@@ -78,23 +93,37 @@ class Parsed:
     omitted: pa.Table
 
 
-def parse(lines: pa.ChunkedArray, is_overlong: pa.ChunkedArray, format_: Format, parser: Parser) -> Parsed:
+def parse(
+    lines: pa.ChunkedArray,
+    is_overlong: pa.ChunkedArray,
+    format_: Format,
+    parser: Parser,
+    context: pa.Table | None = None,
+) -> Parsed:
     """Parses lines (large_binary) of one format. The line_id of a line is its index in `lines`, from 0.
 
-    `is_overlong` marks lines of which only the first bytes are in `lines`. If parsing runs out of memory, the lines are
-    halved until the line that needs too much memory is found, and only this line is rejected. Raises UsageError if a
-    custom format fails, or returns more than one row for a line.
+    `is_overlong` marks lines of which only the first bytes are in `lines`. `context` has the columns CONTEXT of each
+    line; formats without a context do not need it. If parsing runs out of memory, the lines are halved until the line
+    that needs too much memory is found, and only this line is rejected. Raises UsageError if a custom format fails.
     """
+    if context is None and format_.has_context:
+        context = pa.table([pa.nulls(len(lines), field.type) for field in CONTEXT], schema=CONTEXT)
     try:
-        return _parse(lines, is_overlong, format_, parser)
+        return _parse(lines, is_overlong, format_, parser, context)
     except duckdb.OutOfMemoryException:
         if len(lines) == 1:
-            events = parser.parse(format_, LINES.empty_table()).drop_columns(["reject_reason", *contract.OMISSIONS])
+            nothing = parser.parse(format_, format_.lines.empty_table())
             reasons = pa.table({"line_id": [0], "reason": [_OUT_OF_MEMORY]}, _REASONS)
-            return Parsed(events, _rejected(lines, reasons, parser), OMITTED.empty_table())
+            return Parsed(
+                nothing.drop_columns(["reject_reason", *contract.OMISSIONS]),
+                _rejected(lines, reasons, parser),
+                OMITTED.empty_table(),
+            )
     half = len(lines) // 2
-    first = parse(lines[:half], is_overlong[:half], format_, parser)
-    second = parse(lines[half:], is_overlong[half:], format_, parser)
+    first, second = (
+        parse(lines[part], is_overlong[part], format_, parser, context and context[part])
+        for part in (slice(half), slice(half, None))
+    )
     return joined(first, second, half)
 
 
@@ -112,8 +141,32 @@ def joined(first: Parsed, second: Parsed, lines: int) -> Parsed:
     )
 
 
-def _parse(lines: pa.ChunkedArray, is_overlong: pa.ChunkedArray, format_: Format, parser: Parser) -> Parsed:
-    texts = _texts(lines, parser)
+def _parse(
+    lines: pa.ChunkedArray, is_overlong: pa.ChunkedArray, format_: Format, parser: Parser, context: pa.Table | None
+) -> Parsed:
+    texts = texts_of(lines, parser)
+    line_ids: pa.ChunkedArray | None = None
+    if pc.any(pc.starts_with(texts, "[")).as_py():
+        # from here on, the objects in arrays count as lines
+        objects = parser.run(_OBJECTS, line=texts, line_id=pa.chunked_array([pa.arange(0, len(lines))]))
+        texts, line_ids = objects["line"], objects["line_id"]
+        is_overlong = is_overlong.take(line_ids)
+        context = context and context.take(line_ids)
+    found, reasons, omitted = _parsed_objects(texts, is_overlong, format_, parser, context)
+    if line_ids is not None:
+        found, reasons, omitted = (
+            table.set_column(0, "line_id", line_ids.take(table["line_id"])) for table in (found, reasons, omitted)
+        )
+    if pc.count_distinct(reasons["line_id"]).as_py() < len(reasons):
+        reasons = reasons.group_by("line_id", use_threads=False).aggregate([("reason", "first")])
+        reasons = reasons.rename_columns(_REASONS.names)
+    return Parsed(found, _rejected(lines, reasons, parser), omitted)
+
+
+def _parsed_objects(
+    texts: pa.ChunkedArray, is_overlong: pa.ChunkedArray, format_: Format, parser: Parser, context: pa.Table | None
+) -> tuple[pa.Table, pa.Table, pa.Table]:
+    """The events, the reasons of rejected objects, and the omitted values (OMITTED), by the index of the object."""
     checked = _check(texts, is_overlong, format_, parser)
     if pc.any(pc.equal(checked["error"], _NOT_JSON)).as_py():
         texts = parser.run("select without_lone_surrogates(line) as line from batch", line=texts)["line"]
@@ -121,18 +174,15 @@ def _parse(lines: pa.ChunkedArray, is_overlong: pa.ChunkedArray, format_: Format
     if pc.any(checked["has_nul"]).as_py():
         texts = parser.run(_WITHOUT_NUL, line=texts)["line"]
     errors = checked["error"]
-    readable = pa.table([pa.arange(0, len(lines)), texts, checked["has_unmapped"]], names=LINES.names)
+    columns = [pa.arange(0, len(texts)), texts, checked["has_unmapped"], *(context.columns if context else ())]
+    readable = pa.table(columns, names=format_.lines.names)
     is_parsed = pc.and_(pc.is_null(errors), checked["may_be_request"])
     if not pc.all(is_parsed).as_py():
         readable = readable.filter(is_parsed)
     found = parser.parse(format_, readable)
-    if pc.count_distinct(found["line_id"]).as_py() < len(found):
-        raise UsageError(
-            f"The format {format_.name} returns more than one row for a line.", "Each line must be one request."
-        )
     reasons = pa.concat_tables(
         [
-            pa.table({"line_id": pa.arange(0, len(lines)), "reason": errors}, _REASONS).filter(
+            pa.table({"line_id": pa.arange(0, len(texts)), "reason": errors}, _REASONS).filter(
                 pc.fill_null(pc.not_equal(errors, _BLANK), False)
             ),
             found.select(["line_id", "reject_reason"])
@@ -143,12 +193,12 @@ def _parse(lines: pa.ChunkedArray, is_overlong: pa.ChunkedArray, format_: Format
     )
     if found["reject_reason"].null_count < len(found):
         found = found.filter(pc.is_null(found["reject_reason"]))
-    rejected = _rejected(lines, reasons.sort_by("line_id"), parser)
     found, masked = without_credentials(found.drop_columns("reject_reason"), contract.CLEANED_TEXTS, parser.run)
     found, omitted = parser.unmapped.keep_harmless(found, format_.containers)
     omissions = [_omissions(found, found[column], key, reason) for column, (key, reason) in contract.OMISSIONS.items()]
     omissions += [_omissions(found, rows, name, "credential") for name, rows in masked.items()]
-    return Parsed(found.drop_columns(list(contract.OMISSIONS)), rejected, pa.concat_tables([omitted, *omissions]))
+    events = found.drop_columns(list(contract.OMISSIONS))
+    return events, reasons.sort_by("line_id"), pa.concat_tables([omitted, *omissions])
 
 
 def _rejected(lines: pa.ChunkedArray, reasons: pa.Table, parser: Parser) -> pa.Table:
@@ -168,13 +218,16 @@ def _omissions(events: pa.Table, rows: pa.ChunkedArray, key: str, reason: str) -
 
 
 def lines_of(lines: pa.ChunkedArray, line_ids: pa.ChunkedArray) -> pa.ChunkedArray:
-    """The lines with these ids, which are in ascending order. Uses `filter`, because `take` would copy all lines."""
+    """The lines with these ids, which are in ascending order."""
     if not len(line_ids):
         return lines[:0]
+    if pc.count_distinct(line_ids).as_py() < len(line_ids):
+        return lines.take(line_ids)
+    # `take` would copy all lines
     return lines.filter(pc.is_in(pa.arange(0, len(lines)), line_ids))
 
 
-def _texts(lines: pa.ChunkedArray, parser: Parser) -> pa.ChunkedArray:
+def texts_of(lines: pa.ChunkedArray, parser: Parser) -> pa.ChunkedArray:
     """The lines as text. Lines that are not valid UTF-8 are NULL."""
     try:
         return lines.cast(pa.large_string())

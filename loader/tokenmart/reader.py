@@ -167,7 +167,7 @@ class Reader:
                 yield _with_compressed(source.checkpoint, source), source.checkpoint
 
     def _checkpoint(self, source: Source) -> Checkpoint:
-        return Checkpoint(
+        checkpoint = Checkpoint(
             name=source.file.name,
             offset=source.end,
             lines=source.lines_before + source.result.read,
@@ -176,6 +176,9 @@ class Reader:
             tail=checkpoints.digest((source.tail + source.end_tail)[-checkpoints.TAIL_BYTES :]),
             latest=self._rows.latest(source),
         )
+        if context := self._rows.context(source):
+            checkpoint["context"] = context
+        return checkpoint
 
 
 def _with_compressed(checkpoint: Checkpoint, source: Source) -> Checkpoint:

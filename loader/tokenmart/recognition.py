@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import duckdb
 import pyarrow as pa
 
+from tokenmart.documents import document_blocks
 from tokenmart.files import InputFile
 from tokenmart.formats import Parser, names
 from tokenmart.lines import Block, blocks
@@ -60,7 +61,8 @@ def format_mismatches(
 def head(file: InputFile) -> list[str]:
     """The first MANY_LINES lines of a file as text. Raises OSError and EOFError if the file cannot be read."""
     with file.open() as (stream, _):
-        return next((_texts(block, MANY_LINES) for block in blocks(stream, final=True)), [])
+        found = document_blocks(file) or blocks(stream, final=True)
+        return next((_texts(block, MANY_LINES) for block in found), [])
 
 
 def counts(parser: Parser, lines: Sequence[str], formats: Sequence[str] | None = None) -> dict[str, int]:
@@ -159,4 +161,16 @@ def _shortened(line: str, parser: Parser) -> str:
 
 
 def _texts(block: Block, lines: int) -> list[str]:
-    return [line.as_py().decode("utf-8", "replace") for line in block.lines[:lines]]
+    return [_first_object(line.as_py().decode("utf-8", "replace")) for line in block.lines[:lines]]
+
+
+def _first_object(line: str) -> str:
+    """The first object of a line that is an array, because its objects are read as if they were lines."""
+    start = line.find("{") if line.startswith("[") else -1
+    if start < 0 or line[1:start].strip():
+        return line
+    try:
+        _, end = json.JSONDecoder().raw_decode(line, start)
+    except (ValueError, RecursionError):
+        return line
+    return line[start:end]

@@ -4,6 +4,7 @@ import datetime as dt
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cached_property
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -11,9 +12,9 @@ import pyarrow.compute as pc
 from tokenmart import contract
 from tokenmart.event_ids import EventIds
 from tokenmart.files import InputFile
-from tokenmart.formats import Parser
+from tokenmart.formats import CONTEXT, Format, Parser
 from tokenmart.lines import Block
-from tokenmart.parse import Parsed, joined, parse
+from tokenmart.parse import Parsed, joined, parse, texts_of
 from tokenmart.recognition import UnknownFormatError, format_mismatches, recognized_formats
 from tokenmart.results import LoadResult
 from tokenmart.sources import Source, earlier_blocks
@@ -63,6 +64,7 @@ class RowMaker:
         self._result = result
         self._given_time = given_time
         self._event_ids = EventIds(lambda number: earlier_blocks(sources[number]))
+        self._contexts: dict[int, str | None] = {}
         self._omitted: list[pa.Table] = []
         self._loaded_at = pa.scalar(dt.datetime.now(dt.UTC), pa.timestamp("us", "UTC"))
 
@@ -90,6 +92,10 @@ class RowMaker:
         """
         latest = self._event_ids.latest.get(source.number)
         return latest.isoformat() if latest else None
+
+    def context(self, source: Source) -> str | None:
+        """What the lines of this file have stated so far (JSON), for a format with a context."""
+        return self._contexts.get(source.number)
 
     def file_rows(self, read: Sequence[Source]) -> Iterator[Rows]:
         """The rows of loaded_files and omitted_values for the files that were read.
@@ -131,7 +137,8 @@ class RowMaker:
         source.result.format = format_.name
         lines = pa.chunked_array(block.lines[:SAMPLED_LINES].chunks, block.lines.type)
         is_overlong = pa.chunked_array([pa.repeat(block.is_overlong, len(lines))])
-        parsed = parse(lines, is_overlong, format_, self._parser)
+        context = self._context(format_, lines, _origins([(source, block)])[: len(lines)])
+        parsed = parse(lines, is_overlong, format_, self._parser, context)
         return Parsed(parsed.events[:rows], parsed.rejected[:rows], parsed.omitted)
 
     def _set_formats(self, first: dict[int, tuple[Source, Block]]) -> None:
@@ -153,6 +160,7 @@ class RowMaker:
             ):
                 self._accept(source, why or name)
         for source, _ in first.values():
+            self._contexts[source.number] = source.checkpoint.get("context") if source.checkpoint else None
             latest = source.checkpoint["latest"] if source.checkpoint else None
             self._event_ids.begin(source.number, dt.datetime.fromisoformat(latest) if latest else None)
 
@@ -167,26 +175,18 @@ class RowMaker:
         """The rows of blocks of one format."""
         lines = _joined(chunk for _, block in batch for chunk in block.lines.chunks)
         is_overlong = _joined(pa.repeat(block.is_overlong, len(block.lines)) for _, block in batch)
-        origins = pa.table(
-            {
-                "file": _joined(pa.repeat(source.number, len(block.lines)) for source, block in batch),
-                "source_line": _joined(
-                    pa.arange(block.first_line, block.first_line + len(block.lines)) for _, block in batch
-                ),
-                "source_offset": _joined(chunk for _, block in batch for chunk in block.offsets().chunks),
-            }
-        )
+        origins = _origins(batch)
         format_ = self._parser.format(name)
-        parsed = self._parse(lines, is_overlong, name)
+        parsed = self._parse(lines, is_overlong, name, self._context(format_, lines, origins))
         dated, time_basis = self._dated(parsed.events, origins["file"])
         events = self._event_ids.identify(dated, origins["file"], lines)
         if len(parsed.omitted):
             files = origins["file"].take(parsed.omitted["line_id"])
             self._omitted.append(self._counted(parsed.omitted.set_column(0, "file", files)))
         file_names = pa.array([source.file.name for source in self._sources], pa.string())
+        self._add_counts(parsed, origins["file"])
         for table, rows in (("events", events), ("rejected_lines", parsed.rejected)):
-            origin = origins if len(rows) == len(origins) else origins.take(rows["line_id"])
-            self._add_counts(table, origin["file"])
+            origin = _of_lines(origins, rows["line_id"])
             if table == "rejected_lines":
                 self._add_reasons(rows, origin)
             if len(rows):
@@ -223,11 +223,43 @@ class RowMaker:
     def _executor(self) -> ThreadPoolExecutor:
         return ThreadPoolExecutor(max_workers=1)
 
-    def _parse(self, lines: pa.ChunkedArray, is_overlong: pa.ChunkedArray, name: str) -> Parsed:
+    def _context(self, format_: Format, lines: pa.ChunkedArray, origins: pa.Table) -> pa.Table | None:
+        """The columns CONTEXT of each line; None for a format without one. Keeps the context after the last line."""
+        if format_.context_query is None:
+            return None
+        files = pc.unique(origins["file"])
+        rows, ends = len(lines), len(files)
+        found = self._parser.run(
+            format_.context_query,
+            file=pa.chunked_array([*origins["file"].chunks, files, files]),
+            line_id=pa.chunked_array([pa.arange(0, rows), pa.repeat(-1, ends), pa.repeat(rows, ends)]),
+            line=pa.chunked_array([*texts_of(lines, self._parser).chunks, pa.nulls(2 * ends, pa.large_string())]),
+            carried=pa.chunked_array(
+                [
+                    pa.nulls(rows, pa.string()),
+                    pa.array([self._contexts.get(number) for number in files.to_pylist()], pa.string()),
+                    pa.nulls(ends, pa.string()),
+                ]
+            ),
+        )
+        last = found[ends + rows :]
+        self._contexts |= dict(zip(last["file"].to_pylist(), last["context"].to_pylist(), strict=True))
+        context = found["context"][ends : ends + rows]
+        return pa.table([origins["source_line"], context], schema=CONTEXT)
+
+    def _parse(
+        self, lines: pa.ChunkedArray, is_overlong: pa.ChunkedArray, name: str, context: pa.Table | None
+    ) -> Parsed:
         """Parses lines with two parsers: DuckDB uses only one thread for a query that keeps the order of rows."""
 
         def parsed(first: int, last: int, parser: Parser) -> Parsed:
-            return parse(lines[first:last], is_overlong[first:last], parser.format(name), parser)
+            return parse(
+                lines[first:last],
+                is_overlong[first:last],
+                parser.format(name),
+                parser,
+                context and context[first:last],
+            )
 
         if lines.nbytes < PARALLEL_BYTES:
             return parsed(0, len(lines), self._parser)
@@ -239,13 +271,18 @@ class RowMaker:
             wait([second])
         return joined(first, second.result(), half)
 
-    def _add_counts(self, table: str, files: pa.ChunkedArray) -> None:
-        for entry in pc.value_counts(files).to_pylist():
-            result = self._sources[entry["values"]].result
-            if table == "events":
-                result.landed += entry["counts"]
-            else:
-                result.rejected += entry["counts"]
+    def _add_counts(self, parsed: Parsed, files: pa.ChunkedArray) -> None:
+        """Counts lines and requests. A line of which a request was rejected is a rejected line."""
+        line_ids, rejected = parsed.events["line_id"], parsed.rejected["line_id"]
+        landed = line_ids
+        if len(rejected):
+            landed = landed.filter(pc.invert(pc.is_in(landed, rejected.combine_chunks())))
+        if pc.count_distinct(landed).as_py() < len(landed):
+            landed = pa.chunked_array([pc.unique(landed)])
+        for count, ids in (("requests", line_ids), ("landed", landed), ("rejected", rejected)):
+            for entry in pc.value_counts(_of_lines(files, ids)).to_pylist():
+                result = self._sources[entry["values"]].result
+                setattr(result, count, getattr(result, count) + entry["counts"])
 
     def _add_reasons(self, rejected: pa.Table, origins: pa.Table) -> None:
         for entry in pc.value_counts(rejected["reason"]).to_pylist():
@@ -267,6 +304,7 @@ class RowMaker:
                 "lines_landed": source.result.landed,
                 "lines_skipped": source.result.skipped,
                 "lines_rejected": source.result.rejected,
+                "events_landed": source.result.requests,
                 "is_sample": source.file.is_sample,
                 "loaded_at": self._loaded_at.as_py(),
             }
@@ -295,6 +333,26 @@ class RowMaker:
 
 def _files_and_blocks(batch: Batch) -> list[tuple[InputFile, Block]]:
     return [(source.file, block) for source, block in batch]
+
+
+def _origins(batch: Batch) -> pa.Table:
+    """The file number, line number and offset of each line."""
+    return pa.table(
+        {
+            "file": _joined(pa.repeat(source.number, len(block.lines)) for source, block in batch),
+            "source_line": _joined(
+                pa.arange(block.first_line, block.first_line + len(block.lines)) for _, block in batch
+            ),
+            "source_offset": _joined(chunk for _, block in batch for chunk in block.offsets().chunks),
+        }
+    )
+
+
+def _of_lines(values: Any, line_ids: pa.ChunkedArray) -> Any:
+    """The values of the lines with these ids, from an array or a table with a value for each line."""
+    if len(line_ids) == len(values) and pc.all(pc.equal(line_ids, pa.arange(0, len(values)))).as_py():
+        return values
+    return values.take(line_ids)
 
 
 def _file_time(source: Source) -> tuple[dt.datetime | None, str]:

@@ -120,6 +120,7 @@ def new_blocks(source: Source, progress: Progress, *, final: bool) -> Iterator["
         progress(source.file.size, 0)
         return
     # pyarrow is slow to import, and a load without new lines does not need it
+    from tokenmart.documents import document_blocks
     from tokenmart.lines import blocks
 
     progress(source.start, 0)
@@ -130,7 +131,8 @@ def new_blocks(source: Source, progress: Progress, *, final: bool) -> Iterator["
             checkpoints.skip(stream, source.start)
             # nobody appends to a compressed file or to a stream that has ended
             final = final or is_compressed or source.file.is_stream
-            for block in blocks(stream, offset=source.start, line=source.lines_before, final=final):
+            documents = document_blocks(source.file, offset=source.start, line=source.lines_before)
+            for block in documents or blocks(stream, offset=source.start, line=source.lines_before, final=final):
                 yield block
                 if source.is_refused:
                     return
@@ -145,10 +147,11 @@ def new_blocks(source: Source, progress: Progress, *, final: bool) -> Iterator["
 
 def earlier_blocks(source: Source) -> Iterator["Block"]:
     """The lines of a file that earlier loads have read. Raises OSError and EOFError."""
+    from tokenmart.documents import document_blocks
     from tokenmart.lines import blocks
 
     with source.file.open() as (stream, _):
-        for block in blocks(stream):
+        for block in document_blocks(source.file) or blocks(stream):
             if block.end > source.start:
                 yield block.until(source.start)
                 return

@@ -43,8 +43,9 @@ def find(warehouse: Warehouse, target: Target, load_ids: Sequence[str], *, sampl
     """
     raw = target.raw_schema
     rows = warehouse.query(
-        f"select _dlt_load_id, source_file, sum(lines_landed), sum(lines_rejected), max(case when is_sample then 1"
-        f" else 0 end) from {raw}.loaded_files group by _dlt_load_id, source_file order by _dlt_load_id, source_file"
+        "select _dlt_load_id, source_file, sum(coalesce(events_landed, lines_landed)), sum(lines_rejected),"
+        f" max(case when is_sample then 1 else 0 end) from {raw}.loaded_files group by _dlt_load_id, source_file"
+        " order by _dlt_load_id, source_file"
     )
     known = {str(row[0]) for row in rows}
     # an interrupted undo can leave events of a load without rows in loaded_files

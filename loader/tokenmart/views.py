@@ -28,10 +28,12 @@ def show_load(console: Screen, load: LoadResult, seconds: float, target: Target)
     """Prints the number of landed, skipped and rejected lines, and the first line with each reject reason."""
     read = [file for file in load.files if file.read]
     if read:
+        several = load.total("requests") != load.total("landed")
+        requests = f" with {counted(load.total('requests'), 'request')}" if several else ""
         formats = ", ".join(sorted({str(file.format) for file in read}))
         console.print(
-            f"[bold green]Landed[/] {load.total('landed'):,} of {counted(load.total('read'), 'new line')} from"
-            f" {len(read):,} of {counted(len(load.files), 'file')} ({escape(formats)}) in {seconds:.1f} s;"
+            f"[bold green]Landed[/] {load.total('landed'):,} of {counted(load.total('read'), 'new line')}{requests}"
+            f" from {len(read):,} of {counted(len(load.files), 'file')} ({escape(formats)}) in {seconds:.1f} s;"
             f" {load.total('skipped'):,} skipped, {load.total('rejected'):,} rejected"
         )
     elif not any(file.problem for file in load.files):

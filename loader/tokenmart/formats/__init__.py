@@ -5,6 +5,12 @@ If the script creates a type `event`, the select reads `events`: `line_id`, `lin
 skipped. If it does not select `occurred_at`, its lines get the time of their file. The optional macro
 `recognizes(line)` is true if a line has the format. The optional macro `may_be_request(line)` is false for lines that
 the select filters out; these lines are skipped without parsing them.
+
+Lines can need facts from earlier lines of the same file, such as the session in the first line. Then the script creates
+a type `context`, a struct with these facts, and a macro `facts(line)` that returns such a struct with what the line
+states, and NULL for the rest. `lines` and `events` then also have the column `context`, with what all earlier lines of
+the file have stated, and `line_number`. Of a fact that several lines state, the last value counts, or the first one if
+its name begins with `first_`. The optional macro `may_have_facts(line)` is false for lines that state none.
 """
 
 import datetime as dt
@@ -39,6 +45,8 @@ SANDBOX: dict[str, Any] = {
 }
 LONGEST_KEPT_IN_EXTRA = 8 << 20  # json_merge_patch takes many times the size of the line in memory
 LINES = pa.schema([("line_id", pa.int64()), ("line", pa.large_string()), ("has_unmapped", pa.bool_())])
+CONTEXT = pa.schema([("line_number", pa.int64()), ("context", pa.string())])
+"""The number of a line in its file, from 1, and the context of the line as JSON."""
 _CREATED = re.compile(
     r'create (?P<kind>macro|function|type) (?!if not exists )(?P<name>"[^"]+"|\w+) (?![.])', re.IGNORECASE
 )
@@ -62,10 +70,11 @@ class Script:
 class Format:
     """A format that is ready to run.
 
-    `query` reads a table `batch` (LINES) and returns line_id, the contract's FORMAT_COLUMNS and OMISSIONS, and
-    reject_reason. `containers` are the dotted paths of objects of which the format maps only a part. `usual_keys` are
-    the keys of earlier lines, in the order of each line; parsing adds more. `may_be_request` is SQL that is false only
-    for lines that the format skips.
+    `query` reads a table `batch` with the schema `lines` (LINES, and CONTEXT if the format has one), and returns
+    line_id, the contract's FORMAT_COLUMNS and OMISSIONS, and reject_reason. `context_query` returns the context of
+    lines; None for a format without one. `containers` are the dotted paths of objects of which the format maps only a
+    part. `usual_keys` are the keys of earlier lines, in the order of each line; parsing adds more. `may_be_request` is
+    SQL that is false only for lines that the format skips.
     """
 
     name: str
@@ -74,7 +83,18 @@ class Format:
     containers: tuple[str, ...]
     has_recognizer: bool
     may_be_request: str
+    context_query: str | None = None
     usual_keys: list[tuple[str, ...]] = field(default_factory=list)
+
+    @property
+    def has_context(self) -> bool:
+        """Whether lines need facts from earlier lines."""
+        return self.context_query is not None
+
+    @property
+    def lines(self) -> pa.Schema:
+        """The schema of the lines that `query` reads."""
+        return pa.schema([*LINES, *CONTEXT]) if self.has_context else LINES
 
 
 class Parser:
@@ -151,7 +171,7 @@ class Parser:
         return self._queries.run(query, params or {}, columns)
 
     def parse(self, format_: Format, lines: pa.Table) -> pa.Table:
-        """Runs a format on `lines` (LINES), and returns the result of `Format.query`.
+        """Runs a format on `lines` (`Format.lines`), and returns the result of `Format.query`.
 
         Raises UsageError if the SQL of the format fails, and duckdb.OutOfMemoryException.
         """
@@ -203,11 +223,13 @@ class Parser:
 
     def _prepare_format(self, script: Script) -> Format:
         self._connection.execute(f"set search_path = '\"{script.schema}\",main'")
-        self._connection.register("batch", LINES.empty_table())
-        shape = self._shape() if "event" in script.types else None
-        relations = "lines as (select line_id, line, has_unmapped from batch)"
+        shape = self._shape("event") if "event" in script.types else None
+        context = self._shape("context") if "context" in script.types else None
+        self._connection.register("batch", pa.schema([*LINES, *(CONTEXT if context else ())]).empty_table())
+        carried = f", line_number, json_transform(context, '{_json_literal(context)}') as context" if context else ""
+        relations = f"lines as (select line_id, line, has_unmapped{carried} from batch)"
         if shape is not None:
-            relations += f", events as ({self._events(shape)})"
+            relations += f", events as ({self._events(shape, has_context=bool(context))})"
         relations += f", selected as ({script.select})"
         found = self._connection.sql(f"with {relations} select * from selected")
         columns = dict(zip(found.columns, map(str, found.types), strict=True))
@@ -230,16 +252,17 @@ class Parser:
             tuple(_containers(shape or {})),
             "recognizes" in script.macros,
             f"coalesce({may_be_request}, true)",
+            _context_query(script, context) if context else None,
         )
 
-    def _shape(self) -> dict[str, Any]:
-        """The fields of the script's type `event`, nested."""
-        type_: Any = self._connection.sql("select cast(null as event) as event").types[0]
+    def _shape(self, name: str) -> dict[str, Any]:
+        """The fields of a type of the script, nested."""
+        type_: Any = self._connection.sql(f"select cast(null as {name}) as value").types[0]
         if type_.id != "struct":
-            raise ValueError("its type event must be a struct")
+            raise ValueError(f"its type {name} must be a struct")
         return _fields(type_)
 
-    def _events(self, shape: Mapping[str, Any]) -> str:
+    def _events(self, shape: Mapping[str, Any], *, has_context: bool) -> str:
         # has_unmapped covers only top-level keys: if there are nested ones, `extra` is computed for every line
         has_more = "true" if any(isinstance(field, Mapping) for field in shape.values()) else "has_unmapped"
         return f"""
@@ -252,7 +275,52 @@ class Parser:
                     when strlen(line) > {LONGEST_KEPT_IN_EXTRA} then json_object('too_long_for_extra', strlen(line))
                     else nullif(json_merge_patch(line, '{_json_literal(_removal_patch(shape))}'), '{{}}')
                 end as extra
+                {", line_number, context" if has_context else ""}
             from lines"""
+
+
+def _context_query(script: Script, shape: Mapping[str, Any]) -> str:
+    """SQL that returns `file` and `context`, the context of each line as JSON, in the order of line_id and file.
+
+    It reads a table `batch` with `file`, `line_id`, `line` and `carried`. In addition to the lines, it has one row per
+    file with the line_id -1 and the context of the lines before (`carried`, JSON), and one with the largest line_id, to
+    get the context after all lines.
+    """
+    if "facts" not in script.macros:
+        raise ValueError("it has a type context, but no macro facts")
+    schema = f'"{script.schema}"'
+    may_have_facts = f"coalesce({schema}.may_have_facts(line), true)" if "may_have_facts" in script.macros else "true"
+    values = ", ".join(
+        f"'{name}', {'first' if name.startswith('first_') else 'last'}_value(stated.{name} ignore nulls) over stating"
+        for name in shape
+    )
+    return f"""
+        with
+            facts as (
+                select
+                    file,
+                    line_id,
+                    cast(
+                        case
+                            when carried is not null then json_transform(carried, '{_json_literal(shape)}')
+                            else try({schema}.facts(line))
+                        end as {schema}.context
+                    ) as stated
+                from batch
+                where carried is not null or {may_have_facts}
+            ),
+            contexts as (
+                select file, line_id, json_object({values}) as context
+                from facts
+                window stating as (
+                    partition by file order by line_id rows between unbounded preceding and current row
+                )
+            )
+        select batch.file, cast(contexts.context as varchar) as context
+        from batch
+        asof left join contexts on batch.file = contexts.file and batch.line_id > contexts.line_id
+        order by batch.line_id, batch.file
+    """
 
 
 @contextmanager
