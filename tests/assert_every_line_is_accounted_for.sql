@@ -4,7 +4,13 @@
 with
 
     files as (
-        select _dlt_load_id, source_file, lines_read, lines_landed, lines_skipped, lines_rejected,
+        select
+            _dlt_load_id,
+            source_file,
+            lines_read,
+            lines_landed,
+            lines_skipped,
+            lines_rejected,
             -- older versions landed one event per line
             coalesce(events_landed, lines_landed) as events_landed
         from {{ without_dependency("loaded_files") }}
