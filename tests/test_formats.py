@@ -9,15 +9,18 @@ import pyarrow as pa
 import pytest
 
 from conftest import as_lines, new_reader
-from parsing import Line, at, parsed, reasons, row
+from parsing import Line, at, parsed, parser, reasons, row
 from test_agent_formats import counted, message, tokens, usage
+from test_anthropic_format import ANTHROPIC
 from test_gateway_formats import LITELLM, OPENROUTER
+from test_observability_formats import HELICONE, LANGFUSE
 from test_opencode_format import OPENCODE
 from test_provider_formats import BEDROCK, OPENAI
 from tokenmart import formats
 from tokenmart.errors import UsageError
 from tokenmart.files import find
 from tokenmart.formats import Parser
+from tokenmart.recognition import counts
 from tokenmart.results import LoadResult
 from tokenmart.unmapped import Keep
 
@@ -544,11 +547,14 @@ def test_an_impossible_ctm_timestamp_is_rejected(ts: Any, reason: str) -> None:
 
 OTHER: Line = {"level": "info", "msg": "started"}
 EXAMPLES = {
+    "anthropic": ANTHROPIC,
     "bedrock": BEDROCK,
     "claude_code": ASSISTANT,
     "codex": counted(1, usage(1, 0, 0, 1, 0)),
     "ctm": CTM,
     "gemini_cli": message("m1", tokens(1, 1, 0, 0, 0)),
+    "helicone": HELICONE,
+    "langfuse": LANGFUSE,
     "litellm": LITELLM,
     "openai": OPENAI,
     "opencode": OPENCODE,
@@ -568,7 +574,12 @@ def loaded(folder: Path, *lines: str | bytes | Line, **options: Any) -> LoadResu
 
 
 def test_every_built_in_format_is_tested() -> None:
-    assert formats.names() == sorted(EXAMPLES)
+    assert formats.names() == sorted([*EXAMPLES, "anthropic"])
+
+
+@pytest.mark.parametrize("line", EXAMPLES.values())
+def test_only_one_format_recognizes_a_line(line: Line) -> None:
+    assert sum(counts(parser(), [json.dumps(line)]).values()) == 1
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -874,9 +885,7 @@ def test_the_select_of_a_format_cannot_access_files_or_python_variables(tmp_path
 def test_the_error_for_a_missing_format_lists_the_known_ones(name: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="There is no format") as raised:
         loaded(tmp_path, OWN_LINE, format=name)
-    assert (
-        raised.value.hint is not None and "bedrock, claude_code, codex, ctm, gemini_cli, litellm" in raised.value.hint
-    )
+    assert raised.value.hint is not None and ", ".join(formats.names()) in raised.value.hint
 
 
 def test_a_format_that_fails_on_a_line_is_refused(tmp_path: Path) -> None:
