@@ -2,7 +2,9 @@
 create macro recognizes(line) as
     line ->> '$.object' in ('chat.completion', 'chat.completion.chunk', 'response', 'text_completion')
     or json_exists(line, '$.custom_id')
-    and json_exists(line, '$.response');
+    and json_exists(line, '$.response')
+    -- the output of batches on Vertex AI also has the request
+    and not json_exists(line, '$.request');
 
 create type event as struct(
     id varchar,
