@@ -12,6 +12,7 @@ from conftest import as_lines, new_reader
 from parsing import Line, at, parsed, parser, reasons, row
 from test_agent_formats import counted, message, tokens, usage
 from test_anthropic_format import ANTHROPIC
+from test_cloud_formats import GATEWAY, VERTEX
 from test_gateway_formats import LITELLM, OPENROUTER
 from test_observability_formats import HELICONE, LANGFUSE
 from test_opencode_format import OPENCODE
@@ -548,6 +549,7 @@ def test_an_impossible_ctm_timestamp_is_rejected(ts: Any, reason: str) -> None:
 OTHER: Line = {"level": "info", "msg": "started"}
 EXAMPLES = {
     "anthropic": ANTHROPIC,
+    "azure": GATEWAY,
     "bedrock": BEDROCK,
     "claude_code": ASSISTANT,
     "codex": counted(1, usage(1, 0, 0, 1, 0)),
@@ -561,6 +563,7 @@ EXAMPLES = {
     "openrouter": OPENROUTER,
     "tokenledger": TOKENLEDGER,
     "tokenmeter": TOKENMETER,
+    "vertex": VERTEX,
 }
 
 
@@ -574,7 +577,7 @@ def loaded(folder: Path, *lines: str | bytes | Line, **options: Any) -> LoadResu
 
 
 def test_every_built_in_format_is_tested() -> None:
-    assert formats.names() == sorted([*EXAMPLES, "anthropic"])
+    assert formats.names() == sorted(EXAMPLES)
 
 
 @pytest.mark.parametrize("line", EXAMPLES.values())
