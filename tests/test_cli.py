@@ -48,6 +48,7 @@ def test_all_commands_are_registered() -> None:
     assert COMMANDS == [
         "audit",
         "build",
+        "discover",
         "doctor",
         "explain",
         "formats",

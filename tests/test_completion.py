@@ -29,6 +29,8 @@ main(prog_name="tokenmart")
 
 def test_commands_options_formats_and_files_are_completed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert completed("tokenmart r", monkeypatch) == ["plain,rejects", "plain,run"]
+    assert completed("tokenmart d", monkeypatch) == ["plain,discover", "plain,doctor"]
+    assert completed("tokenmart run --d", monkeypatch) == ["plain,--debug", "plain,--discovered"]
     assert completed("tokenmart run --fo", monkeypatch) == ["plain,--format", "plain,--follow-links"]
     assert completed("tokenmart sample --format token", monkeypatch) == ["plain,tokenledger", "plain,tokenmeter"]
     assert completed("tokenmart load --format cl", monkeypatch) == ["plain,claude_code", "file,cl"]

@@ -12,6 +12,7 @@ from rich.markup import escape
 from tokenmart import __version__
 from tokenmart.commands.audit import audit
 from tokenmart.commands.build import build
+from tokenmart.commands.discover import discover
 from tokenmart.commands.doctor import doctor
 from tokenmart.commands.explain import explain
 from tokenmart.commands.formats import formats
@@ -110,7 +111,22 @@ def main() -> None:
     """
 
 
-for _command in (audit, build, doctor, explain, formats, load, query, rejects, run, sample, status, undo, whatif):
+for _command in (
+    audit,
+    build,
+    discover,
+    doctor,
+    explain,
+    formats,
+    load,
+    query,
+    rejects,
+    run,
+    sample,
+    status,
+    undo,
+    whatif,
+):
     main.add_command(_command)
 
 

@@ -53,9 +53,11 @@ def load(target: Target, dry_run: bool, is_json: bool, max_rejects: int, **optio
 
 
 def load_files(
-    target: Target, paths: tuple[str, ...], *, follow_links: bool, is_quiet: bool, **options: Any
+    target: Target, paths: tuple[str, ...], *, discovered: bool, follow_links: bool, is_quiet: bool, **options: Any
 ) -> LoadResult:
     """Loads the files that `paths` name. Shows the progress, and prints the result unless `is_quiet`.
+
+    If `discovered` is true, also loads the logs of LLM tools on this machine.
 
     `options` are the fields of `tokenmart.reader.Options`. Raises UsageError and TokenmartError as
     `tokenmart.load.load` does.
@@ -63,7 +65,7 @@ def load_files(
     from tokenmart.load import load as run_load
     from tokenmart.reader import Options
 
-    input_files = _find_files(paths, follow_links)
+    input_files = _find_files(paths, follow_links, discovered=discovered)
     read_options = Options(**options)
     report_sharing(target)
     started = dt.datetime.now()
@@ -94,11 +96,14 @@ def exit_code(loaded: LoadResult, max_rejects: int) -> int:
     return REJECTED if is_partial or loaded.total("rejected") > max_rejects else DONE
 
 
-def _preview(target: Target, paths: tuple[str, ...], follow_links: bool, is_json: bool, **options: Any) -> int:
+def _preview(
+    target: Target, paths: tuple[str, ...], discovered: bool, follow_links: bool, is_json: bool, **options: Any
+) -> int:
     from tokenmart.load import preview
     from tokenmart.reader import Options
 
-    previews = preview(_find_files(paths, follow_links), target, Options(**options), rows=3)
+    input_files = _find_files(paths, follow_links, discovered=discovered)
+    previews = preview(input_files, target, Options(**options), rows=3)
     if is_json:
         print_json(previews)
     else:
@@ -106,10 +111,14 @@ def _preview(target: Target, paths: tuple[str, ...], follow_links: bool, is_json
     return FAILED if all(file.problem for file in previews) else DONE
 
 
-def _find_files(paths: tuple[str, ...], follow_links: bool) -> Sequence[InputFile]:
-    """Finds the files that `paths` name, and prints which of them wait for another process to write."""
+def _find_files(paths: tuple[str, ...], follow_links: bool, *, discovered: bool) -> Sequence[InputFile]:
+    """Finds the files to load, and prints which of them wait for another process to write."""
     from tokenmart import files
 
+    if discovered:
+        from tokenmart.discover import discovered_paths
+
+        paths = (*paths, *discovered_paths())
     input_files = files.find(paths, follow_links=follow_links)
     for file in input_files:
         if file.is_fifo:

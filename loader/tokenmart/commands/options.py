@@ -55,6 +55,13 @@ def _with_target(function: Callable[..., int]) -> Callable[..., int]:
     return target(project_dir(run))
 
 
+def _require_paths(context: click.Context, parameter: click.Parameter, paths: tuple[str, ...]) -> tuple[str, ...]:
+    """Fails without paths, except with --discovered, which is eager so that it is already read."""
+    if not paths and not context.params.get("discovered"):
+        raise click.MissingParameter("Name files or folders, or use --discovered.", context, parameter)
+    return paths
+
+
 as_json = click.option("--json", "is_json", is_flag=True, help="Print JSON instead of text.")
 
 
@@ -77,7 +84,13 @@ def input_options(function: Function) -> Function:
     """Adds the argument and the options of the commands that read files."""
     for option in reversed(
         [
-            click.argument("paths", nargs=-1, required=True, shell_complete=completion.files),
+            click.argument("paths", nargs=-1, callback=_require_paths, shell_complete=completion.files),
+            click.option(
+                "--discovered",
+                is_flag=True,
+                is_eager=True,
+                help="Also load all logs that tokenmart discover lists; PATHS can then be left out.",
+            ),
             click.option(
                 "--format",
                 "format",
