@@ -1,8 +1,8 @@
 """Checkpoints: stored read positions of files, which stay valid after renaming, rotation and on another machine."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
-from typing import NotRequired, TypedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NotRequired, TypedDict
 
 from tokenmart.files import InputFile, Readable
 
@@ -13,6 +13,25 @@ PIPELINE, SOURCE = "tokenmart", "usage"  # the keys of the checkpoints in dlt's 
 MOST_CHECKPOINTS = 50_000  # about 250 bytes each, stored with every load; a file without a checkpoint is read again
 
 
+Anchor = Sequence[Any]
+"""A row of a SQLite table: its rowid, and a digest of its key."""
+
+
+class StorePosition(TypedDict):
+    """How far a table of a store (a database) was read.
+
+    `table` identifies the table. `anchors` are the last row of a SQLite table and rows before it, the last first.
+    `time` is the latest time of a row, in the unit of the table, if its rows can change. `recent` are digests of the
+    rows that the next load reads again. `xmin` is the first PostgreSQL transaction that may have been open.
+    """
+
+    table: str
+    anchors: list[Anchor]
+    time: int | None
+    recent: list[str]
+    xmin: int | None
+
+
 class Checkpoint(TypedDict):
     """The read position of a file: `offset` in bytes and `lines` in lines, of the decompressed content.
 
@@ -20,7 +39,9 @@ class Checkpoint(TypedDict):
     number is a power of two, and `tail` a digest of the TAIL_BYTES before `offset`. A file with both digests begins
     with the content that was read, whatever its name. `latest` is the latest time (ISO 8601) of a line whose id was
     computed from its content, or None. `compressed` is the `compressed_digest` of a compressed file that was read to
-    its end. `context` is what the lines before `offset` have stated (JSON), for a format that needs it.
+    its end. `context` is what the lines before `offset` have stated (JSON), for a format that needs it. In the
+    checkpoint of a store, `offset` is the position after the last row, `lines` are rows, and `head` and `tail` are
+    digests of the table and its last row.
     """
 
     name: str
@@ -32,6 +53,7 @@ class Checkpoint(TypedDict):
     latest: str | None
     compressed: NotRequired[str]
     context: NotRequired[str]
+    store: NotRequired[StorePosition]
 
 
 Update = tuple[Checkpoint, Checkpoint | None]
@@ -80,13 +102,16 @@ def digest(data: bytes) -> str:
 
 
 class Checkpoints:
-    """Looks up the checkpoint of a file by its first bytes."""
+    """Looks up the checkpoint of a file by its first bytes. `stored` are the checkpoints by key."""
 
     def __init__(self, stored: Mapping[str, Checkpoint]) -> None:
+        self.stored = stored
         self._by_head: dict[str, list[Checkpoint]] = {}
         self._by_compressed: dict[str, Checkpoint] = {}
         powers = set()
         for checkpoint in stored.values():
+            if "store" in checkpoint:
+                continue
             self._by_head.setdefault(checkpoint["head"], []).append(checkpoint)
             powers.add(min(checkpoint["offset"], HEAD_BYTES).bit_length() - 1)
             if compressed := checkpoint.get("compressed"):

@@ -9,7 +9,7 @@ import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from io import BufferedReader, UnsupportedOperation
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -18,7 +18,9 @@ from urllib.parse import urlsplit
 from tokenmart.errors import TokenmartError, UsageError, without_secrets
 
 SUFFIXES = (".jsonl", ".ndjson", ".log")
+DATABASE_SUFFIXES = (".db", ".sqlite", ".sqlite3")
 GZIP, ZSTANDARD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+SQLITE = b"SQLite format 3\0"
 CHUNK_BYTES = 16 << 10
 COMPRESSED_SUFFIXES = (".gz", ".zst", ".zstd")
 STANDARD_INPUT = "-"
@@ -26,6 +28,7 @@ STANDARD_INPUTS = (STANDARD_INPUT, "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
 SAMPLE_MARK = ".sample"
 """A hidden file with this name marks the files in and below its folder as samples."""
 VERSION_KEYS = ("ETag", "etag", "mtime", "LastModified", "last_modified", "updated", "created")
+POSTGRESQL_SCHEMES = ("postgresql://", "postgres://")
 PORT_SCHEMES = ("http", "https", "ftp", "sftp")
 
 
@@ -43,7 +46,8 @@ class InputFile:
     shown and stored. `url` is the location of the file, and `size` its stored size in bytes. `is_named` is true if the
     user named this file itself, not only its folder or a glob. A stream (standard input, a pipe or a device) can be
     read only once. `changed` is the modification time or version of the file, None if unknown. `problem` is the reason
-    why the file is not read.
+    why the file is not read. `dsn` is the connection string of a PostgreSQL database, whose `url` is its name; it can
+    contain a password.
     """
 
     name: str
@@ -55,6 +59,12 @@ class InputFile:
     is_sample: bool = False
     changed: str | None = None
     problem: str | None = None
+    dsn: str | None = field(default=None, repr=False)
+
+    @property
+    def is_store(self) -> bool:
+        """Whether this is a database, or has the name of one."""
+        return self.dsn is not None or self.url.endswith(DATABASE_SUFFIXES)
 
     @property
     def modified_at(self) -> dt.datetime | None:
@@ -139,18 +149,21 @@ class _PartialReader:
         return b"".join(chunks)
 
 
-def find(paths: Iterable[str], *, follow_links: bool = False) -> list[InputFile]:
-    """Finds the files that `paths` name: files, folders, globs, fsspec URLs and '-' (standard input).
+def find(paths: Iterable[str], *, follow_links: bool = False, table: str | None = None) -> list[InputFile]:
+    """Finds the files that `paths` name: files, folders, globs, fsspec URLs, postgresql:// URLs and '-' (stdin).
 
     Each file is returned once, and the files of a path are ordered by name. A folder means the .jsonl, .ndjson and .log
-    files in and below it, including compressed ones. A symbolic link that leads out of a folder or glob gets a
-    `problem`, unless `follow_links` is true. Raises UsageError for a path that does not exist and for a folder without
-    such files, and TokenmartError if a bucket cannot be read.
+    files in and below it, including compressed ones, and its .db, .sqlite and .sqlite3 databases. A symbolic link that
+    leads out of a folder or glob gets a `problem`, unless `follow_links` is true. `table` is the table of a PostgreSQL
+    database. Raises UsageError for a path that does not exist, for a folder without such files and for a PostgreSQL
+    database without `table`, and TokenmartError if a bucket cannot be read.
     """
     found: dict[str, InputFile] = {}
     for path in paths:
         if path in STANDARD_INPUTS:
             files = [InputFile("standard input", STANDARD_INPUT, 0, is_stream=True)]
+        elif path.startswith(POSTGRESQL_SCHEMES):
+            files = [_postgresql(path, table)]
         elif "://" in path and not os.path.lexists(path) and not path.startswith("file://"):
             files = _remote(path)
         else:
@@ -166,9 +179,15 @@ def find(paths: Iterable[str], *, follow_links: bool = False) -> list[InputFile]
         while name in names:
             name, number = f"{file.name} ({number})", number + 1
         names.add(name)
-        is_sample = not file.is_stream and file.url[0] == "/" and _is_sample(os.path.dirname(file.url), samples)  # noqa: PTH120
+        is_local = not file.is_stream and file.url[0] == "/"
+        is_sample = is_local and _is_sample(os.path.dirname(file.url), samples)  # noqa: PTH120
         files.append(replace(file, name=name, is_sample=is_sample) if is_sample or name != file.name else file)
     return files
+
+
+def is_sqlite(head: bytes) -> bool:
+    """Whether a file that begins with these bytes is a SQLite database."""
+    return head.startswith(SQLITE)
 
 
 def is_compressed(head: bytes) -> bool:
@@ -195,7 +214,7 @@ def _local(path: str, follow_links: bool) -> list[InputFile]:
         files = list(_files_below(str(local_path), follow_links))
         if not files:
             raise UsageError(
-                f"{_display_name(path)}: this folder has no {', '.join(SUFFIXES)} files.",
+                f"{_display_name(path)}: this folder has no {', '.join((*SUFFIXES, *DATABASE_SUFFIXES))} files.",
                 "Give the paths of the files.",
             )
     elif local_path.exists():
@@ -348,8 +367,21 @@ def _remote(path: str) -> list[InputFile]:
     ]
 
 
+def _postgresql(url: str, table: str | None) -> InputFile:
+    from tokenmart.postgres_store import parse_url
+
+    database = parse_url(url)
+    if not table:
+        raise UsageError(
+            f"{database.name}: there is no --table, which a database needs.",
+            "Use tokenmart load with --table token_ledger_events (TokenLedger) or --table LiteLLM_SpendLogs (LiteLLM).",
+        )
+    name = f"{database.name}/{table}"
+    return InputFile(name, name, 0, dsn=database.dsn)
+
+
 def _is_log(name: str) -> bool:
     stem = name
     for suffix in COMPRESSED_SUFFIXES:
         stem = stem.removesuffix(suffix)
-    return stem.endswith(SUFFIXES)
+    return stem.endswith(SUFFIXES) or name.endswith(DATABASE_SUFFIXES)

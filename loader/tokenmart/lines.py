@@ -24,7 +24,8 @@ class Block:
 
     `lines` (large_binary) are the lines without their newlines. `first_line` is the number of the first line, from 1.
     `start` and `end` are byte offsets in the decompressed file. `tail` are the TAIL_BYTES before `end`, or fewer if the
-    stream began later. An overlong line is in a separate block that has only its first KEPT_OF_OVERLONG_LINE bytes.
+    stream began later. `positions` are the positions of rows of a store, for which `start` and `end` are not bytes. An
+    overlong line is in a separate block that has only its first KEPT_OF_OVERLONG_LINE bytes.
     """
 
     lines: pa.ChunkedArray
@@ -33,9 +34,17 @@ class Block:
     end: int
     tail: bytes = b""
     is_overlong: bool = False
+    positions: pa.ChunkedArray | None = None
+
+    @property
+    def size(self) -> int:
+        """The number of bytes."""
+        return int(self.lines.nbytes) if self.positions is not None else self.end - self.start
 
     def offsets(self) -> pa.ChunkedArray:
-        """The byte offset at which each line begins (int64)."""
+        """The byte offset at which each line begins, or its position in a store (int64)."""
+        if self.positions is not None:
+            return self.positions
         lengths = pc.add(pc.cast(pc.binary_length(self.lines), pa.int64()), 1)
         return pc.subtract(pc.cumulative_sum(lengths, start=self.start), lengths)
 

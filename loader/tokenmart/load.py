@@ -25,7 +25,8 @@ from tokenmart.sources import Progress
 class Preview:
     """What a load would read from a file: its format, the first byte (`first_offset`), and the first rows.
 
-    `bytes` is the stored size of the file.
+    `bytes` is the stored size of the file. Of a database (`is_store`), `first_offset` is the position after the last
+    row that was read.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Preview:
     events: list[dict[str, Any]]
     rejected: list[dict[str, Any]]
     problem: str | None
+    is_store: bool = False
 
 
 def load(
@@ -116,5 +118,16 @@ def preview(files: Sequence[InputFile], target: Target, options: Options, *, row
         events = parsed.events.drop_columns("line_id").to_pylist() if parsed else []
         rejected = parsed.rejected.to_pylist() if parsed else []
         result = source.result
-        previews.append(Preview(file.name, result.format, file.size, source.start, events, rejected, result.problem))
+        previews.append(
+            Preview(
+                file.name,
+                result.format,
+                file.size,
+                source.start,
+                events,
+                rejected,
+                result.problem,
+                is_store=source.store is not None,
+            )
+        )
     return previews

@@ -13,6 +13,7 @@ from tokenmart.files import InputFile
 from tokenmart.prefetch import prefetch
 from tokenmart.results import LoadResult
 from tokenmart.sources import Progress, Source, new_blocks, open_source
+from tokenmart.store_tables import HOUR, StoreOptions
 
 if TYPE_CHECKING:
     from tokenmart.formats import Parser
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from tokenmart.rows import RowMaker, Rows
 
 BATCH_BYTES = 8 << 20
+PREVIEWED_ROWS = 200
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,8 @@ class Options:
 
     `format` is the name of a format or the path of a .sql file. If it is None, formats are recognized. `defaults` has
     values for columns that lines leave empty. `occurred_at` is the time of lines that have none: an ISO 8601 time, or
-    'file' for the time of the file.
+    'file' for the time of the file. `table` is the table of a database, and `overlap` the seconds of it that are read
+    again, see `StoreOptions`.
     """
 
     format: str | None = None
@@ -40,6 +43,8 @@ class Options:
     occurred_at: str | None = None
     final: bool = False
     again: bool = False
+    table: str | None = None
+    overlap: int = HOUR
 
 
 class Reader:
@@ -111,15 +116,16 @@ class Reader:
 
         None if there are none.
         """
-        source = self._open(file, Checkpoints(stored))
+        source = self._open(file, Checkpoints(stored), limit=PREVIEWED_ROWS)
         for block in new_blocks(source, self._progress, final=self._options.final):
             return source, self._rows.preview(source, block, rows)
         source.result.problem = source.problem
         return source, None
 
-    def _open(self, file: InputFile, stored: Checkpoints) -> Source:
-        number = len(self._sources)
-        source = open_source(number, file, stored, self._options.format, again=self._options.again)
+    def _open(self, file: InputFile, stored: Checkpoints, *, limit: int | None = None) -> Source:
+        number, options = len(self._sources), self._options
+        store_options = StoreOptions(options.table, options.overlap, options.keep_content, limit)
+        source = open_source(number, file, stored, options.format, store_options, again=options.again)
         self._sources.append(source)
         return source
 
@@ -132,7 +138,7 @@ class Reader:
         for file in files:
             source = self._open(file, stored)
             for block in new_blocks(source, self._progress, final=self._options.final):
-                added = block.end - block.start
+                added = block.size
                 if batch and size + added > BATCH_BYTES:
                     yield batch
                     batch, size = [], 0
@@ -167,6 +173,18 @@ class Reader:
                 yield _with_compressed(source.checkpoint, source), source.checkpoint
 
     def _checkpoint(self, source: Source) -> Checkpoint:
+        if source.store:
+            anchors = source.store.position["anchors"]
+            return Checkpoint(
+                name=source.file.name,
+                offset=source.end,
+                lines=source.lines_before + source.result.read,
+                format=str(source.format),
+                head=checkpoints.digest(source.store.position["table"].encode()),
+                tail=anchors[0][1] if anchors else "",
+                latest=self._rows.latest(source),
+                store=source.store.position,
+            )
         checkpoint = Checkpoint(
             name=source.file.name,
             offset=source.end,

@@ -79,7 +79,7 @@ class RowMaker:
             name = str(source.format)
             source.result.format = self._parser.format(name).name
             source.result.read += len(block.lines)
-            source.result.bytes += block.end - block.start
+            source.result.bytes += block.size
             source.end, source.end_tail = block.end, block.tail
             by_format.setdefault(name, []).append((source, block))
         for name, blocks in by_format.items():
@@ -148,7 +148,7 @@ class RowMaker:
         for source, block in first.values():
             if source.format is None:
                 unknown.append((source, block))
-            elif not source.checkpoint:
+            elif not source.checkpoint and not source.store:
                 given.setdefault(source.format, []).append((source, block))
         for (source, _), found in zip(
             unknown, recognized_formats(self._parser, _files_and_blocks(unknown)), strict=True

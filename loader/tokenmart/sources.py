@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING
 from tokenmart import checkpoints
 from tokenmart.checkpoints import Checkpoint, Checkpoints
 from tokenmart.errors import without_secrets
-from tokenmart.files import InputFile, is_compressed
+from tokenmart.files import InputFile, is_compressed, is_sqlite
 from tokenmart.results import FileResult
+from tokenmart.store_tables import StoreError, StoreOptions, UnknownStoreError
 
 if TYPE_CHECKING:
     from tokenmart.lines import Block
+    from tokenmart.stores import StoreRead
 
+DEFAULT_STORE_OPTIONS = StoreOptions()
 Progress = Callable[[int, int], None]
 """Called with the number of bytes and lines that were read since the last call."""
 
@@ -25,7 +28,8 @@ class Source:
 
     The reading thread sets: `checkpoint`, of an earlier load; `start` and `lines_before`, the bytes and lines before
     the first new line; `head`, the first bytes of the file; `tail`, the bytes before `start`; `compressed`, the
-    `compressed_digest`; `is_unchanged`, which means that there are no new lines; `waiting` and `problem`.
+    `compressed_digest`; `is_unchanged`, which means that there are no new lines; `waiting` and `problem`; `store`, the
+    new rows if the file is a database, and `store_options`.
 
     The parsing thread sets: `format` and `result`; `end`, the offset after the last parsed line, and `end_tail`, the
     bytes before it; `is_refused`, which means that the format is unknown and reading stops; `needs_reread`, which means
@@ -49,28 +53,46 @@ class Source:
     end_tail: bytes = b""
     is_refused: bool = False
     needs_reread: bool = False
+    store: "StoreRead | None" = None
+    store_options: StoreOptions = DEFAULT_STORE_OPTIONS
 
     @property
     def is_read(self) -> bool:
         """Whether this load has parsed lines of the file."""
-        return self.end > self.start
+        return self.result.read > 0
 
 
-def open_source(number: int, file: InputFile, stored: Checkpoints, format_: str | None, *, again: bool) -> Source:
+def open_source(
+    number: int,
+    file: InputFile,
+    stored: Checkpoints,
+    format_: str | None,
+    store_options: StoreOptions = DEFAULT_STORE_OPTIONS,
+    *,
+    again: bool,
+) -> Source:
     """Looks up the read position of a file. With `again`, the file is read from the beginning.
 
-    Errors of the file become its `problem`.
+    The new rows of a database are also read. Errors of the file become its `problem`.
     """
     result = FileResult(file.name, file.is_named, is_sample=file.is_sample)
     # a file that was left out by a rule does not make the load fail
     result.is_foreign = file.problem is not None and not file.is_named
-    source = Source(number, file, result, format_, problem=file.problem)
+    source = Source(number, file, result, format_, problem=file.problem, store_options=store_options)
     checkpoint, tail = None, b""
     try:
-        if not file.is_stream and not source.problem:
+        if not file.is_stream and not file.dsn and not source.problem:
             checkpoint, tail = _find_checkpoint(source, stored, again)
-    except (OSError, EOFError) as error:
+        if not source.problem and (file.dsn or is_sqlite(source.head)):
+            # only now that the file is closed: closing it would release the locks of SQLite in this process
+            _read_store(source, stored, again=again)
+            return source
+        if file.is_store and not file.is_named and source.head:
+            raise UnknownStoreError("not a SQLite database")
+    except (OSError, EOFError, StoreError) as error:
         source.problem = f"{file.name}: {without_secrets(str(error))}"
+        # a database of another program in a folder does not make the load fail
+        result.is_foreign |= isinstance(error, UnknownStoreError) and not file.is_named
     # another format than before reads the same lines differently, so the file is read from the beginning
     if checkpoint and format_ in (None, checkpoint["format"]):
         source.checkpoint, source.tail, source.format = checkpoint, tail, checkpoint["format"]
@@ -79,6 +101,19 @@ def open_source(number: int, file: InputFile, stored: Checkpoints, format_: str 
     else:
         source.is_unchanged = False
     return source
+
+
+def _read_store(source: Source, stored: Checkpoints, *, again: bool) -> None:
+    """Reads the new rows of a database, and sets `store`, `checkpoint`, `format`, `start` and `lines_before`."""
+    from tokenmart.stores import read_store
+
+    if source.compressed or (not source.file.dsn and "://" in source.file.url):
+        raise StoreError("a SQLite database can only be read from an uncompressed local file")
+    source.store = read_store(source.file, source.store_options, {} if again else stored.stored, source.format)
+    source.checkpoint, source.format = source.store.checkpoint, source.store.format
+    source.start = source.end = source.store.start
+    source.lines_before = source.checkpoint["lines"] if source.checkpoint else 0
+    source.is_unchanged = not source.store.rows
 
 
 def _find_checkpoint(source: Source, stored: Checkpoints, again: bool) -> tuple[Checkpoint | None, bytes]:
@@ -104,7 +139,7 @@ def _find_checkpoint(source: Source, stored: Checkpoints, again: bool) -> tuple[
                 raw.seek(offset)
                 return bytes(raw.read(size))
 
-        if not source.head or again:
+        if not source.head or again or is_sqlite(source.head):
             return None, b""
         checkpoint, tail = stored.find(source.head, read)
         if checkpoint and not source.compressed:
@@ -120,6 +155,13 @@ def new_blocks(source: Source, progress: Progress, *, final: bool) -> Iterator["
         progress(source.file.size, 0)
         return
     # pyarrow is slow to import, and a load without new lines does not need it
+    if source.store and source.store.spool:
+        first, start, end = source.lines_before + 1, source.start, source.store.end
+        for block in source.store.spool.blocks(first_line=first, start=start, end=end):
+            yield block
+            progress(0, len(block.lines))
+        progress(source.file.size, 0)
+        return
     from tokenmart.documents import document_blocks
     from tokenmart.lines import blocks
 
@@ -146,7 +188,12 @@ def new_blocks(source: Source, progress: Progress, *, final: bool) -> Iterator["
 
 
 def earlier_blocks(source: Source) -> Iterator["Block"]:
-    """The lines of a file that earlier loads have read. Raises OSError and EOFError."""
+    """The lines of a file that earlier loads have read. Raises OSError, EOFError and StoreError."""
+    if source.store:
+        from tokenmart import stores
+
+        yield from stores.earlier_blocks(source.file, source.store_options, source.start - 1)
+        return
     from tokenmart.documents import document_blocks
     from tokenmart.lines import blocks
 

@@ -183,7 +183,8 @@ def show_rejects(console: Screen, rows: Rows) -> None:
 def show_preview(console: Screen, files: Sequence[Preview]) -> None:
     """Prints what a load would read from each file, and the first rows that it would load."""
     for file in files:
-        known = f", already read up to byte {file.first_offset:,}" if file.first_offset else ""
+        position = "in part" if file.is_store else f"up to byte {file.first_offset:,}"
+        known = f", already read {position}" if file.first_offset else ""
         console.print(f"[bold]{escape(file.name)}[/]: {file.format or 'unknown'}, {file.bytes:,} bytes{known}")
         if file.problem:
             console.print(f"[yellow]  would be left out: [/]{escape(file.problem)}")

@@ -17,6 +17,7 @@ def formats(paths: tuple[str, ...], is_json: bool) -> int:
     """List the input formats, or show which one a file has."""
     from tokenmart import files, formats
     from tokenmart.recognition import UnknownFormatError, best, counts, head, unrecognized
+    from tokenmart.store_tables import StoreError
 
     if not paths:
         described = {name: formats.description(name) for name in formats.names()}
@@ -28,18 +29,25 @@ def formats(paths: tuple[str, ...], is_json: bool) -> int:
     parser = formats.Parser()
     results = []
     for file in files.find(paths):
+        found: str | None
         try:
             if file.problem:
                 raise ValueError(file.problem)
             lines = head(file)
-            matches = counts(parser, lines)
-            found = best(matches)
-            why = (
-                unrecognized(lines, may_quote=file.is_named)
-                if found is None
-                else f"{matches[found]} of its first {len(lines)} lines match"
-            )
-        except (UnknownFormatError, ValueError, OSError, EOFError) as error:
+            if lines and files.is_sqlite(lines[0].encode()):
+                from tokenmart.stores import sqlite_format
+
+                table, found = sqlite_format(file)
+                why = f"its table {table}"
+            else:
+                matches = counts(parser, lines)
+                found = best(matches)
+                why = (
+                    unrecognized(lines, may_quote=file.is_named)
+                    if found is None
+                    else f"{matches[found]} of its first {len(lines)} lines match"
+                )
+        except (StoreError, UnknownFormatError, ValueError, OSError, EOFError) as error:
             found, why = None, without_secrets(str(error))
         results.append({"file": file.name, "format": found, "why": why})
     if is_json:

@@ -41,6 +41,10 @@ def load(target: Target, dry_run: bool, is_json: bool, max_rejects: int, **optio
 
     Reads .jsonl, .ndjson and .log files in folders, including files compressed with gzip or zstd. If a file was
     loaded before, even under another name, reads only its new, complete lines.
+
+    Also reads databases of other tools: SQLite files of claude-code-telegram, ctm, opencode and tokenmeter, and
+    PostgreSQL tables of LiteLLM and TokenLedger (postgresql://user@host/database --table NAME). Set the password with
+    PGPASSWORD or ~/.pgpass.
     """
     if dry_run:
         return _preview(target, is_json=is_json, **options)
@@ -65,7 +69,7 @@ def load_files(
     from tokenmart.load import load as run_load
     from tokenmart.reader import Options
 
-    input_files = _find_files(paths, follow_links, discovered=discovered)
+    input_files = _find_files(paths, follow_links, options.get("table"), discovered=discovered)
     read_options = Options(**options)
     report_sharing(target)
     started = dt.datetime.now()
@@ -102,7 +106,7 @@ def _preview(
     from tokenmart.load import preview
     from tokenmart.reader import Options
 
-    input_files = _find_files(paths, follow_links, discovered=discovered)
+    input_files = _find_files(paths, follow_links, options.get("table"), discovered=discovered)
     previews = preview(input_files, target, Options(**options), rows=3)
     if is_json:
         print_json(previews)
@@ -111,7 +115,9 @@ def _preview(
     return FAILED if all(file.problem for file in previews) else DONE
 
 
-def _find_files(paths: tuple[str, ...], follow_links: bool, *, discovered: bool) -> Sequence[InputFile]:
+def _find_files(
+    paths: tuple[str, ...], follow_links: bool, table: str | None, *, discovered: bool
+) -> Sequence[InputFile]:
     """Finds the files to load, and prints which of them wait for another process to write."""
     from tokenmart import files
 
@@ -119,7 +125,7 @@ def _find_files(paths: tuple[str, ...], follow_links: bool, *, discovered: bool)
         from tokenmart.discover import discovered_paths
 
         paths = (*paths, *discovered_paths())
-    input_files = files.find(paths, follow_links=follow_links)
+    input_files = files.find(paths, follow_links=follow_links, table=table)
     for file in input_files:
         if file.is_fifo:
             notify(f"{file.name} is a named pipe (FIFO). Waiting for another process to write to it.")

@@ -2,6 +2,7 @@
 
 import functools
 import os
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -63,6 +64,19 @@ def _require_paths(context: click.Context, parameter: click.Parameter, paths: tu
 
 
 as_json = click.option("--json", "is_json", is_flag=True, help="Print JSON instead of text.")
+
+
+class Duration(click.ParamType[int]):
+    """A duration such as 90s, 30m, 1h or 2d, in seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, _parameter: click.Parameter | None, _context: click.Context | None) -> int:
+        """The number of seconds. Fails if the value is not a duration."""
+        found = re.fullmatch(r"([0-9]{1,6})([smhd])", str(value))
+        if not found:
+            self.fail(f"{value} is not a duration. Use a whole number with s, m, h or d, such as 30m.")
+        return int(found[1]) * {"s": 1, "m": 60, "h": 3_600, "d": 86_400}[found[2]]
 
 
 def _defaults(_context: click.Context, _parameter: click.Parameter, pairs: Sequence[str]) -> dict[str, str]:
@@ -140,6 +154,14 @@ def input_options(function: Function) -> Function:
                 "--again",
                 is_flag=True,
                 help="Read files from the beginning, even if they were read before.",
+            ),
+            click.option("--table", metavar="NAME", help="Table of a database; by default the one that is known."),
+            click.option(
+                "--overlap",
+                type=Duration(),
+                default="1h",
+                show_default=True,
+                help="Part of a database that is read again for late and changed rows, such as 30m, 1h or 2d.",
             ),
             click.option(
                 "--max-rejects",
