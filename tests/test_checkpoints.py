@@ -572,7 +572,7 @@ def test_a_file_has_its_size_on_disk(folder: Path) -> None:
         ("nothing.jsonl", "nothing.jsonl: no such file."),
         ("nothing/*.jsonl", "nothing/*.jsonl: no such file."),
         ("*.parquet", "*.parquet: no such file."),
-        ("empty", "empty: this folder has no .jsonl, .ndjson, .log files."),
+        ("empty", "empty: this folder has no .jsonl, .ndjson, .log, .db, .sqlite, .sqlite3 files."),
         ("a folder*", "a folder*: no such file."),
         ("memory://nothing.jsonl", "memory://nothing.jsonl: no files found."),
         ("nothing://bucket/a.jsonl", "nothing://bucket/a.jsonl: "),

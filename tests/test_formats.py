@@ -547,11 +547,21 @@ def test_an_impossible_ctm_timestamp_is_rejected(ts: Any, reason: str) -> None:
 # ---------------------------------------------------------------- recognition
 
 OTHER: Line = {"level": "info", "msg": "started"}
+TELEGRAM = {
+    "message_id": 4,
+    "session_id": "s1",
+    "user_id": 7,
+    "timestamp": "2026-11-01T09:30:00",
+    "cost": 0.0425,
+    "duration_ms": 1500,
+    "error": None,
+}
 EXAMPLES = {
     "anthropic": ANTHROPIC,
     "azure": GATEWAY,
     "bedrock": BEDROCK,
     "claude_code": ASSISTANT,
+    "claude_code_telegram": TELEGRAM,
     "codex": counted(1, usage(1, 0, 0, 1, 0)),
     "ctm": CTM,
     "gemini_cli": message("m1", tokens(1, 1, 0, 0, 0)),

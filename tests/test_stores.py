@@ -374,6 +374,13 @@ def test_a_growing_message_of_opencode_lands_again_and_unchanged_ones_do_not(
     assert loads.output_tokens() == {"m1": 40, "m2": 5, "m3": 8, "m4": 9, "old": 1}
 
 
+def test_the_first_messages_of_opencode_may_all_be_prompts(loads: Loads, tmp_path: Path) -> None:
+    store = write(tmp_path / "opencode.db", OPENCODE.format(""))
+    chat(store, *(message(f"p{n}", 0, role="user", modelID=None) for n in range(300)), message("m1", 5))
+    assert loads.load(store) == (301, 1, 300, 0)
+    assert loads.load(store, again=True, format="opencode") == (301, 1, 300, 0)
+
+
 def test_the_overlap_decides_how_late_a_message_may_be(loads: Loads, tmp_path: Path) -> None:
     store = write(tmp_path / "opencode.db", OPENCODE.format(""))
     chat(store, message("m1", 1), message("m2", 2, TIME - 3 * HOUR))
@@ -665,7 +672,8 @@ class Ledger:
         self.connect = lambda: psycopg2.connect(**{**settings, "options": "-c timezone=UTC"})
         self.host = f"{settings['host']}:{settings['port']}"
         self.run(f"create role ada login password '{PASSWORD}'")
-        self.run("grant pg_read_all_data to ada")
+        # times without a zone are in UTC, whatever the zone of a session
+        self.run("grant pg_read_all_data to ada", "alter role ada set timezone = 'Asia/Tokyo'")
 
     @property
     def url(self) -> str:
