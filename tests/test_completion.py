@@ -33,7 +33,11 @@ def test_commands_options_formats_and_files_are_completed(monkeypatch: pytest.Mo
     assert completed("tokenmart run --d", monkeypatch) == ["plain,--debug", "plain,--discovered"]
     assert completed("tokenmart run --fo", monkeypatch) == ["plain,--format", "plain,--follow-links"]
     assert completed("tokenmart sample --format token", monkeypatch) == ["plain,tokenledger", "plain,tokenmeter"]
-    assert completed("tokenmart load --format cl", monkeypatch) == ["plain,claude_code", "file,cl"]
+    assert completed("tokenmart load --format cl", monkeypatch) == [
+        "plain,claude_code",
+        "plain,claude_code_telegram",
+        "file,cl",
+    ]
     assert completed("tokenmart load ~/lo", monkeypatch) == ["file,~/lo"]
 
 

@@ -57,6 +57,7 @@ def test_only_the_screen_module_prints() -> None:
                     # a Screen prints these without control characters
                     *("Group", "Panel", "Table", "RenderableType"),
                     *("escape", "Progress", "BarColumn", "DownloadColumn", "TextColumn", "TimeRemainingColumn"),
+                    "decimal",
                 }, path
 
 

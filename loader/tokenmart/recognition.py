@@ -127,10 +127,11 @@ def _count_by_sample(
 def _add_counts(parser: Parser, numbers: pa.Array, lines: pa.Array, text: str, matches: list[dict[str, int]]) -> None:
     formats = list(matches[0]) if matches else []
     count_columns = [
-        f'count(*) filter (where try("{parser.script(name).schema}".recognizes({text}))) as "{name}"'
-        for name in formats
+        f'count(*) filter (where try("{parser.script(name).schema}".recognizes(line))) as "{name}"' for name in formats
     ]
-    query = f"select number, {', '.join(count_columns)} from batch group by number"
+    # try() is not enough: DuckDB can evaluate a part that several formats have in common outside of it
+    valid = f"select number, if(try(json_valid({text})), {text}, 'null') as line from batch"
+    query = f"with valid as ({valid}) select number, {', '.join(count_columns)} from valid group by number"
     try:
         found = parser.run(query, number=pa.chunked_array([numbers]), line=pa.chunked_array([lines]))
     except duckdb.OutOfMemoryException:

@@ -303,7 +303,7 @@ def _context_query(script: Script, shape: Mapping[str, Any]) -> str:
                     cast(
                         case
                             when carried is not null then json_transform(carried, '{_json_literal(shape)}')
-                            else try({schema}.facts(line))
+                            else try({schema}.facts(if(try(json_valid(line)), line, null)))
                         end as {schema}.context
                     ) as stated
                 from batch

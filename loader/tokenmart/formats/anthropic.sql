@@ -47,7 +47,6 @@ with
 select
     line_id,
     id as event_id,
-    cast(null as varchar) as occurred_at,
     -- message ids of Claude on Bedrock and Vertex AI have prefixes; other models also offer this API
     case
         when starts_with(id, 'msg_bdrk_')
