@@ -1,4 +1,4 @@
-"""The logs of the conformance test: the examples, difficult lines of every format, and a large sample."""
+"""The logs of the conformance test: the examples, difficult lines of several formats, and a large sample."""
 
 import json
 import shutil
@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from conftest import PROJECT, as_lines, tokenledger
+from test_agent_formats import CHAT, counted, message, meta, tokens, turn, usage
+from test_gateway_formats import LITELLM
 from tokenmart.files import SAMPLE_MARK
 from tokenmart.sample import write_sample
 
@@ -67,6 +69,11 @@ def write_corpus(folder: Path) -> list[Path]:
     for name, lines in {"tokenledger": _tokenledger(), "tokenmeter": _tokenmeter(), "ctm": _ctm()}.items():
         (hard / f"{name}.jsonl").write_bytes(as_lines(*lines))
     (hard / "claude_code.jsonl").write_bytes(as_lines(*_claude_code()))
+    for name, lines in {"codex": _codex(), "gemini_cli": _gemini_cli(), "litellm": _litellm()}.items():
+        (hard / f"{name}.jsonl").write_bytes(as_lines(*lines))
+    # several requests in a line
+    arrays = [json.dumps([tokenledger(f"array {row} {column}") for column in range(3)]) for row in range(2)]
+    (hard / "arrays.jsonl").write_bytes(as_lines(*arrays))
     return sorted(path for path in folder.rglob("[!.]*") if path.is_file())
 
 
@@ -154,4 +161,38 @@ def _claude_code() -> list[str | dict[str, Any]]:
         *(line("a", second, outputs) for second, outputs in ((1, 2), (2, 2), (3, 77))),
         *(line("b", second, 5, cache_read_input_tokens=100, **writes) for second in (4, 5)),
         line("c", 59, 1),
+    ]
+
+
+def _codex() -> list[str | dict[str, Any]]:
+    """The model and the totals that a request needs are in earlier lines, also in the other half of the file."""
+    counts = [usage(number * 1_000, number * 800, 0, number * 50, number * 20) for number in (1, 2, 2, 4, 7)]
+    return [
+        meta(model_provider="openai", cwd="/w"),
+        turn("gpt-5"),
+        *(counted(second, count) for second, count in enumerate(counts[:3], 1)),
+        turn("gpt-5-mini"),
+        *(counted(second, count) for second, count in enumerate(counts[3:], 4)),
+    ]
+
+
+def _gemini_cli() -> list[str | dict[str, Any]]:
+    """The last version of a message counts, which has fewer tokens."""
+    sizes = {"m1": (10_103, 7_168), "m2": (80, 70), "m3": (5, 900)}
+    return [
+        CHAT,
+        *(message(name, tokens(first, 9, 0, 3, 0)) for name, (first, _) in sizes.items()),
+        *(message(name, tokens(last, 8, 2, 1, 4)) for name, (_, last) in sizes.items()),
+    ]
+
+
+def _litellm() -> list[str | dict[str, Any]]:
+    """The same request billed, served from the cache with and without a cost, and failed."""
+    hit = {"cache_hit": True, "response_cost": 0.0}
+    return [
+        LITELLM,
+        {**LITELLM, **hit, "id": "hit"},
+        {**LITELLM, **hit, "id": "hit with a cost", "response_cost": 0.5},
+        {**LITELLM, "id": "unknown price", "response_cost": 0.0, "model": "unheard-of"},
+        {**LITELLM, "id": "failed", "status": "failure", "response_cost": 0.0},
     ]

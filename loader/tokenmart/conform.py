@@ -74,6 +74,8 @@ def conform(
                             when coalesce(
                                 nullif(model, ''), nullif(requested_model, ''), reported_cost_usd, duration_ms
                             ) is null
+                            -- a failed request is counted, even if nothing else is known about it
+                            and coalesce(nullif(status, ''), 'success') = 'success'
                             then if({all_tokens} = 0, 'no model, tokens, cost or duration', null)
                         end
                     )
