@@ -16,6 +16,7 @@ from test_cloud_formats import GATEWAY, VERTEX
 from test_gateway_formats import LITELLM, OPENROUTER
 from test_observability_formats import HELICONE, LANGFUSE
 from test_opencode_format import OPENCODE
+from test_otel_format import OTEL
 from test_provider_formats import BEDROCK, OPENAI
 from tokenmart import formats
 from tokenmart.errors import UsageError
@@ -571,6 +572,7 @@ EXAMPLES = {
     "openai": OPENAI,
     "opencode": OPENCODE,
     "openrouter": OPENROUTER,
+    "otel": OTEL,
     "tokenledger": TOKENLEDGER,
     "tokenmeter": TOKENMETER,
     "vertex": VERTEX,
