@@ -11,6 +11,7 @@ from tokenmart.destinations import TYPES, Warehouse, advice, is_new, one_line
 from tokenmart.errors import TokenmartError, UsageError
 from tokenmart.profile import Target, targets_sharing
 from tokenmart.report import full_refresh_reason
+from tokenmart.screen import counted
 from tokenmart.settings import dbt_variables
 
 if TYPE_CHECKING:
@@ -60,7 +61,10 @@ def examine(target: Target) -> Iterator[Finding]:
             for schema in (target.raw_schema, target.marts_schema):
                 yield _permissions(warehouse, target, schema)
             yield from _landed(pipeline)
-            yield _built(warehouse, target)
+            built = _built(warehouse, target)
+            yield built
+            if built.is_fine:
+                yield from _overlaps(warehouse, target)
     except TokenmartError as error:
         yield Finding("connection", False, str(error), error.hint)
 
@@ -127,6 +131,28 @@ def _landed(pipeline: "Pipeline") -> Iterator[Finding]:
         yield Finding("raw tables", True, f"created by an older version; missing: {', '.join(missing)}", to_do)
     loads = warehouse.query(f"select count(*) from {target.raw_schema}._dlt_loads where status = 0")[0][0]
     yield Finding("landed", True, f"{loads:,} complete {'load' if loads == 1 else 'loads'}")
+
+
+def _overlaps(warehouse: Warehouse, target: Target) -> Iterator[Finding]:
+    """The applications of which two formats report requests with the same model on the same day, if any."""
+    if "llm_requests" not in warehouse.tables(target.marts_schema):
+        return
+    days = (
+        "select usage_date, app_name, canonical_model, min(source_format) as first_format,"
+        f" max(source_format) as last_format from {target.marts_schema}.llm_requests where app_name is not null"
+        " group by usage_date, app_name, canonical_model having min(source_format) <> max(source_format)"
+    )
+    for app, first, last, dates in warehouse.query(
+        "select app_name, first_format, last_format, count(distinct usage_date)"
+        f" from ({days}) as days group by app_name, first_format, last_format order by 1, 2, 3"
+    ):
+        yield Finding(
+            "formats",
+            True,
+            f"{first} and {last} both report requests of {app} with the same models on {counted(dates, 'day')}",
+            "If these are the same requests, they count twice. Load one of the two, and delete the loads of the other:"
+            f" tokenmart undo LOAD_ID{target.option}",
+        )
 
 
 def _built(warehouse: Warehouse, target: Target) -> Finding:
