@@ -80,9 +80,17 @@ billed, all prices are NULL.
             request_prices.canonical_name as canonical_model,
             request_prices.family_name as model_family,
             {{ model_regions }}.model_region,
-            case when not keyed.is_billed then null else request_prices.price_row end as list_price_id,
-            case when not keyed.is_billed then null else request_prices.basis end as list_price_basis,
-            case when not keyed.is_billed then null else request_prices.priced_tier end as list_service_tier,
+            {% for name, column in {
+                "price_id": "price_row",
+                "price_basis": "basis",
+                "service_tier": "priced_tier",
+            }.items() %}
+                cast(
+                    case
+                        when not keyed.is_billed then null else request_prices.{{ column }}
+                    end as {{ data_type("label") }}
+                ) as list_{{ name }},
+            {% endfor %}
             {% for price in price_columns() %}
                 case when not keyed.is_billed then null else request_prices.{{ price }} end as list_{{ price }}
                 {{- "," if not loop.last }}
