@@ -11,7 +11,7 @@ from tokenmart.files import InputFile
 from tokenmart.formats import Parser, names
 from tokenmart.lines import Block, blocks
 
-FEW_LINES, MANY_LINES = 10, 200
+FEW_LINES, MANY_LINES = 4, 200
 LONGEST_RECOGNIZED = 1 << 20
 
 
