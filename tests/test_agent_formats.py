@@ -244,6 +244,17 @@ def test_a_resumed_session_that_was_copied_counts_once(mart: Mart) -> None:
     assert mart.query("select count(*), count(distinct event_id) from raw_usage.events") == [(5, 3)]
 
 
+def test_a_session_from_before_token_counts_is_skipped_and_reported(mart: Mart) -> None:
+    lines = [
+        {"id": SESSION, "timestamp": "2025-06-01T09:30:00.000Z", "instructions": None, "git": {}},
+        {"record_type": "state"},
+        {"type": "message", "role": "user", "content": []},
+    ]
+    path = mart.write("rollout.jsonl", *lines)
+    output = mart.run("load", path).output
+    assert f"no requests in {path} (codex): all 3 lines were skipped" in output
+
+
 # ---------------------------------------------------------------- gemini_cli
 
 CHAT = {"sessionId": "s1", "projectHash": "ab12", "startTime": "2026-11-01T09:30:00.000Z", "kind": "main"}

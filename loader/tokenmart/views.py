@@ -47,6 +47,14 @@ def show_load(console: Screen, load: LoadResult, seconds: float, target: Target)
             f"  the last line of {escape(waiting[0])}{more} has no newline yet and is left for the next load;"
             " to read it now, use --final"
         )
+    empty = [file for file in load.files if file.read and file.skipped == file.read and not file.problem]
+    if not load.total("landed"):
+        # a folder can have files without requests, but this load found none at all
+        for file in empty[:SHOWN_FILES]:
+            lines = "its only line was" if file.read == 1 else f"all {file.read:,} lines were"
+            console.print(
+                f"[yellow]  no requests [/]in {escape(file.name)} ({escape(str(file.format))}): {lines} skipped"
+            )
     problems = [file for file in load.files if file.problem]
     # first files that the user named or that could not be read to the end, then other files of folders
     problems.sort(key=lambda file: file.is_foreign and not file.is_named)

@@ -17,7 +17,12 @@ create macro recognizes(line) as
         'compacted',
         'world_state',
         'inter_agent_communication_metadata'
-    );
+    )
+    -- versions before September 2025 write no counts: their lines are skipped
+    or json_exists(line, '$.id')
+    and json_exists(line, '$.timestamp')
+    and json_exists(line, '$.instructions')
+    or line ->> '$.record_type' = 'state';
 
 -- most lines are prompts, replies and tool results
 create macro may_be_request(line) as contains(line, '"token_count"');
