@@ -55,6 +55,8 @@ def show_load(console: Screen, load: LoadResult, seconds: float, target: Target)
             console.print(
                 f"[yellow]  no requests [/]in {escape(file.name)} ({escape(str(file.format))}): {lines} skipped"
             )
+        if len(empty) > SHOWN_FILES:
+            console.print(f"  and in {len(empty) - SHOWN_FILES:,} more files")
     problems = [file for file in load.files if file.problem]
     # first files that the user named or that could not be read to the end, then other files of folders
     problems.sort(key=lambda file: file.is_foreign and not file.is_named)

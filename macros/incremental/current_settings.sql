@@ -11,7 +11,7 @@ cost again. A change of another setting requires a full refresh.
             "cost_preference": var("cost_preference"),
             "model_prices": local_md5(prices | join(" ")),
             "approximate_percentiles": has_approximate_percentiles(),
-            "models_version": 5,
+            "models_version": 6,
         }
     ) %}
 {% endmacro %}
