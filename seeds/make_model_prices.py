@@ -22,6 +22,8 @@ stderr.
 - Models without any price have no row, because genai-prices does not say whether they are free. There are
   two exceptions, in which all prices are 0: names that end in `:free`, and OpenRouter, which lists a free
   model without prices. Its music models are billed by the song, so they have no row.
+- A model with a price for input and none for output, such as an embedding, has the output price 0: its
+  output is not billed. UNLISTED_OUTPUT_PRICES are models whose output was billed all the same.
 - FAST_MODE has the fast modes that genai-prices lacks, and WEB_SEARCH_PRICES the prices of web searches:
   Anthropic's are from platform.claude.com/docs/en/about-claude/pricing.
 - Prices are rounded to six decimals. That removes the noise of upstream floats (0.18000000000000002) and
@@ -69,6 +71,9 @@ FAST_MODE_SOURCE, FAST_MODE_AS_OF = "platform.claude.com/docs/en/build-with-clau
 
 # What a web search costs at a provider, in USD, for all of its models; genai-prices has no such prices.
 WEB_SEARCH_PRICES = {"anthropic": "0.01"}
+
+# Models of which genai-prices lacks the price of the output.
+UNLISTED_OUTPUT_PRICES = {("azure", name) for name in ("ada", "babbage", "curie", "davinci")}
 
 BILLED_BY_THE_SONG = "google/lyria-"
 
@@ -203,6 +208,8 @@ def rows(provider: types.Provider, model: types.ModelInfo, as_of: date) -> Itera
                     if priced.prices[0] is None and priced.prices[4] is None:
                         continue
                     prices = ["" if price is None else f"{price.normalize():f}" for price in priced.prices]
+                    if not prices[4] and (provider.id, model.id) not in UNLISTED_OUTPUT_PRICES:
+                        prices[4] = "0"
                     prices.append(WEB_SEARCH_PRICES.get(provider.id, ""))
                     box = [provider.id, model.id, tier, *days, *hours, *tokens]
                     yield [price_id(box), *box, priced.tier, *prices, *origin]

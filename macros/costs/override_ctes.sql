@@ -157,7 +157,7 @@ If several rows hold, the order of `ranked_candidates` decides. Without a price,
             coalesce(
                 cache_write_1h_usd_per_million, cache_write_usd_per_million, input_usd_per_million
             ) as cache_write_1h_price,
-            -- a model without an output price, such as an embedding, has no output to bill
+            -- output without a price makes the cost unknown
             case
                 when output_tokens > 0 then output_usd_per_million else coalesce(output_usd_per_million, 0)
             end as output_price,
@@ -171,7 +171,7 @@ If several rows hold, the order of `ranked_candidates` decides. Without a price,
                 when
                     priced_service_tier is not null
                     and input_tokens is not null
-                    and (output_tokens is not null or output_usd_per_million is null)
+                    and (output_tokens is not null or coalesce(output_usd_per_million, 0) = 0)
                 then 1
             end as is_computable
         from billed_prices
