@@ -562,7 +562,7 @@ def test_a_request_to_gemini_lands() -> None:
         "status": "success",
         "request_id": "r-1",
         "tags": {"team": "ml", "step": "draft"},
-        "extra": {"deployed_model_id": None, "model_version": "default"},
+        "extra": {"model_version": "default"},
     }
     assert row("vertex", VERTEX) == expected
     texts = {name: json.dumps(VERTEX[name]) for name in ("full_request", "full_response", "metadata")}

@@ -122,7 +122,6 @@ def test_an_observation_of_langfuse_lands() -> None:
         "parent_span_id": "ob0",
         "tags": {"team": "ml", "k": "1", "beta": "true", "eu": "true"},
         "extra": {
-            "version": None,
             "model_id": "m1",
             "created_at": "2026-11-01 09:30:02.000",
             "usage_pricing_tier_name": "Standard",
@@ -133,7 +132,6 @@ def test_an_observation_of_langfuse_lands() -> None:
 def test_an_observation_of_the_api_is_the_same_request() -> None:
     expected = langfuse(**CONTEXT)
     expected["extra"] = {
-        "version": None,
         "modelId": "m1",
         "createdAt": "2026-11-01T09:30:02.000Z",
         "usagePricingTierName": "Standard",

@@ -180,6 +180,22 @@ _VALUES = f"""
         end as shape
     from roots
 """
+_MEMBER_OF_NULL = r'"[\w.-]+":null'
+_WITHOUT_NULLS = f"""
+    select
+        case
+            when contains(value, ':null') and regexp_full_match(value, {literal(_PLAIN)})
+            then
+                nullif(
+                    regexp_replace(
+                        regexp_replace(value, ',{_MEMBER_OF_NULL}', '', 'g'), '^\\{{{_MEMBER_OF_NULL},?', '{{'
+                    ),
+                    '{{}}'
+                )
+            else value
+        end as value
+    from batch
+"""
 _HARMLESS_SHAPES = f"""
     with
         shaped as (
@@ -232,12 +248,16 @@ _EXPANDED = f"""
 # the same order. Each reads the object once, so the cost is proportional to its size.
 _CLASSIFIED_KEYS = _classified_keys("batch")
 _MEMBERS = """
-    select
-        * exclude (value),
-        unnest(json_keys(value)) as key,
-        unnest(json_extract(value, '$.*')) as value,
-        unnest(range(len(json_keys(value)))) as number
-    from batch
+    select *
+    from (
+        select
+            * exclude (value),
+            unnest(json_keys(value)) as key,
+            unnest(json_extract(value, '$.*')) as value,
+            unnest(range(len(json_keys(value)))) as number
+        from batch
+    )
+    where cast(value as varchar) <> 'null'
 """
 
 
@@ -374,6 +394,10 @@ class Unmapped:
         A nested value is kept under its keys, joined with dots. `containers` are the dotted paths of objects of which
         the format maps a part. Returns the events, and the values that were left out (OMITTED).
         """
+        for root in COLUMNS:
+            if pc.any(pc.match_substring(events[root], ":null")).as_py():
+                values = self._run(_WITHOUT_NULLS, value=events[root])["value"]
+                events = events.set_column(events.column_names.index(root), root, values)
         values = self._values_to_check(events)
         if not len(values):
             return events, OMITTED.empty_table()

@@ -51,7 +51,17 @@ with
         select
             *,
             -- in exports of SpendLogs, these are texts that contain JSON
-            json_object_in(event.metadata) as metadata,
+            json_transform(json_object_in(event.metadata), '{
+                "user_api_key_alias": "VARCHAR",
+                "user_api_key_user_id": "VARCHAR",
+                "user_api_key_org_id": "VARCHAR",
+                "user_api_key_team_id": "VARCHAR",
+                "user_api_key_team_alias": "VARCHAR",
+                "user_api_key_project_alias": "VARCHAR",
+                "cost_breakdown": {"service_tier": "VARCHAR"},
+                "usage_object": "JSON",
+                "error_information": "JSON"
+            }') as metadata,
             utc_timestamp(epoch_seconds(event.startTime)) as started_at,
             utc_timestamp(epoch_seconds(event.endTime)) as ended_at,
             utc_timestamp(epoch_seconds(event.completionStartTime)) as first_token_at,
@@ -64,12 +74,8 @@ with
     usages as (
         select
             *,
-            coalesce(
-                json_object_in(metadata -> '$.usage_object'), json_object_in(event.response -> '$.usage')
-            ) as usage,
-            coalesce(
-                json_object_in(event.error_information), json_object_in(metadata -> '$.error_information')
-            ) as error
+            coalesce(json_object_in(metadata.usage_object), json_object_in(event.response -> '$.usage')) as usage,
+            coalesce(json_object_in(event.error_information), json_object_in(metadata.error_information)) as error
         from parts
     )
 
@@ -89,7 +95,7 @@ select
     given(event.model) as model,
     given(event.model_group) as requested_model,
     coalesce(
-        given(metadata ->> '$.cost_breakdown.service_tier'), given(event.cost_breakdown ->> '$.service_tier')
+        given(metadata.cost_breakdown.service_tier), given(event.cost_breakdown ->> '$.service_tier')
     ) as service_tier,
     given(event.call_type) as operation,
     given(event.api_base) as endpoint,
@@ -111,15 +117,13 @@ select
         then coalesce(event.response_cost, event.spend)
     end as reported_cost_usd,
     case when is_cache_hit then false end as is_billed,
-    coalesce(given(metadata ->> '$.user_api_key_user_id'), given(event.user), given(event.end_user)) as user_id,
+    coalesce(given(metadata.user_api_key_user_id), given(event.user), given(event.end_user)) as user_id,
     given(event.session_id) as session_id,
-    coalesce(given(metadata ->> '$.user_api_key_org_id'), given(event.organization_id)) as organization_id,
+    coalesce(given(metadata.user_api_key_org_id), given(event.organization_id)) as organization_id,
     coalesce(
-        given(metadata ->> '$.user_api_key_team_alias'),
-        given(metadata ->> '$.user_api_key_team_id'),
-        given(event.team_id)
+        given(metadata.user_api_key_team_alias), given(metadata.user_api_key_team_id), given(event.team_id)
     ) as team,
-    given(metadata ->> '$.user_api_key_project_alias') as project,
+    given(metadata.user_api_key_project_alias) as project,
     'litellm' as app_name,
     case when has_failed then 'error' else 'success' end as status,
     case
@@ -140,8 +144,7 @@ select
         ),
         'litellm',
         json_merge_patch(
-            '{}',
-            json_object('key_alias', given(metadata ->> '$.user_api_key_alias'), 'end_user', given(event.end_user))
+            '{}', json_object('key_alias', given(metadata.user_api_key_alias), 'end_user', given(event.end_user))
         )
     ) as tags,
     extra
