@@ -48,8 +48,10 @@ def test_all_commands_are_registered() -> None:
     assert COMMANDS == [
         "audit",
         "build",
+        "costs",
         "discover",
         "doctor",
+        "errors",
         "explain",
         "formats",
         "load",

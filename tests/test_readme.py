@@ -68,10 +68,11 @@ def test_the_console_session_is_real(mart: Mart) -> None:
     assert len(shown) > 10
     assert [line for line in shown if line not in printed] == []
 
-    session = next(block for block in blocks("console") if "tokenmart whatif" in block)
-    command, *shown = session.splitlines()
-    printed = [line.rstrip() for line in mart.run(*command.split()[2:]).output.splitlines()]
-    assert printed == shown
+    for name in ("whatif", "costs"):
+        session = next(block for block in blocks("console") if f"tokenmart {name}" in block)
+        command, *shown = session.splitlines()
+        printed = [line.rstrip() for line in mart.run(*command.split()[2:]).output.splitlines()]
+        assert printed == shown
 
 
 def test_every_mart_has_an_example_query() -> None:

@@ -12,6 +12,7 @@ from rich.markup import escape
 from tokenmart import __version__
 from tokenmart.commands.audit import audit
 from tokenmart.commands.build import build
+from tokenmart.commands.costs import costs, errors
 from tokenmart.commands.discover import discover
 from tokenmart.commands.doctor import doctor
 from tokenmart.commands.explain import explain
@@ -114,8 +115,10 @@ def main() -> None:
 for _command in (
     audit,
     build,
+    costs,
     discover,
     doctor,
+    errors,
     explain,
     formats,
     load,

@@ -4,13 +4,14 @@ The rules are those of the macros price_ctes, override_ctes and cost_ctes, which
 """
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from tokenmart.destinations import Warehouse, one_line
 from tokenmart.errors import TokenmartError
+from tokenmart.marts import check_marts, is_text
 from tokenmart.profile import Target
 from tokenmart.settings import all_variables
 
@@ -158,27 +159,6 @@ def _rows(warehouse: Warehouse, columns: Sequence[str], source: str) -> list[Row
     return [
         dict(zip(columns, row, strict=True)) for row in warehouse.query(f"select {', '.join(columns)} from {source}")
     ]
-
-
-def check_marts(warehouse: Warehouse, target: Target, needed: Mapping[str, Sequence[str]]) -> None:
-    """Raises TokenmartError if the marts schema lacks one of these tables or columns."""
-    built = warehouse.tables(target.marts_schema)
-    for table, columns in needed.items():
-        if table not in built:
-            raise TokenmartError(
-                f"There is no table {table} in the schema {target.marts_schema}.",
-                f"To build the marts: tokenmart build{target.option}",
-            )
-        if not set(columns) <= built[table]:
-            raise TokenmartError(
-                f"The table {table} was built by an older version.",
-                f"To rebuild the marts: tokenmart build --full-refresh{target.option}",
-            )
-
-
-def is_text(text: str) -> bool:
-    """Whether a warehouse can store the text. An argument can also have bytes that are not UTF-8."""
-    return not any(0xD800 <= ord(character) <= 0xDFFF for character in text)
 
 
 def _snapshots(warehouse: Warehouse, target: Target, event_id: str) -> int:

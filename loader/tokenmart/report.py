@@ -68,7 +68,7 @@ def summary(warehouse: Warehouse, target: Target) -> Summary:
     names = ("requests", "unpriced_requests", "input_tokens", "output_tokens", "cost_usd")
     if "daily_costs" not in built:
         return Summary(totals={}, models=[], days=[], windows=[], months=[])
-    totals = _rows(
+    totals = query_rows(
         warehouse,
         f"select {costs}, count(*), min(usage_date), max(usage_date) from {marts}.daily_costs",
         *names,
@@ -82,13 +82,13 @@ def summary(warehouse: Warehouse, target: Target) -> Summary:
     totals.update({"errors": None, "timeouts": None})
     if "daily_errors_by_model" in built:
         query = f"select sum(errors), sum(timeouts) from {marts}.daily_errors_by_model"
-        totals.update(_rows(warehouse, query, "errors", "timeouts")[0])
+        totals.update(query_rows(warehouse, query, "errors", "timeouts")[0])
     query = f"select usage_date, requests, cost_usd from {marts}.daily_costs order by usage_date"
-    days = _rows(warehouse, query, "usage_date", "requests", "cost_usd")
+    days = query_rows(warehouse, query, "usage_date", "requests", "cost_usd")
     latencies = {}
     if "daily_latency" in built:
         query = f"select usage_date, duration_ms_p95 from {marts}.daily_latency"
-        found = _rows(warehouse, query, "usage_date", "duration_ms_p95")
+        found = query_rows(warehouse, query, "usage_date", "duration_ms_p95")
         latencies = {row["usage_date"]: row["duration_ms_p95"] for row in found}
     days = [{**day, "duration_ms_p95": latencies.get(day["usage_date"])} for day in days]
     columns = (
@@ -98,13 +98,13 @@ def summary(warehouse: Warehouse, target: Target) -> Summary:
     windows, models = [], []
     if "usage_summary" in built:
         query = f"select {', '.join(columns)} from {marts}.usage_summary where period = 'current' order by window_days"
-        windows = _rows(warehouse, query, *columns)
+        windows = query_rows(warehouse, query, *columns)
     if "daily_costs_by_model" in built:
         query = (
             f"select provider, model, {costs} from {marts}.daily_costs_by_model group by provider, model"
             " order by coalesce(sum(cost_usd), 0) desc, sum(requests) desc, model"
         )
-        models = _rows(warehouse, query, "provider", "model", *names)
+        models = query_rows(warehouse, query, "provider", "model", *names)
     return Summary(
         totals=totals,
         models=models,
@@ -152,14 +152,14 @@ def status(warehouse: Warehouse, target: Target, *, loads: int) -> Status:
         # without rows, max() is NULL in some warehouses and 1970 in others
         newest_event_at=newest if events else None,
         last_loaded_at=last if events else None,
-        loads=_rows(
+        loads=query_rows(
             warehouse,
             "select _dlt_load_id, max(loaded_at), count(*), sum(lines_read), sum(lines_landed), sum(lines_skipped),"
             f" sum(lines_rejected) from {raw}.loaded_files where _dlt_load_id in {complete}"
             f" group by _dlt_load_id order by max(loaded_at) desc, _dlt_load_id desc limit {loads}",
             *("load_id", "loaded_at", "files", "read", "landed", "skipped", "rejected"),
         ),
-        rejects=_rows(
+        rejects=query_rows(
             warehouse,
             f"select reason, count(*), min(source_file) from {raw}.rejected_lines where _dlt_load_id in {complete}"
             " group by reason order by count(*) desc, reason",
@@ -230,7 +230,7 @@ def samples(warehouse: Warehouse, target: Target) -> int:
 def _last_build(warehouse: Warehouse, target: Target) -> dict[str, Any] | None:
     names = ("started_at", "finished_at", "version", "target", "is_successful", "failures", "warnings", "messages")
     query = f"select {', '.join(names)} from {target.raw_schema}.builds order by finished_at desc limit 1"
-    for build in _rows(warehouse, query, *names):
+    for build in query_rows(warehouse, query, *names):
         return {**build, "messages": json.loads(build["messages"])}
     return None
 
@@ -239,7 +239,7 @@ def rejects(warehouse: Warehouse, target: Target, *, reason: str | None, limit: 
     """The rejected lines of complete loads, newest load first. `bytes` is the unchanged line."""
     raw = target.raw_schema
     condition = f"and reason = {warehouse.literal(reason)}" if reason else ""
-    rows = _rows(
+    rows = query_rows(
         warehouse,
         "select source_file, source_line, source_offset, source_format, reason, loaded_at, line, line_base64"
         f" from {raw}.rejected_lines where _dlt_load_id in (select load_id from {raw}._dlt_loads where status = 0)"
@@ -261,7 +261,7 @@ def rejects(warehouse: Warehouse, target: Target, *, reason: str | None, limit: 
 
 def _omitted(warehouse: Warehouse, raw: str, complete: str) -> Rows:
     """The number of lines with values that were left out, by key and reason."""
-    return _rows(
+    return query_rows(
         warehouse,
         f"select key, reason, sum(lines) from {raw}.omitted_values where _dlt_load_id in {complete}"
         " group by key, reason order by sum(lines) desc, key, reason",
@@ -269,7 +269,9 @@ def _omitted(warehouse: Warehouse, raw: str, complete: str) -> Rows:
     )
 
 
-def _rows(warehouse: Warehouse, query: str, *names: str) -> Rows:
+def query_rows(warehouse: Warehouse, query: str, *names: str) -> Rows:
+    """The rows of a query, as dictionaries with these names. Sums of integers are integers."""
+
     def plain(name: str, value: Any) -> Any:
         # some warehouses return decimals for sums of integers
         return int(value) if isinstance(value, Decimal) and not name.endswith("_usd") else value

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
@@ -12,6 +11,7 @@ from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
+from tokenmart.figures import compact, milliseconds, percent, unpriced_notice, usd
 from tokenmart.screen import Screen, counted, print_table
 
 if TYPE_CHECKING:
@@ -36,21 +36,18 @@ def show_summary(console: Screen, summary: Summary, location: str, target: Targe
         return
     days = _without_gaps(summary.days)
     lines = [
-        f"[bold]{_usd(totals['cost_usd'])}[/] for [bold]{counted(totals['requests'], 'request')}[/]"
+        f"[bold]{usd(totals['cost_usd'])}[/] for [bold]{counted(totals['requests'], 'request')}[/]"
         f" on {counted(totals['days'], 'day')},"
         f" {totals['first_date']} to {totals['last_date']}",
-        f"{_compact(totals['input_tokens'])} tokens in, {_compact(totals['output_tokens'])} out",
+        f"{compact(totals['input_tokens'])} tokens in, {compact(totals['output_tokens'])} out",
     ]
     if totals["errors"] is not None:
         lines[1] += (
-            f"; {counted(totals['errors'], 'error')} ({_percent(totals['errors'], totals['requests'])})"
+            f"; {counted(totals['errors'], 'error')} ({percent(totals['errors'], totals['requests'])})"
             f" and {counted(totals['timeouts'], 'timeout')}"
         )
     if totals["unpriced_requests"]:
-        verb, them = ("has", "it") if totals["unpriced_requests"] == 1 else ("have", "them")
-        lines.append(
-            f"[yellow]{counted(totals['unpriced_requests'], 'request')} {verb} no price;[/] the cost excludes {them}"
-        )
+        lines.append(unpriced_notice(totals["unpriced_requests"]))
     console.print(
         Panel(Group(*lines, "", _sparklines(console, days)), title="Tokenmart", title_align="left"), soft_wrap=False
     )
@@ -73,7 +70,7 @@ def _sparklines(console: Screen, days: Rows) -> Table:
     """Draws a row of bars for each measure, as wide as the terminal allows."""
     is_narrow = console.width < NARROW
     maximum = {name: _maximum(days, name) for name in ("cost_usd", "requests", "duration_ms_p95")}
-    peaks = [_usd(maximum["cost_usd"]), f"{maximum['requests']:,}", _ms(maximum["duration_ms_p95"])]
+    peaks = [usd(maximum["cost_usd"]), f"{maximum['requests']:,}", milliseconds(maximum["duration_ms_p95"])]
     if not is_narrow:
         captions = (f"up to {peaks[0]} a day", f"up to {peaks[1]} a day", f"up to {peaks[2]}")
         peaks = ["unknown" if value is None else text for value, text in zip(maximum.values(), captions, strict=True)]
@@ -117,8 +114,8 @@ def _print_models(console: Screen, models: Rows) -> None:
     rows = []
     for row in models[:SHOWN_MODELS]:
         name = f"[dim]{escape(row['provider'])}/[/]{escape(row['model'])}"
-        cost = _usd(row["cost_usd"]) if row["cost_usd"] is not None else "[yellow]no price[/]"
-        tokens = [_compact(row[name]) for name in ("input_tokens", "output_tokens")]
+        cost = usd(row["cost_usd"]) if row["cost_usd"] is not None else "[yellow]no price[/]"
+        tokens = [compact(row[name]) for name in ("input_tokens", "output_tokens")]
         rows.append((name, f"{row['requests']:,}", cost, *tokens))
     more = f"and {len(models) - SHOWN_MODELS} more in daily_costs_by_model" if len(models) > SHOWN_MODELS else None
     columns = ("provider and model", ">requests", ">cost", ">tokens in?", ">out?")
@@ -132,7 +129,7 @@ def _print_days(console: Screen, days: Rows) -> None:
     for row in shown:
         share = float(row["cost_usd"] or 0) / maximum if maximum else 0.0
         bar = f"[cyan]{'█' * round(share * 24)}[/]"
-        figures = (f"{row['requests']:,}", _usd(row["cost_usd"]), _ms(row["duration_ms_p95"]))
+        figures = (f"{row['requests']:,}", usd(row["cost_usd"]), milliseconds(row["duration_ms_p95"]))
         rows.append((str(row["usage_date"]), *figures, bar))
     more = f"last {SHOWN_DAYS} of {len(days)} days; daily_costs has all" if len(days) > SHOWN_DAYS else None
     print_table(console, "By day", ("day", ">requests", ">cost", ">p95?", "?"), rows, more)
@@ -146,11 +143,11 @@ def _print_windows(console: Screen, windows: Rows) -> None:
             (
                 str(row["window_days"]),
                 f"{row['requests']:,}",
-                _usd(row["cost_usd"]),
-                _usd(row["projected_month_cost_usd"]),
+                usd(row["cost_usd"]),
+                usd(row["projected_month_cost_usd"]),
                 str(row["projection_days"]),
                 rate,
-                _ms(row["duration_ms_p95"]),
+                milliseconds(row["duration_ms_p95"]),
                 f"{row['active_users']:,}",
             )
         )
@@ -172,7 +169,7 @@ def _print_months(console: Screen, months: Rows) -> None:
         (
             f"{row['first_date']:%Y-%m}",
             f"{row['requests']:,}",
-            _usd(row["cost_usd"]),
+            usd(row["cost_usd"]),
             str(row["first_date"]),
             str(row["last_date"]),
         )
@@ -184,26 +181,3 @@ def _print_months(console: Screen, months: Rows) -> None:
 
 def _maximum(rows: Rows, name: str) -> Any:
     return max((row[name] for row in rows if row[name] is not None), default=None)
-
-
-def _percent(part: int, whole: int) -> str:
-    return f"{part / whole:.1%}" if whole else "-"
-
-
-def _usd(value: Decimal | None) -> str:
-    if value is None:
-        return "-"
-    return f"${value:,.2f}" if value >= 1 or value == 0 else f"${value:,.6f}"
-
-
-def _compact(value: int | None) -> str:
-    if value is None:
-        return "-"
-    for size, unit in ((10**9, "G"), (10**6, "M"), (10**4, "k")):
-        if value >= size:
-            return f"{value / (1000 if unit == 'k' else size):,.1f}{unit}"
-    return f"{value:,}"
-
-
-def _ms(value: float | None) -> str:
-    return "-" if value is None else f"{value / 1000:,.1f} s" if value >= 1000 else f"{value:,.0f} ms"

@@ -7,7 +7,6 @@ import datetime as dt
 import difflib
 import json
 import os
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -17,14 +16,12 @@ from typing import Any
 from tokenmart.dbt_runner import run_dbt
 from tokenmart.destinations import Warehouse, connect, one_line, select
 from tokenmart.errors import TokenmartError, UsageError
-from tokenmart.explain import check_marts, is_text
+from tokenmart.marts import check_dates, check_marts, is_text
 from tokenmart.profile import Target
 from tokenmart.screen import counted
 
 ANALYSIS, ARGUMENTS = "what_if", "TOKENMART_WHATIF"
 """The analysis, and the environment variable with the arguments of its macro whatif_costs, as JSON."""
-FIRST_DAY, LAST_DAY = dt.date(2000, 1, 1), dt.date(2099, 12, 31)
-"""The dates that requests can have."""
 STANDARD_TIERS = ("", "default", "auto", "standard", "on_demand", "standard_only")
 """The names of the standard tier, as in the macro service_tier_key."""
 SUGGESTED, SEARCHED, SIMILARITY = 5, 10_000, 0.6
@@ -121,10 +118,7 @@ def check_options(asked: Asked) -> None:
     for value in asdict(asked).values():
         if isinstance(value, str) and not (value.strip() and is_text(value)):
             raise UsageError(f"{one_line(ValueError(repr(value)))} is not a name.")
-    dates = {"--at": asked.at, "--since": asked.since, "--until": asked.until}
-    days = {option: _day(option, text) for option, text in dates.items() if text is not None}
-    if "--since" in days and "--until" in days and days["--until"] < days["--since"]:
-        raise UsageError(f"--until {asked.until} is before --since {asked.since}.")
+    check_dates({"--at": asked.at, "--since": asked.since, "--until": asked.until})
 
 
 def choose(warehouse: Warehouse, target: Target, asked: Asked) -> Chosen:
@@ -154,18 +148,6 @@ def what_if(target: Target, asked: Asked, chosen: Chosen) -> WhatIf:
 
 
 # ---------------------------------------------------------------- what is asked for
-
-
-def _day(option: str, text: str) -> dt.date:
-    try:
-        day = dt.date.fromisoformat(text) if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text) else None
-    except ValueError:
-        day = None
-    if day is None:
-        raise UsageError(f"{option} {text} is not a date.", "Write a date such as 2026-01-31.")
-    if not FIRST_DAY <= day <= LAST_DAY:
-        raise UsageError(f"{option} {text} is not between {FIRST_DAY} and {LAST_DAY}.")
-    return day
 
 
 def _chosen_values(warehouse: Warehouse, target: Target, asked: Asked) -> Chosen:
