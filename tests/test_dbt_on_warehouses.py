@@ -264,16 +264,10 @@ def test_what_if_has_the_same_figures_on_every_warehouse(on: Engine) -> None:
         assert (str(found["first_date"]), found["requests"]["without_tokens"]) == ("2026-10-20", 1)
         return str(found["what_if"]["cost_usd"])
 
-    # the same prices: 0.0175 and 300,000 x 0.15 + 100 x 0.6, per million
-    assert cost("--to-tier", "standard") == "0.062560000000"
     # 21,000 x 5 + 100 x 25, per million, instead of 0.0175
     assert cost("--without-cache") == "0.152560000000"
     # half of 0.0175, and 300,000 x 0.075 + 100 x 0.3, per million
     assert cost("--to-tier", "batch") == "0.031280000000"
-    # before batch prices begin
-    assert cost("--to-tier", "batch", "--at", "2026-10-01") == "0.062560000000"
-    # 1,000 x 2.5 + 20,000 x 0.25 + 100 x 15, and above 272,000 tokens 300,000 x 5 + 100 x 22.5, per million
-    assert cost("--to", "gpt-5.4") == "1.511250000000"
     # at 18:00 1,000 x 0.135 + 20,000 x 0.035 + 100 x 0.55, and at noon 300,000 x 0.27 + 100 x 1.1, per million
     assert cost("--to", "deepseek-chat", "--at", "2026-02-28") == "0.082000000000"
     refused = on.run("whatif", "--team", team["team"] + "\\' or 1 = 1 --", "--without-cache", code=2).output

@@ -100,10 +100,12 @@ def test_every_tool_is_found_in_its_default_folder(home: Path) -> None:
     put(home / ".codex/archived_sessions/rollout-2.jsonl")
     put(home / ".gemini/tmp/project/chats/session-1.jsonl")
     put(home / ".gemini/tmp/project/chats/s1/subagent.jsonl")
-    put(home / ".gemini/tmp/other/chats/session-2.jsonl")
+    put(home / ".gemini/tmp/other/chats/session-2.json")
+    put(home / ".gemini/tmp/other/chats/settings.json")
+    put(home / ".codex/sessions/2026/session-1.json")
     put(home / OPENCODE / "opencode.db")
     put(home / OPENCODE / "opencode-dev.db")
-    put(home / OPENCODE / "storage/message/ses_1/msg_1.jsonl")
+    put(home / OPENCODE / "storage/message/ses_1/msg_1.json")
     assert found() == {
         str(home / name): files for (_, name), files in zip(SEARCHED[1:], (1, 1, 1, 3, 2, 1), strict=True)
     }

@@ -1,10 +1,13 @@
 """Messages of opencode become the expected rows."""
 
+import json
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from conftest import Mart
 from parsing import Line, at, parsed, row
 
 OPENCODE: Line = {
@@ -79,3 +82,25 @@ def test_errors_of_opencode(name: str, status: str) -> None:
 def test_messages_of_users_are_skipped() -> None:
     user = {"id": "msg_0", "sessionID": "ses_1", "role": "user", "time": {"created": 1793525400000}}
     assert parsed("opencode", user, OPENCODE).events["line_id"].to_pylist() == [1]
+
+
+def test_a_folder_of_messages_is_read_once(mart: Mart, project: Path) -> None:
+    storage = mart.folder / "opencode/storage"
+    for name, line in {
+        "msg_1": OPENCODE,
+        "msg_2": message(id="msg_2"),
+        "msg_3": message(id="msg_3", role="user"),
+    }.items():
+        path = storage / "message" / str(line["sessionID"]) / f"{name}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(line, indent=2))
+    mart.write("opencode/storage/session/ses_1.json", {"id": "ses_1"})
+    mart.write("opencode/auth.json", {"key": "secret"})
+    first, second = (mart.json("load", mart.folder / "opencode")["files"] for _ in range(2))
+    assert sorted((file["format"], file["landed"], file["skipped"]) for file in first) == [
+        ("opencode", 0, 1),
+        ("opencode", 1, 0),
+        ("opencode", 1, 0),
+    ]
+    assert [(file["read"], file["problem"]) for file in second] == [(0, None)] * 3
+    assert mart.query("select event_id from raw_usage.events order by 1") == [("msg_1",), ("msg_2",)]

@@ -4,6 +4,7 @@ import datetime as dt
 import glob
 import gzip
 import os
+import re
 import stat
 import sys
 import zlib
@@ -19,6 +20,8 @@ from tokenmart.errors import TokenmartError, UsageError, without_secrets
 
 SUFFIXES = (".jsonl", ".ndjson", ".log")
 DATABASE_SUFFIXES = (".db", ".sqlite", ".sqlite3")
+JSON_LOG = re.compile(r"/(?:chats/session-[^/]+|storage/message/(?:[^/]+/)?[^/]+)[.]json$")
+"""The .json files that are read in folders: chats of Gemini CLI and messages of opencode. Others are seldom logs."""
 GZIP, ZSTANDARD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 SQLITE = b"SQLite format 3\0"
 CHUNK_BYTES = 16 << 10
@@ -276,7 +279,7 @@ def _files_below(folder: str, follow_links: bool) -> Iterator[InputFile]:
             name, path = os.path.join(named, entry.name), entry.path  # noqa: PTH118
             if entry.is_symlink():
                 path = os.path.realpath(path)
-                if not (Path(path).is_dir() or (_is_log(entry.name) and Path(path).is_file())):
+                if not (Path(path).is_dir() or (_is_log(entry.name, path) and Path(path).is_file())):
                     continue
                 if not follow_links and not _is_within(path, top):
                     yield _unfollowed_link(name)
@@ -286,7 +289,7 @@ def _files_below(folder: str, follow_links: bool) -> Iterator[InputFile]:
                     waiting.append((name, path))
             elif entry.is_dir():
                 waiting.append((name, path))
-            elif _is_log(entry.name) and entry.is_file():
+            elif _is_log(entry.name, path) and entry.is_file():
                 yield from _if_exists(name, path)
 
 
@@ -342,7 +345,9 @@ def _remote(path: str) -> list[InputFile]:
         if glob.has_magic(inner):
             found = filesystem.glob(inner, detail=True)
         elif filesystem.isdir(inner):
-            found = {name: info for name, info in filesystem.find(inner, detail=True).items() if _is_log(name)}
+            found = {
+                name: info for name, info in filesystem.find(inner, detail=True).items() if _is_log(name, f"/{name}")
+            }
         else:
             found = {inner: filesystem.info(inner)} if filesystem.isfile(inner) else {}
     except (ImportError, OSError, ValueError) as error:
@@ -380,8 +385,9 @@ def _postgresql(url: str, table: str | None) -> InputFile:
     return InputFile(name, name, 0, dsn=database.dsn)
 
 
-def _is_log(name: str) -> bool:
+def _is_log(name: str, path: str) -> bool:
+    """Whether a file in a folder is read; `path` is its real path."""
     stem = name
     for suffix in COMPRESSED_SUFFIXES:
         stem = stem.removesuffix(suffix)
-    return stem.endswith(SUFFIXES) or name.endswith(DATABASE_SUFFIXES)
+    return stem.endswith(SUFFIXES) or name.endswith(DATABASE_SUFFIXES) or bool(JSON_LOG.search(path))
