@@ -843,6 +843,12 @@ def test_lines_that_a_format_leaves_out_are_skipped(tmp_path: Path) -> None:
         ("create type event as struct(a jsonn); select line_id from events", "jsonn does not exist"),
         ("create type event as enum ('a'); select line_id from events", "event must be a struct"),
         ("create type event as struct(a json);", "must be a SELECT"),
+        ("create view requests as select 1; select line_id from lines", "the only view that it can create"),
+        ("create view tool_calls as select 1 as a from lines; select line_id from lines", "must select line_id"),
+        (
+            "create view tool_calls as select line_id, 1 as model from lines; select line_id from lines",
+            "the event contract has no column model",
+        ),
         ("", "it has no select"),
         ("-- still to be written\n", "it has no select"),
     ],

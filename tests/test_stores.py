@@ -527,7 +527,8 @@ def test_a_database_without_a_known_table_is_reported_with_its_tables(loads: Loa
     store = write(tmp_path / "shop.db", "create table orders (id)", "create table customers (id)")
     expected = (
         f"{store}: a database without a table that Tokenmart knows; its tables are customers, orders. It knows messages"
-        " (claude-code-telegram), usage_records (tokenmeter), cost_points (ctm), message (opencode)"
+        " (claude-code-telegram), tool_usage (claude-code-telegram), usage_records (tokenmeter), cost_points (ctm),"
+        " message (opencode)"
     )
     assert loads.problem(store) == expected
     # in a folder, it is left out

@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 
-from tokenmart.contract import CONTENT_COLUMNS, FORMAT_COLUMNS, INDEXED, INDEXED_BYTES, Kind
+from tokenmart.contract import CONTENT_COLUMNS, FORMAT_COLUMNS, INDEXED, INDEXED_BYTES, TOOL_CALL_COLUMNS, Kind
+
+TOOL_NAME = r"[\w .:/@()-]{1,128}"
 
 
 def conform(
@@ -32,10 +34,7 @@ def conform(
             texts.append(f"cast(null as varchar) as {name}")
             typed.append(f"cast(null as {_SQL_TYPES[kind]}) as {name}")
             continue
-        # a timestamp may have any type; casting a JSON text to varchar would keep its quotes
-        as_text = name if kind == "timestamp" else f"cast({name} as varchar)"
-        if selected[name] and kind in ("text", "timestamp"):
-            as_text = f"json_extract_string({name}, '$')"
+        as_text = _as_text(name, kind, is_json=selected[name])
         texts.append(f"coalesce(nullif({as_text}, ''), {default}) as {name}" if default else f"{as_text} as {name}")
         typed.append(f"{_CASTS[kind].format(name)} as {name}")
         if name in INDEXED:
@@ -66,8 +65,8 @@ def conform(
                     when occurred_at is null and {str(needs_time).lower()} then 'no timestamp'
                     when occurred_at is not null and try_cast(occurred_at as timestamptz) is null
                     then 'timestamp does not parse'
-                    when not try_cast(occurred_at as timestamptz) between timestamptz '2000-01-01 00:00:00+00'
-                        and timestamptz '2099-12-31 23:59:59.999999+00' then 'timestamp is not between 2000 and 2099'
+                    when not try_cast(occurred_at as timestamptz) between {_FIRST_TIME} and {_LAST_TIME}
+                    then 'timestamp is not between 2000 and 2099'
                     else coalesce(
                         {", ".join([*errors, "null"])},
                         case
@@ -116,10 +115,49 @@ def conform(
     """
 
 
+def conform_tool_calls(selected: Mapping[str, bool], *, defaults: Mapping[str, str]) -> str:
+    """SQL that turns the relation `selected` of the view `tool_calls` into `line_id` and TOOL_CALL_COLUMNS.
+
+    The arguments are those of `conform`. Values that the contract does not allow become NULL. A started call without an
+    id gets one that is computed from its other columns; a result without an id is left out.
+    """
+    texts = []
+    for name, kind in TOOL_CALL_COLUMNS.items():
+        text = _as_text(name, kind, is_json=selected[name]) if name in selected else "cast(null as varchar)"
+        if name in defaults:
+            text = f"coalesce(nullif({text}, ''), {_literal(defaults[name])})"
+        texts.append(f"{text} as {name}")
+    typed = {name: _CASTS[kind].format(name) for name, kind in TOOL_CALL_COLUMNS.items()}
+    times = [name for name, kind in TOOL_CALL_COLUMNS.items() if kind == "timestamp"]
+    for name in times:
+        typed[name] = f"case when {typed[name]} between {_FIRST_TIME} and {_LAST_TIME} then {typed[name]} end"
+    content = ", ".join(f"cast({name} as varchar)" for name in TOOL_CALL_COLUMNS if name != "tool_call_id")
+    own_id = f"if(strlen(tool_call_id) between 1 and {INDEXED_BYTES}, tool_call_id, null)"
+    typed["tool_call_id"] = f"coalesce({own_id}, md5(concat_ws(' ', {content})))"
+    # names of tools are short; anything else could be content
+    typed["tool_name"] = f"if(tool_name is null or {_IS_TOOL_NAME}, nullif(tool_name, ''), '(unusual name)')"
+    typed["status"] = "case when status in ('success', 'error') then status end"
+    return f"""
+        texts as (select line_id, {", ".join(texts)} from selected)
+        select line_id, {", ".join(f"{sql} as {name}" for name, sql in typed.items())}
+        from texts
+        where coalesce(tool_call_id, '') <> '' or started_at is not null
+    """
+
+
+def _as_text(name: str, kind: Kind, *, is_json: bool) -> str:
+    """SQL for the selected column as text. A timestamp may have any type, and a JSON text would keep its quotes."""
+    if is_json and kind in ("text", "timestamp"):
+        return f"json_extract_string({name}, '$')"
+    return name if kind == "timestamp" else f"cast({name} as varchar)"
+
+
 def _literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+_FIRST_TIME, _LAST_TIME = (f"timestamptz '{time}+00'" for time in ("2000-01-01 00:00:00", "2099-12-31 23:59:59.999999"))
+_IS_TOOL_NAME = f"regexp_full_match(tool_name, {_literal(TOOL_NAME)})"
 _CACHED_TOKENS = "(coalesce(cache_read_tokens, 0) + coalesce(cache_write_tokens, 0))"
 _SQL_TYPES: dict[Kind, str] = {
     "text": "varchar",

@@ -15,7 +15,7 @@ DLT_TYPES: dict[Kind, dict[str, Any]] = {
     "json": {"data_type": "text"},  # JSON types differ between warehouses, but all can read JSON from text
     "bigint": {"data_type": "bigint"},
 }
-REQUIRED = {"event_id", "occurred_at", "source_file", "source_line", "loaded_at"}
+REQUIRED = {"event_id", "tool_call_id", "occurred_at", "source_file", "source_line", "loaded_at"}
 
 FORMAT_COLUMNS: dict[str, Kind] = {
     "event_id": "text",
@@ -69,6 +69,26 @@ FORMAT_COLUMNS: dict[str, Kind] = {
 }
 """The columns that a format can select in addition to `line_id`. Columns that it does not select are NULL."""
 
+TOOL_CALL_COLUMNS: dict[str, Kind] = {
+    "tool_call_id": "text",
+    "tool_name": "text",
+    "started_at": "timestamp",
+    "finished_at": "timestamp",
+    "duration_ms": "milliseconds",
+    "status": "text",
+    "arguments_bytes": "tokens",
+    "result_bytes": "tokens",
+    "user_id": "text",
+    "session_id": "text",
+    "project": "text",
+    "app_name": "text",
+    "trace_id": "text",
+}
+"""The columns that the view `tool_calls` of a format can select in addition to `line_id`.
+
+A row is a report about a call. Several reports with the same id can together describe one call.
+"""
+
 INDEXED, INDEXED_BYTES = ("event_id", "user_id"), 2_000
 """Columns with an index, and the maximum length of their values: PostgreSQL limits index entries to 2,704 bytes."""
 
@@ -81,6 +101,7 @@ PROVENANCE_COLUMNS: dict[str, Kind] = {
 }
 TABLES: dict[str, dict[str, Kind]] = {
     "events": {**FORMAT_COLUMNS, "time_basis": "text", **PROVENANCE_COLUMNS},
+    "tool_calls": {**TOOL_CALL_COLUMNS, **PROVENANCE_COLUMNS},
     "rejected_lines": {"reason": "text", "line": "text", "line_base64": "text", **PROVENANCE_COLUMNS},
     "loaded_files": {
         "source_format": "text",
@@ -92,6 +113,7 @@ TABLES: dict[str, dict[str, Kind]] = {
         "lines_skipped": "bigint",
         "lines_rejected": "bigint",
         "events_landed": "bigint",
+        "tool_calls_landed": "bigint",
         "is_sample": "boolean",
         "loaded_at": "timestamp",
     },
@@ -127,7 +149,8 @@ SETTABLE = (
 """The columns that `tokenmart load --set` fills where lines leave them empty."""
 IDS = ("event_id", "session_id", "request_id", "trace_id", "span_id", "parent_span_id")
 CLEANED_TEXTS = tuple(name for name, kind in FORMAT_COLUMNS.items() if kind == "text" and name not in IDS)
-"""Text columns in which `(credential)` replaces credentials.
+CLEANED_TOOL_CALL_TEXTS = ("user_id", "project", "app_name")
+"""Text columns of events and of tool calls in which `(credential)` replaces credentials.
 
 Ids are not changed, because requests are joined by them.
 """

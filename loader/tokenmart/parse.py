@@ -28,6 +28,13 @@ _OVERLONG = (
 )
 _OUT_OF_MEMORY = f"parsing it takes more than {PARSING_MEMORY} of memory"
 _REASONS = pa.schema([("line_id", pa.int64()), ("reason", pa.string())])
+_ARROW_TYPES = {"text": pa.string(), "timestamp": pa.timestamp("us", "UTC"), "milliseconds": pa.float64()}
+_NO_TOOL_CALLS = pa.schema(
+    [
+        ("line_id", pa.int64()),
+        *((name, _ARROW_TYPES.get(kind, pa.int64())) for name, kind in contract.TOOL_CALL_COLUMNS.items()),
+    ]
+).empty_table()
 _NO_REJECTED = pa.schema([*_REASONS, ("line", pa.string()), ("line_base64", pa.string())])
 # try() makes the check 20% slower, so it is used only for batches with a line that is not JSON
 _KEYS, _KEYS_OR_NULL = "json_keys(line)", "try(json_keys(line))"
@@ -84,12 +91,14 @@ class Parsed:
 
     `events` has line_id and the contract's FORMAT_COLUMNS, in the order of the lines. `rejected` has one row per line,
     with line_id, reason and line, or line_base64 if a warehouse cannot store the line as text. If only some requests of
-    a line are rejected, the others are in `events`. `omitted` (OMITTED) has line_id, key and reason of values that were
+    a line are rejected, the others are in `events`. `tool_calls` has line_id and the contract's TOOL_CALL_COLUMNS;
+    lines without requests can also have tool calls. `omitted` (OMITTED) has line_id, key and reason of values that were
     left out of events.
     """
 
     events: pa.Table
     rejected: pa.Table
+    tool_calls: pa.Table
     omitted: pa.Table
 
 
@@ -117,6 +126,7 @@ def parse(
             return Parsed(
                 nothing.drop_columns(["reject_reason", *contract.OMISSIONS]),
                 _rejected(lines, reasons, parser),
+                _NO_TOOL_CALLS,
                 OMITTED.empty_table(),
             )
     half = len(lines) // 2
@@ -135,6 +145,7 @@ def joined(first: Parsed, second: Parsed, lines: int) -> Parsed:
             for one, other in (
                 (first.events, second.events),
                 (first.rejected, second.rejected),
+                (first.tool_calls, second.tool_calls),
                 (first.omitted, second.omitted),
             )
         )
@@ -152,21 +163,25 @@ def _parse(
         texts, line_ids = objects["line"], objects["line_id"]
         is_overlong = is_overlong.take(line_ids)
         context = context and context.take(line_ids)
-    found, reasons, omitted = _parsed_objects(texts, is_overlong, format_, parser, context)
+    found, reasons, tool_calls, omitted = _parsed_objects(texts, is_overlong, format_, parser, context)
     if line_ids is not None:
-        found, reasons, omitted = (
-            table.set_column(0, "line_id", line_ids.take(table["line_id"])) for table in (found, reasons, omitted)
+        found, reasons, tool_calls, omitted = (
+            table.set_column(0, "line_id", line_ids.take(table["line_id"]))
+            for table in (found, reasons, tool_calls, omitted)
         )
     if pc.count_distinct(reasons["line_id"]).as_py() < len(reasons):
         reasons = reasons.group_by("line_id", use_threads=False).aggregate([("reason", "first")])
         reasons = reasons.rename_columns(_REASONS.names)
-    return Parsed(found, _rejected(lines, reasons, parser), omitted)
+    return Parsed(found, _rejected(lines, reasons, parser), tool_calls, omitted)
 
 
 def _parsed_objects(
     texts: pa.ChunkedArray, is_overlong: pa.ChunkedArray, format_: Format, parser: Parser, context: pa.Table | None
-) -> tuple[pa.Table, pa.Table, pa.Table]:
-    """The events, the reasons of rejected objects, and the omitted values (OMITTED), by the index of the object."""
+) -> tuple[pa.Table, pa.Table, pa.Table, pa.Table]:
+    """The events, the reasons of rejected objects, the tool calls, and the omitted values (OMITTED).
+
+    Their line_id is the index of the object.
+    """
     checked = _check(texts, is_overlong, format_, parser)
     if pc.any(pc.equal(checked["error"], _NOT_JSON)).as_py():
         texts = parser.run("select without_lone_surrogates(line) as line from batch", line=texts)["line"]
@@ -176,6 +191,7 @@ def _parsed_objects(
     errors = checked["error"]
     columns = [pa.arange(0, len(texts)), texts, checked["has_unmapped"], *(context.columns if context else ())]
     readable = pa.table(columns, names=format_.lines.names)
+    tool_calls = _tool_calls(readable, errors, format_, parser)
     is_parsed = pc.and_(pc.is_null(errors), checked["may_be_request"])
     if not pc.all(is_parsed).as_py():
         readable = readable.filter(is_parsed)
@@ -198,7 +214,17 @@ def _parsed_objects(
     omissions = [_omissions(found, found[column], key, reason) for column, (key, reason) in contract.OMISSIONS.items()]
     omissions += [_omissions(found, rows, name, "credential") for name, rows in masked.items()]
     events = found.drop_columns(list(contract.OMISSIONS))
-    return events, reasons.sort_by("line_id"), pa.concat_tables([omitted, *omissions])
+    return events, reasons.sort_by("line_id"), tool_calls, pa.concat_tables([omitted, *omissions])
+
+
+def _tool_calls(objects: pa.Table, errors: pa.ChunkedArray, format_: Format, parser: Parser) -> pa.Table:
+    """The reports of tool calls in all objects without an error."""
+    if format_.tool_calls_query is None:
+        return _NO_TOOL_CALLS
+    if errors.null_count < len(errors):
+        objects = objects.filter(pc.is_null(errors))
+    found = parser.tool_calls(format_, objects)
+    return without_credentials(found, contract.CLEANED_TOOL_CALL_TEXTS, parser.run)[0].cast(_NO_TOOL_CALLS.schema)
 
 
 def _rejected(lines: pa.ChunkedArray, reasons: pa.Table, parser: Parser) -> pa.Table:

@@ -8,7 +8,8 @@ class FileResult:
     """The result of one file. `read`, `landed`, `skipped` and `rejected` are numbers of lines.
 
     landed + skipped + rejected = read. `requests` is the number of events that the lines have landed: a line can have
-    several, and a rejected line can have some that have landed. `is_named` is true if the user named this file itself.
+    several, and a rejected line can have some that have landed. `tool_calls` is the number of reports about tool calls,
+    which also lines without requests can have. `is_named` is true if the user named this file itself.
     `bytes` is the number of decompressed bytes that were read, and `waiting` the number of bytes of a last line without
     a newline. `problem` is the reason why the file was not read, or not to its end. `is_foreign` is true if a rule left
     the file out, or if its format is unknown.
@@ -22,6 +23,7 @@ class FileResult:
     skipped: int = 0
     rejected: int = 0
     requests: int = 0
+    tool_calls: int = 0
     bytes: int = 0
     waiting: int = 0
     problem: str | None = None
@@ -45,5 +47,5 @@ class LoadResult:
     examples: dict[str, str] = field(default_factory=dict)
 
     def total(self, count: str) -> int:
-        """The sum over all files of `read`, `landed`, `skipped`, `rejected`, `requests` or `bytes`."""
+        """The sum over all files of a count, such as `read` or `landed`."""
         return sum(getattr(file, count) for file in self.files)

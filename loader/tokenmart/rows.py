@@ -139,7 +139,7 @@ class RowMaker:
         is_overlong = pa.chunked_array([pa.repeat(block.is_overlong, len(lines))])
         context = self._context(format_, lines, _origins([(source, block)])[: len(lines)])
         parsed = parse(lines, is_overlong, format_, self._parser, context)
-        return Parsed(parsed.events[:rows], parsed.rejected[:rows], parsed.omitted)
+        return Parsed(parsed.events[:rows], parsed.rejected[:rows], parsed.tool_calls[:rows], parsed.omitted)
 
     def _set_formats(self, first: dict[int, tuple[Source, Block]]) -> None:
         """Sets the formats of files by their first new blocks, and prepares their ids."""
@@ -185,7 +185,11 @@ class RowMaker:
             self._omitted.append(self._counted(parsed.omitted.set_column(0, "file", files)))
         file_names = pa.array([source.file.name for source in self._sources], pa.string())
         self._add_counts(parsed, origins["file"])
-        for table, rows in (("events", events), ("rejected_lines", parsed.rejected)):
+        for table, rows in (
+            ("events", events),
+            ("rejected_lines", parsed.rejected),
+            ("tool_calls", parsed.tool_calls),
+        ):
             origin = _of_lines(origins, rows["line_id"])
             if table == "rejected_lines":
                 self._add_reasons(rows, origin)
@@ -279,7 +283,13 @@ class RowMaker:
             landed = landed.filter(pc.invert(pc.is_in(landed, rejected.combine_chunks())))
         if pc.count_distinct(landed).as_py() < len(landed):
             landed = pa.chunked_array([pc.unique(landed)])
-        for count, ids in (("requests", line_ids), ("landed", landed), ("rejected", rejected)):
+        tool_calls = parsed.tool_calls["line_id"]
+        for count, ids in (
+            ("requests", line_ids),
+            ("landed", landed),
+            ("rejected", rejected),
+            ("tool_calls", tool_calls),
+        ):
             for entry in pc.value_counts(_of_lines(files, ids)).to_pylist():
                 result = self._sources[entry["values"]].result
                 setattr(result, count, getattr(result, count) + entry["counts"])
@@ -305,6 +315,7 @@ class RowMaker:
                 "lines_skipped": source.result.skipped,
                 "lines_rejected": source.result.rejected,
                 "events_landed": source.result.requests,
+                "tool_calls_landed": source.result.tool_calls,
                 "is_sample": source.file.is_sample,
                 "loaded_at": self._loaded_at.as_py(),
             }

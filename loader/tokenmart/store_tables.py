@@ -24,7 +24,8 @@ class StoreTable:
 
     `time` are the columns with the time of the last change of a row, of which the first that exists is used. Without
     `time`, the rows are read in the order of their rowids: a changed row gets a new one. `document` is a column with a
-    JSON object that is the line, and `ids` are the keys that are added to it, with their columns.
+    JSON object that is the line, and `ids` are the keys that are added to it, with their columns. A table that is not
+    the default one of its tool is read only if the user names it.
     """
 
     name: str
@@ -39,6 +40,7 @@ class StoreTable:
     document: str | None = None
     document_content: tuple[str, ...] = ()
     ids: tuple[tuple[str, str], ...] = ()
+    is_default: bool = True
 
     def selected(self, columns: Sequence[str], *, keep_content: bool) -> list[str]:
         """The columns to read, of those that the table has."""
@@ -73,6 +75,14 @@ SQLITE_TABLES = (
         optional=("user_id", "duration_ms", "error"),
         content=("prompt", "response"),
         key=("message_id", "session_id", "timestamp"),
+    ),
+    StoreTable(
+        name="tool_usage",
+        tool="claude-code-telegram",
+        format="claude_code_telegram",
+        required=("id", "session_id", "tool_name", "timestamp", "success"),
+        key=("id", "timestamp"),
+        is_default=False,
     ),
     StoreTable(
         name="usage_records",
@@ -156,7 +166,7 @@ def choose(
             return wanted, usable[0]
         closest = min(tables, key=lambda table: (table.name != wanted, len(table.missing(found[wanted]))))
         raise StoreError(_lacking(wanted, closest, found[wanted]))
-    named = [table for table in tables if table.name in found]
+    named = [table for table in tables if table.name in found and table.is_default]
     usable = [table for table in named if not table.missing(found[table.name])]
     if len(usable) == 1:
         return usable[0].name, usable[0]

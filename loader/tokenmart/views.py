@@ -36,6 +36,8 @@ def show_load(console: Screen, load: LoadResult, seconds: float, target: Target)
             f" from {len(read):,} of {counted(len(load.files), 'file')} ({escape(formats)}) in {seconds:.1f} s;"
             f" {load.total('skipped'):,} skipped, {load.total('rejected'):,} rejected"
         )
+        if calls := load.total("tool_calls"):
+            console.print(f"  {counted(calls, 'report')} of tool calls")
     elif not any(file.problem for file in load.files):
         console.print(f"Nothing new in {counted(len(load.files), 'file')}.")
     for reason, count in sorted(load.reasons.items(), key=lambda item: -item[1]):
@@ -47,7 +49,9 @@ def show_load(console: Screen, load: LoadResult, seconds: float, target: Target)
             f"  the last line of {escape(waiting[0])}{more} has no newline yet and is left for the next load;"
             " to read it now, use --final"
         )
-    empty = [file for file in load.files if file.read and file.skipped == file.read and not file.problem]
+    empty = [
+        file for file in load.files if file.read and file.skipped == file.read and not (file.problem or file.tool_calls)
+    ]
     if not load.total("landed"):
         # a folder can have files without requests, but this load found none at all
         for file in empty[:SHOWN_FILES]:

@@ -11,6 +11,9 @@ a type `context`, a struct with these facts, and a macro `facts(line)` that retu
 states, and NULL for the rest. `lines` and `events` then also have the column `context`, with what all earlier lines of
 the file have stated, and `line_number`. Of a fact that several lines state, the last value counts, or the first one if
 its name begins with `first_`. The optional macro `may_have_facts(line)` is false for lines that state none.
+
+A script can also create a view `tool_calls`, a query like the final select that returns `line_id` and some of the
+contract's TOOL_CALL_COLUMNS: what a line reports about calls of tools. It sees all lines, also those that are skipped.
 """
 
 import datetime as dt
@@ -27,7 +30,7 @@ import duckdb
 import pyarrow as pa
 
 from tokenmart import contract
-from tokenmart.conform import conform
+from tokenmart.conform import conform, conform_tool_calls
 from tokenmart.errors import UsageError
 from tokenmart.prepared import PreparedQueries
 from tokenmart.unmapped import Keep, Unmapped
@@ -48,8 +51,9 @@ LINES = pa.schema([("line_id", pa.int64()), ("line", pa.large_string()), ("has_u
 CONTEXT = pa.schema([("line_number", pa.int64()), ("context", pa.string())])
 """The number of a line in its file, from 1, and the context of the line as JSON."""
 _CREATED = re.compile(
-    r'create (?P<kind>macro|function|type) (?!if not exists )(?P<name>"[^"]+"|\w+) (?![.])', re.IGNORECASE
+    r'create (?P<kind>macro|function|type|view) (?!if not exists )(?P<name>"[^"]+"|\w+) (?![.])', re.IGNORECASE
 )
+_TOOL_CALLS = re.compile(r"create\s+view\s+tool_calls\s+as\b", re.IGNORECASE)
 _SHARED = "select lower(function_name) from duckdb_functions() where schema_name = 'main' and not internal"
 
 
@@ -57,11 +61,13 @@ _SHARED = "select lower(function_name) from duckdb_functions() where schema_name
 class Script:
     """The script of a format, of which all statements except the final `select` have run.
 
-    `schema` contains the `macros` and `types` that it has created.
+    `schema` contains the `macros` and `types` that it has created. `tool_calls` is the query of the view with this
+    name, None if there is none.
     """
 
     schema: str
     select: str
+    tool_calls: str | None
     macros: frozenset[str]
     types: frozenset[str]
 
@@ -74,7 +80,8 @@ class Format:
     line_id, the contract's FORMAT_COLUMNS and OMISSIONS, and reject_reason. `context_query` returns the context of
     lines; None for a format without one. `containers` are the dotted paths of objects of which the format maps only a
     part. `usual_keys` are the keys of earlier lines, in the order of each line; parsing adds more. `may_be_request` is
-    SQL that is false only for lines that the format skips.
+    SQL that is false only for lines that the format skips. `tool_calls_query` reads the same table as `query` and
+    returns line_id and TOOL_CALL_COLUMNS; None for a format without tool calls.
     """
 
     name: str
@@ -84,6 +91,7 @@ class Format:
     has_recognizer: bool
     may_be_request: str
     context_query: str | None = None
+    tool_calls_query: str | None = None
     usual_keys: list[tuple[str, ...]] = field(default_factory=list)
 
     @property
@@ -175,9 +183,16 @@ class Parser:
 
         Raises UsageError if the SQL of the format fails, and duckdb.OutOfMemoryException.
         """
+        return self._run_on(lines, format_, format_.query)
+
+    def tool_calls(self, format_: Format, lines: pa.Table) -> pa.Table:
+        """The result of `Format.tool_calls_query` of a format that has one. Raises the same as `parse`."""
+        return self._run_on(lines, format_, str(format_.tool_calls_query))
+
+    def _run_on(self, lines: pa.Table, format_: Format, query: str) -> pa.Table:
         self._connection.execute(f"set search_path = '\"{format_.name}\",main'")
         try:
-            return self.run(format_.query, **dict(zip(lines.column_names, lines.columns, strict=True)))
+            return self.run(query, **dict(zip(lines.column_names, lines.columns, strict=True)))
         except duckdb.OutOfMemoryException:
             raise
         except duckdb.Error as error:
@@ -206,6 +221,7 @@ class Parser:
         *preparations, select = statements
         macros: set[str] = set()
         types: set[str] = set()
+        tool_calls: str | None = None
         for statement in preparations:
             created = _CREATED.match(_without_comments(statement.query))
             if statement.type != duckdb.StatementType.CREATE or created is None:
@@ -215,11 +231,17 @@ class Parser:
                     f" schema in their names; this statement is not allowed: {text}"
                 )
             name = created["name"].strip('"')
+            if created["kind"].lower() == "view":
+                if not (view := _TOOL_CALLS.search(statement.query)):
+                    raise ValueError("the only view that it can create is: create view tool_calls as select ...")
+                tool_calls = _without_trailing_comments(statement.query[view.end() :])
+                continue
             if name.lower() in self._shared_macros:
                 raise ValueError(f"Tokenmart already has a macro {name}; choose another name")
             self._connection.execute(statement)
             (types if created["kind"].lower() == "type" else macros).add(name.lower())
-        return Script(schema, _without_trailing_comments(select.query), frozenset(macros), frozenset(types))
+        query = _without_trailing_comments(select.query)
+        return Script(schema, query, tool_calls, frozenset(macros), frozenset(types))
 
     def _prepare_format(self, script: Script) -> Format:
         self._connection.execute(f"set search_path = '\"{script.schema}\",main'")
@@ -230,30 +252,40 @@ class Parser:
         relations = f"lines as (select line_id, line, has_unmapped{carried} from batch)"
         if shape is not None:
             relations += f", events as ({self._events(shape, has_context=bool(context))})"
-        relations += f", selected as ({script.select})"
-        found = self._connection.sql(f"with {relations} select * from selected")
-        columns = dict(zip(found.columns, map(str, found.types), strict=True))
-        if "line_id" not in columns:
-            raise ValueError("it must select line_id, so that every line is counted")
-        if unknown := columns.keys() - contract.FORMAT_COLUMNS.keys() - {"line_id"}:
-            raise ValueError(f"the event contract has no column {', '.join(sorted(unknown))}")
-        selected = {name: type_ == "JSON" for name, type_ in columns.items()}
+        query = f"with {relations}, selected as ({script.select})"
+        selected = self._selected(query, contract.FORMAT_COLUMNS)
         conformed = conform(
             selected,
             keep_content=self._keep_content,
             defaults=self._defaults,
             needs_time=self._needs_time and "occurred_at" in selected,
         )
+        tool_calls_query = None
+        if script.tool_calls:
+            reported = f"with {relations}, selected as ({script.tool_calls})"
+            columns = self._selected(reported, contract.TOOL_CALL_COLUMNS)
+            tool_calls_query = f"{reported}, {conform_tool_calls(columns, defaults=self._defaults)}"
         may_be_request = f'"{script.schema}".may_be_request(line)' if "may_be_request" in script.macros else "true"
         return Format(
             script.schema,
-            f"with {relations}, {conformed}",
+            f"{query}, {conformed}",
             tuple(shape or ()),
             tuple(_containers(shape or {})),
             "recognizes" in script.macros,
             f"coalesce({may_be_request}, true)",
             _context_query(script, context) if context else None,
+            tool_calls_query,
         )
+
+    def _selected(self, query: str, allowed: Mapping[str, Any]) -> dict[str, bool]:
+        """The columns of the relation `selected` of a query, each with whether its type is JSON."""
+        found = self._connection.sql(f"{query} select * from selected")
+        columns = dict(zip(found.columns, map(str, found.types), strict=True))
+        if "line_id" not in columns:
+            raise ValueError("it must select line_id, so that every line is counted")
+        if unknown := columns.keys() - allowed.keys() - {"line_id"}:
+            raise ValueError(f"the event contract has no column {', '.join(sorted(unknown))}")
+        return {name: type_ == "JSON" for name, type_ in columns.items()}
 
     def _shape(self, name: str) -> dict[str, Any]:
         """The fields of a type of the script, nested."""

@@ -35,6 +35,44 @@ create type event as struct(
     )
 );
 
+-- An assistant line reports a call, and a user line its result.
+create view tool_calls as
+with
+    parts as (
+        select line_id, json_extract(line, ['$.timestamp', '$.sessionId', '$.cwd', '$.message.content']) as values
+        from lines
+        where contains(line, '"tool_use') or contains(line, '"tool_result')
+    ),
+
+    blocks as (
+        select
+            line_id,
+            values[1] as reported_at,
+            values[2] as session_id,
+            values[3] as project,
+            unnest(cast(case when json_type(values[4]) = 'ARRAY' then values[4] else '[]' end as json[])) as block
+        from parts
+    ),
+
+    typed as (select *, block ->> '$.type' as type from blocks)
+
+select
+    line_id,
+    case when type = 'tool_use' then block ->> '$.id' else block ->> '$.tool_use_id' end as tool_call_id,
+    block ->> '$.name' as tool_name,
+    case when type = 'tool_use' then reported_at end as started_at,
+    case when type = 'tool_result' then reported_at end as finished_at,
+    case
+        when type = 'tool_result' then case when block ->> '$.is_error' = 'true' then 'error' else 'success' end
+    end as status,
+    strlen(block -> '$.input') as arguments_bytes,
+    strlen(block -> '$.content') as result_bytes,
+    session_id,
+    project,
+    'claude-code' as app_name
+from typed
+where type in ('tool_use', 'tool_result');
+
 select
     line_id,
     coalesce(event.message.id, line ->> '$.uuid') as event_id,

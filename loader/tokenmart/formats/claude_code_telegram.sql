@@ -1,9 +1,13 @@
--- Messages of claude-code-telegram, one row of its table per line. They have a cost, but no model and no tokens.
+-- Messages and tool calls of claude-code-telegram, as rows of its tables. Messages have a cost, but no model.
 create macro recognizes(line) as
     json_exists(line, '$.message_id')
     and json_exists(line, '$.session_id')
     and json_exists(line, '$.timestamp')
-    and json_exists(line, '$.cost');
+    and json_exists(line, '$.cost')
+    or json_exists(line, '$.tool_name')
+    and json_exists(line, '$.session_id')
+    and json_exists(line, '$.timestamp')
+    and json_exists(line, '$.success');
 
 create type event as struct(
     message_id varchar,
@@ -16,6 +20,20 @@ create type event as struct(
     duration_ms json,
     error varchar
 );
+
+-- rows of the table tool_usage
+create view tool_calls as
+select
+    line_id,
+    (line ->> '$.session_id') || '/' || (line ->> '$.id') as tool_call_id,
+    line ->> '$.tool_name' as tool_name,
+    utc_timestamp(line ->> '$.timestamp') as started_at,
+    case when line ->> '$.success' in ('1', 'true') then 'success' else 'error' end as status,
+    line ->> '$.session_id' as session_id,
+    line ->> '$.user_id' as user_id,
+    'claude-code-telegram' as app_name
+from lines
+where json_exists(line, '$.tool_name');
 
 select
     line_id,
@@ -33,3 +51,4 @@ select
     event.error as error_type,
     extra
 from events
+where not json_exists(line, '$.tool_name')

@@ -102,6 +102,73 @@ create type event as struct(
     )
 );
 
+-- One line reports a call, and another one its result. Both have the same id in copies of a forked session.
+create view tool_calls as
+with
+    items as (
+        select
+            line_id,
+            context,
+            line ->> '$.timestamp' as reported_at,
+            json_extract(
+                line,
+                [
+                    '$.payload.type',
+                    '$.payload.call_id',
+                    '$.payload.name',
+                    '$.payload.arguments',
+                    '$.payload.input',
+                    '$.payload.action',
+                    '$.payload.output'
+                ]
+            ) as values
+        from lines
+        where contains(line, '_call"') or contains(line, '_call_output"')
+    ),
+
+    calls as (
+        select
+            *,
+            values[1] ->> '$' as type,
+            coalesce(values[4] ->> '$', values[5] ->> '$', cast(values[6] as varchar)) as arguments,
+            values[7] ->> '$' as output
+        from items
+    ),
+
+    results as (
+        select
+            *,
+            -- in JSON, or in a line before the output
+            nullif(
+                regexp_extract(left(output, 1000), '(?:"exit_code": ?|Exit code: |exited with code )(-?[0-9]+)', 1), ''
+            ) as exit_code
+        from calls
+    )
+
+select
+    line_id,
+    values[2] ->> '$' as tool_call_id,
+    case when type = 'local_shell_call' then 'local_shell' else values[3] ->> '$' end as tool_name,
+    case when output is null then reported_at end as started_at,
+    case when output is not null then reported_at end as finished_at,
+    case when exit_code is not null then case when exit_code = '0' then 'success' else 'error' end end as status,
+    strlen(arguments) as arguments_bytes,
+    strlen(output) as result_bytes,
+    context.first_session ->> 'id' as session_id,
+    context.first_session ->> 'cwd' as project,
+    'codex' as app_name
+from results
+where
+    type in (
+        'function_call',
+        'function_call_output',
+        'custom_tool_call',
+        'custom_tool_call_output',
+        'local_shell_call',
+        'local_shell_call_output'
+    )
+    and json_type(values[2]) = 'VARCHAR';
+
 with
     parts as (
         select

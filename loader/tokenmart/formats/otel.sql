@@ -45,6 +45,23 @@ create macro logs_structure() as
     || '}]}]}]}';
 
 -- the attributes of a span are a list of names and a list of texts, because looking up a name in a map takes longer
+create macro attributes_in(attributes) as
+    {
+        'names':[attribute.key for attribute in attributes],
+        'texts':[
+            nullif(
+                coalesce(
+                    attribute.value.stringValue,
+                    attribute.value.intValue,
+                    attribute.value.doubleValue,
+                    attribute.value.arrayValue
+                ),
+                ''
+            )
+            for attribute in attributes
+        ]
+    };
+
 create macro attribute_of(attributes, name) as attributes.texts[list_position(attributes.names, name)];
 
 -- some writers of JSON encode ids in base64 instead of hexadecimal
@@ -114,6 +131,121 @@ create macro is_framework(scope) as
         || '|extensions[.]ai|spring|^ai$'
     );
 
+-- spans of tools, and the events of Claude Code and Codex about their results
+create view tool_calls as
+with
+    resource_spans as (
+        select line_id, unnest(json_transform(line, traces_structure()).resourceSpans) as entry
+        from lines
+        where
+            contains(line, 'resourceSpans')
+            and (contains(line, 'execute_tool') or contains(line, '"TOOL"') or contains(line, 'gen_ai.tool.name'))
+    ),
+
+    scope_spans as (
+        select
+            line_id,
+            attribute_of(attributes_in(entry.resource.attributes), 'service.name') as service,
+            unnest(entry.scopeSpans) as scope
+        from resource_spans
+    ),
+
+    spans as (select line_id, service, unnest(scope.spans) as span from scope_spans),
+
+    attributed_spans as (
+        select
+            *,
+            attributes_in(span.attributes) as attributes,
+            hex_id(span.traceId, 24) as trace_id,
+            nanoseconds(span.startTimeUnixNano) as started_at,
+            nanoseconds(span.endTimeUnixNano) as ended_at
+        from spans
+    ),
+
+    tool_spans as (
+        select
+            line_id,
+            trace_id || '/' || hex_id(span.spanId, 12) as tool_call_id,
+            coalesce(attribute_of(attributes, 'gen_ai.tool.name'), attribute_of(attributes, 'tool.name')) as tool_name,
+            make_timestamptz(divide(started_at, 1000)) as started_at,
+            make_timestamptz(divide(ended_at, 1000)) as finished_at,
+            cast((ended_at - started_at) / 1000000 as varchar) as duration_ms,
+            case
+                when span.status.code in ('2', 'STATUS_CODE_ERROR') then 'error' when ended_at is not null then 'success'
+            end as status,
+            null as result_bytes,
+            coalesce(
+                attribute_of(attributes, 'gen_ai.conversation.id'), attribute_of(attributes, 'session.id')
+            ) as session_id,
+            attribute_of(attributes, 'user.id') as user_id,
+            service as app_name,
+            trace_id
+        from attributed_spans
+        where
+            attribute_of(attributes, 'gen_ai.operation.name') = 'execute_tool'
+            or upper(attribute_of(attributes, 'openinference.span.kind')) = 'TOOL'
+    ),
+
+    resource_logs as (
+        select line_id, unnest(json_transform(line, logs_structure()).resourceLogs) as entry
+        from lines
+        where contains(line, 'resourceLogs') and contains(line, 'tool_result')
+    ),
+
+    scope_logs as (
+        select
+            line_id,
+            attribute_of(attributes_in(entry.resource.attributes), 'service.name') as service,
+            unnest(entry.scopeLogs) as scope
+        from resource_logs
+    ),
+
+    logs as (select line_id, service, unnest(scope.logRecords) as log from scope_logs),
+
+    attributed_logs as (
+        select
+            line_id,
+            service,
+            log,
+            attributes_in(log.attributes) as attributes,
+            coalesce(nanoseconds(log.timeUnixNano), nanoseconds(log.observedTimeUnixNano)) as finished_at
+        from logs
+    ),
+
+    tool_results as (
+        select
+            line_id,
+            coalesce(
+                attribute_of(attributes, 'tool_use_id'),
+                attribute_of(attributes, 'call_id'),
+                digest(cast(log.attributes as varchar), finished_at)
+            ) as tool_call_id,
+            attribute_of(attributes, 'tool_name') as tool_name,
+            cast(null as timestamptz) as started_at,
+            make_timestamptz(divide(finished_at, 1000)) as finished_at,
+            attribute_of(attributes, 'duration_ms') as duration_ms,
+            case lower(attribute_of(attributes, 'success')) when 'true' then 'success' when 'false' then 'error' end as status,
+            attribute_of(attributes, 'tool_result_size_bytes') as result_bytes,
+            coalesce(attribute_of(attributes, 'session.id'), attribute_of(attributes, 'conversation.id')) as session_id,
+            coalesce(attribute_of(attributes, 'user.id'), attribute_of(attributes, 'user.email')) as user_id,
+            case when contains(service, 'codex') then 'codex' else service end as app_name,
+            hex_id(log.traceId, 24) as trace_id
+        from attributed_logs
+        where
+            regexp_replace(
+                coalesce(attribute_of(attributes, 'event.name'), log.eventName, log.body.stringValue),
+                '^(claude_code|codex)[.]',
+                ''
+            )
+            = 'tool_result'
+    )
+
+select *
+from tool_spans
+union all by name
+select *
+from tool_results;
+
 with recursive
     resource_spans as (
         select
@@ -126,13 +258,7 @@ with recursive
 
     resource_spans_with_attributes as (
         select
-            line_id,
-            {
-                'names':[attribute.key for attribute in entry.resource.attributes],
-                'texts':[attribute.value.stringValue for attribute in entry.resource.attributes]
-            } as attributes,
-            has_properties,
-            entry.scopeSpans as scopes
+            line_id, attributes_in(entry.resource.attributes) as attributes, has_properties, entry.scopeSpans as scopes
         from resource_spans
     ),
 
@@ -204,21 +330,7 @@ with recursive
                         or starts_with(attribute.key, 'ai.telemetry.metadata.')
                     ]
             end as properties,
-            {
-                'names':[attribute.key for attribute in span.attributes],
-                'texts':[
-                    nullif(
-                        coalesce(
-                            attribute.value.stringValue,
-                            attribute.value.intValue,
-                            attribute.value.doubleValue,
-                            attribute.value.arrayValue
-                        ),
-                        ''
-                    )
-                    for attribute in span.attributes
-                ]
-            } as attributes
+            attributes_in(span.attributes) as attributes
         from unnested_spans
     ),
 
@@ -229,13 +341,7 @@ with recursive
     ),
 
     resource_logs_with_attributes as (
-        select
-            line_id,
-            {
-                'names':[attribute.key for attribute in entry.resource.attributes],
-                'texts':[attribute.value.stringValue for attribute in entry.resource.attributes]
-            } as attributes,
-            entry.scopeLogs as scopes
+        select line_id, attributes_in(entry.resource.attributes) as attributes, entry.scopeLogs as scopes
         from resource_logs
     ),
 
@@ -270,21 +376,7 @@ with recursive
             coalesce(nanoseconds(log.timeUnixNano), nanoseconds(log.observedTimeUnixNano)) as started_at,
             log.body.stringValue as body,
             log.eventName as event_name,
-            {
-                'names':[attribute.key for attribute in log.attributes],
-                'texts':[
-                    nullif(
-                        coalesce(
-                            attribute.value.stringValue,
-                            attribute.value.intValue,
-                            attribute.value.doubleValue,
-                            attribute.value.arrayValue
-                        ),
-                        ''
-                    )
-                    for attribute in log.attributes
-                ]
-            } as attributes
+            attributes_in(log.attributes) as attributes
         from unnested_logs
     ),
 
