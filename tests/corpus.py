@@ -11,7 +11,7 @@ from test_gateway_formats import LITELLM
 from tokenmart.files import SAMPLE_MARK
 from tokenmart.sample import write_sample
 
-SAMPLE_EVENTS = 20_000
+SAMPLE_EVENTS = 8_000
 SAMPLE = "sam'ple \\ 1"
 """The folder of the large sample, whose name needs quoting. Files outside it do not count as samples."""
 # text that wrong quoting, escaping, sorting or trimming would change
@@ -160,7 +160,21 @@ def _claude_code() -> list[str | dict[str, Any]]:
         json.dumps({"type": "user", "uuid": "u", "sessionId": "c", "timestamp": "2026-10-12T23:59:00Z", "message": {}}),
         *(line("a", second, outputs) for second, outputs in ((1, 2), (2, 2), (3, 77))),
         *(line("b", second, 5, cache_read_input_tokens=100, **writes) for second in (4, 5)),
+        *_tool_calls(),
         line("c", 59, 1),
+    ]
+
+
+def _tool_calls() -> list[dict[str, Any]]:
+    """The starts of calls in one half of the lines, and their results in the other."""
+    blocks: list[dict[str, Any]] = [{"type": "tool_use", "id": f"t{n}", "name": f"Tool{n % 3}"} for n in range(6)]
+    blocks += [
+        {"type": "tool_result", "tool_use_id": f"t{n}", "content": "x" * n, "is_error": n == 4} for n in (5, 4, 2, 0)
+    ]
+    return [
+        {"type": "user", "uuid": f"tool{n}", "sessionId": f"c{n % 2}", "timestamp": f"2026-10-12T23:59:{n:02}.12{n}Z"}
+        | {"message": {"content": [block]}}
+        for n, block in enumerate(blocks)
     ]
 
 

@@ -140,6 +140,16 @@ def period_start() -> Case:
     return per_row(columns, [(day,) for day in days], expected, d="date")
 
 
+def milliseconds_between() -> Case:
+    """The time from each instant to the others, also if they are earlier."""
+    instants = [dt.datetime.fromisoformat(instant) for instant in (*INSTANTS, "2026-12-31 23:59:59.998765")]
+    pairs = list(product(instants, instants))
+    # whole microseconds, so one division
+    expected = [((last - first) // MICROSECOND / 1000,) for first, last in pairs]
+    columns = [macro("milliseconds_between", "given.first_at", "given.last_at")]
+    return per_row(columns, pairs, expected, first_at="timestamp", last_at="timestamp")
+
+
 def numbers_below(count: int) -> Case:
     return Case(f"{macro('numbers_below', count)} order by number", [(number,) for number in range(count)])
 
@@ -285,7 +295,7 @@ VALUES = {
     **dict.fromkeys(["key", "dimension", "text", "label"], "it's \\ é"),
     **dict.fromkeys(["count", "bigint"], 2**63 - 1),
     **dict.fromkeys(["date", "optional_date"], INSTANT.date()),
-    **dict.fromkeys(["timestamp", "local_timestamp"], INSTANT),
+    **dict.fromkeys(["timestamp", "local_timestamp", "optional_timestamp"], INSTANT),
     **{"boolean": True, "double": 0.1, "money": -LARGE, "price": Decimal("123456789012.123456")},
 }
 
@@ -347,6 +357,7 @@ CASES = {
     **{f"local_period, {zone}": local_period(zone) for zone in ZONES},
     "subtract_days": subtract_days(),
     "period_start": period_start(),
+    "milliseconds_between": milliseconds_between(),
     **{f"numbers_below, {count}": numbers_below(count) for count in (1, 10, 11, 1000)},
     **{f"percentile, {name}": case for name, case in measured(PERCENTILES, percentiles_of, SAMPLES).items()},
     "percentile, 1002 rows": generated(PERCENTILES, percentiles_of(SEVENTHS), 1002, "mod(n * 617, 1002)", 7),

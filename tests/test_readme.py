@@ -16,7 +16,9 @@ from conftest import PROJECT, Mart, choose
 # views that are empty in the examples, which have no budgets and no changed prices, and span a month
 EMPTY = re.compile(r"from marts\.(budget_status|cost_anomalies|price_changes)\b")
 README = (PROJECT / "README.md").read_text()
-MARTS = {path.stem for folder in ("marts", "summaries") for path in (PROJECT / "models" / folder).glob("*.sql")}
+MARTS = {
+    path.stem for folder in ("marts", "summaries", "tools") for path in (PROJECT / "models" / folder).glob("*.sql")
+}
 
 
 def blocks(language: str) -> list[str]:

@@ -19,6 +19,12 @@ with
                 'Rename the settings module',
                 'Write the release notes'
             ][1 + draw(session, 'task', 5)] as task,
+            -- every request except the last one of a session calls a tool, and the next one sends the result
+            'toolu_' || left(md5(sample_key(event, 'tool')), 20) as tool_id,
+            ['Bash', 'Bash', 'Read', 'Edit', 'Grep'][1 + draw(event, 'tool', 5)] as tool_name,
+            draw(event, 'tool fails', 12) = 0 as has_tool_failed,
+            lag(tool_id) over (partition by session order by event) as last_tool_id,
+            lag(has_tool_failed) over (partition by session order by event) as has_last_tool_failed,
         from requests
     ),
     cached_prompts as (
@@ -66,8 +72,24 @@ with
                     isSidechain := false,
                     cwd := '/home/dev/' || project,
                     timestamp := strftime(requested_at, '%Y-%m-%dT%H:%M:%S.%gZ'),
-                    message
-                    := struct_pack(role := 'user', content := if(position = 0, task, 'The command printed 12 lines'))
+                    message := struct_pack(
+                        role := 'user',
+                        content := case
+                            when position = 0
+                            then to_json(task)
+                            else
+                                to_json(
+                                    [
+                                        struct_pack(
+                                            tool_use_id := last_tool_id,
+                                            type := 'tool_result',
+                                            content := 'The command printed 12 lines',
+                                            is_error := has_last_tool_failed
+                                        )
+                                    ]
+                                )
+                        end
+                    )
                 )
             ) as line,
         from prompts
@@ -131,6 +153,19 @@ with
                             when model_draw < 16
                             then 'claude-opus-4-5-20251101'
                             else 'claude-haiku-4-5-20251001'
+                        end,
+                        content := case
+                            when is_final and not is_last
+                            then
+                                [
+                                    struct_pack(
+                                        type := 'tool_use',
+                                        id := tool_id,
+                                        name := tool_name,
+                                        input := struct_pack(description := 'the next step')
+                                    )
+                                ]
+                            else []
                         end,
                         stop_reason := case when is_final then if(is_last, 'end_turn', 'tool_use') end,
                         usage := struct_pack(

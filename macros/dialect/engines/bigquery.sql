@@ -10,6 +10,10 @@
 
 {% macro bigquery__subtract_days(day, days) %} date_sub({{ day }}, interval ({{ days }}) day){% endmacro %}
 
+{% macro bigquery__milliseconds_between(first, last) %}
+    timestamp_diff({{ last }}, {{ first }}, microsecond) / 1000
+{%- endmacro %}
+
 {% macro bigquery__text_literal(text) %} {{ return(escaped_text_literal(text)) }}{% endmacro %}
 
 {# PERCENTILE_CONT is not an aggregate in BigQuery, so the two neighbors are taken from the sorted values #}

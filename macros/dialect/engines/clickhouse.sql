@@ -11,6 +11,10 @@
 
 {% macro clickhouse__subtract_days(day, days) %} addDays({{ day }}, - ({{ days }})){% endmacro %}
 
+{% macro clickhouse__milliseconds_between(first, last) %}
+    dateDiff('microsecond', {{ first }}, {{ last }}) / 1000
+{%- endmacro %}
+
 {% macro clickhouse__text_literal(text) %} {{ return(escaped_text_literal(text)) }}{% endmacro %}
 
 {% macro clickhouse__percentile(column, p) %} quantileExactInclusive({{ p }})({{ column }}){% endmacro %}

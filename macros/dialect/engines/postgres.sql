@@ -58,6 +58,10 @@ compressed chunks.
     {{ get_insert_into_sql(arg_dict["target_relation"], arg_dict["temp_relation"], arg_dict["dest_columns"]) }}
 {% endmacro %}
 
+{% macro postgres__milliseconds_between(first, last) %}
+    extract(epoch from ({{ last }}) - ({{ first }})) * 1000
+{%- endmacro %}
+
 {% macro postgres__json_members(relation, json, columns) -%}
     select {{ columns | join(", ") }}, member.tag_key, member.tag_value
     from {{ relation }}

@@ -1,0 +1,94 @@
+{{ table_layout(day="usage_date", time="called_at", keys=["tool_name"], lookups=["tool_call_id", "batch_id"]) }}
+
+-- depends_on: {{ ref('tokenmart', 'affected_dates') }}
+{% set columns = {
+    "tool_name": "label",
+    "status": "label",
+    "user_id": "text",
+    "session_id": "text",
+    "project": "label",
+    "app_name": "label",
+    "trace_id": "text",
+    "source_format": "label",
+} %}
+{% set sizes = ["arguments_bytes", "result_bytes"] %}
+with
+
+    loads as (
+        select load_id, batch_id
+        from {{ ref("tokenmart", "loads") }}
+        {% if is_incremental() %} where batch_id > (select coalesce(max(batch_id), 0) from {{ this }}) {% endif %}
+    ),
+
+    landed as (
+        select
+            reported.tool_call_id,
+            {% for name in columns %} reported.{{ name }}, {% endfor %}
+            {% for name in sizes %} reported.{{ name }}, {% endfor %}
+            {{ utc_timestamp("reported.started_at") }} as started_at,
+            {{ utc_timestamp("reported.finished_at") }} as finished_at,
+            reported.duration_ms
+        from {{ source("tokenmart", "tool_calls") }} as reported
+        where reported._dlt_load_id in (select load_id from loads)
+    ),
+
+    reports as (
+        select *
+        from landed
+        {% if is_incremental() %}
+            union all
+            -- the stored calls that the new reports are about
+            select
+                tool_call_id,
+                {% for name in columns %} {{ name }}, {% endfor %}
+                {% for name in sizes %} {{ name }}, {% endfor %}
+                started_at,
+                finished_at,
+                -- otherwise it is computed again
+                case when started_at is null or finished_at is null then duration_ms end as duration_ms
+            from {{ this }}
+            where tool_call_id in (select tool_call_id from landed)
+        {% endif %}
+    ),
+
+    calls as (
+        select
+            reports.tool_call_id,
+            -- of different values, which only copies of a call can have, the first in the order of the alphabet
+            {% for name in columns %} min({{ binary_collation("reports." ~ name) }}) as {{ name }}, {% endfor %}
+            {% for name in sizes %} max(reports.{{ name }}) as {{ name }}, {% endfor %}
+            min(reports.started_at) as started_at,
+            max(reports.finished_at) as finished_at,
+            max(reports.duration_ms) as duration_ms
+        from reports
+        group by reports.tool_call_id
+    ),
+
+    timed as (
+        select
+            calls.*,
+            coalesce(calls.started_at, calls.finished_at) as called_at,
+            {{ milliseconds_between("calls.started_at", "calls.finished_at") }} as measured_ms
+        from calls
+    )
+
+select
+    cast(timed.tool_call_id as {{ data_type("key") }}) as tool_call_id,
+    timed.called_at,
+    {{ local_period("day", "timed.called_at") }} as usage_date,
+    timed.started_at,
+    timed.finished_at,
+    cast(
+        coalesce(
+            timed.duration_ms, case when timed.measured_ms >= 0 then timed.measured_ms end
+        ) as {{ data_type("double") }}
+    ) as duration_ms,
+    {% for name in sizes %} cast(timed.{{ name }} as {{ data_type("bigint") }}) as {{ name }}, {% endfor %}
+    {% for name, type in columns.items() %} cast(timed.{{ name }} as {{ data_type(type) }}) as {{ name }}, {% endfor %}
+    cast((select max(batch_id) from loads) as {{ data_type("count") }}) as batch_id
+from timed
+where
+    timed.called_at is not null
+    {% if first_kept_date() %}
+        and {{ local_period("day", "timed.called_at") }} >= date '{{ first_kept_date() }}'
+    {% endif %}
