@@ -2,7 +2,7 @@
 with
 
     dated as (
-        select tool_call_id, {{ utc_timestamp("coalesce(started_at, finished_at)") }} as called_at
+        select tool_call_id, {{ utc_timestamp("coalesce(started_at, finished_at)", "optional_timestamp") }} as called_at
         from {{ source("tokenmart", "tool_calls") }}
         where _dlt_load_id in (select load_id from {{ without_dependency("loads") }} where {{ is_processed() }})
     ),

@@ -14,22 +14,25 @@
 {% set sizes = ["arguments_bytes", "result_bytes"] %}
 with
 
-    loads as (
+    new_loads as (
         select load_id, batch_id
         from {{ ref("tokenmart", "loads") }}
         {% if is_incremental() %} where batch_id > (select coalesce(max(batch_id), 0) from {{ this }}) {% endif %}
     ),
 
+    raw_reports as (
+        select * from {{ source("tokenmart", "tool_calls") }} where _dlt_load_id in (select load_id from new_loads)
+    ),
+
     landed as (
         select
-            reported.tool_call_id,
-            {% for name in columns %} reported.{{ name }}, {% endfor %}
-            {% for name in sizes %} reported.{{ name }}, {% endfor %}
-            {{ utc_timestamp("reported.started_at") }} as started_at,
-            {{ utc_timestamp("reported.finished_at") }} as finished_at,
-            reported.duration_ms
-        from {{ source("tokenmart", "tool_calls") }} as reported
-        where reported._dlt_load_id in (select load_id from loads)
+            raw_reports.tool_call_id,
+            {% for name in columns %} raw_reports.{{ name }}, {% endfor %}
+            {% for name in sizes %} raw_reports.{{ name }}, {% endfor %}
+            {{ utc_timestamp("raw_reports.started_at", "optional_timestamp") }} as started_at,
+            {{ utc_timestamp("raw_reports.finished_at", "optional_timestamp") }} as finished_at,
+            raw_reports.duration_ms
+        from raw_reports
     ),
 
     reports as (
@@ -64,31 +67,30 @@ with
         group by reports.tool_call_id
     ),
 
-    timed as (
+    dated as (
         select
             calls.*,
-            coalesce(calls.started_at, calls.finished_at) as called_at,
+            cast(coalesce(calls.started_at, calls.finished_at) as {{ data_type("timestamp") }}) as called_at,
             {{ milliseconds_between("calls.started_at", "calls.finished_at") }} as measured_ms
         from calls
+        where coalesce(calls.started_at, calls.finished_at) is not null
     )
 
 select
-    cast(timed.tool_call_id as {{ data_type("key") }}) as tool_call_id,
-    timed.called_at,
-    {{ local_period("day", "timed.called_at") }} as usage_date,
-    timed.started_at,
-    timed.finished_at,
+    cast(dated.tool_call_id as {{ data_type("key") }}) as tool_call_id,
+    dated.called_at,
+    {{ local_period("day", "dated.called_at") }} as usage_date,
+    cast(dated.started_at as {{ data_type("optional_timestamp") }}) as started_at,
+    cast(dated.finished_at as {{ data_type("optional_timestamp") }}) as finished_at,
     cast(
         coalesce(
-            timed.duration_ms, case when timed.measured_ms >= 0 then timed.measured_ms end
+            dated.duration_ms, case when dated.measured_ms >= 0 then dated.measured_ms end
         ) as {{ data_type("double") }}
     ) as duration_ms,
-    {% for name in sizes %} cast(timed.{{ name }} as {{ data_type("bigint") }}) as {{ name }}, {% endfor %}
-    {% for name, type in columns.items() %} cast(timed.{{ name }} as {{ data_type(type) }}) as {{ name }}, {% endfor %}
-    cast((select max(batch_id) from loads) as {{ data_type("count") }}) as batch_id
-from timed
-where
-    timed.called_at is not null
-    {% if first_kept_date() %}
-        and {{ local_period("day", "timed.called_at") }} >= date '{{ first_kept_date() }}'
-    {% endif %}
+    {% for name in sizes %} cast(dated.{{ name }} as {{ data_type("bigint") }}) as {{ name }}, {% endfor %}
+    {% for name, type in columns.items() %} cast(dated.{{ name }} as {{ data_type(type) }}) as {{ name }}, {% endfor %}
+    cast((select max(new_loads.batch_id) from new_loads) as {{ data_type("count") }}) as batch_id
+from dated
+{% if first_kept_date() %}
+    where {{ local_period("day", "dated.called_at") }} >= date '{{ first_kept_date() }}'
+{% endif %}

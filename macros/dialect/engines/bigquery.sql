@@ -1,4 +1,4 @@
-{% macro bigquery__utc_timestamp(instant) %} {{ instant }}{% endmacro %}
+{% macro bigquery__utc_timestamp(instant, type) %} {{ instant }}{% endmacro %}
 
 {% macro bigquery__utc_now() %} current_timestamp(){% endmacro %}
 

@@ -1,4 +1,4 @@
-{% macro clickhouse__utc_timestamp(instant) %} cast({{ instant }} as {{ data_type("timestamp") }}){% endmacro %}
+{% macro clickhouse__utc_timestamp(instant, type) %} cast({{ instant }} as {{ data_type(type) }}){% endmacro %}
 
 {% macro clickhouse__utc_now() %} now64(6, 'UTC'){% endmacro %}
 

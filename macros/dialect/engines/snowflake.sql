@@ -1,5 +1,5 @@
-{% macro snowflake__utc_timestamp(instant) -%}
-    cast(convert_timezone('UTC', {{ instant }}) as {{ data_type("timestamp") }})
+{% macro snowflake__utc_timestamp(instant, type) -%}
+    cast(convert_timezone('UTC', {{ instant }}) as {{ data_type(type) }})
 {%- endmacro %}
 
 {% macro snowflake__utc_now() %} sysdate(){% endmacro %}
