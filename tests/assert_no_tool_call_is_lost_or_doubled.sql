@@ -8,7 +8,7 @@ with
     ),
 
     reported as (
-        select cast(tool_call_id as {{ data_type("key") }}) as tool_call_id, max(called_at) as called_at
+        select cast(tool_call_id as {{ data_type("key") }}) as tool_call_id, max(dated.called_at) as last_called_at
         from dated
         where
             {{ is_tested(date=local_period("day", "called_at"), time="called_at") }}
@@ -28,4 +28,4 @@ with
 select reported.tool_call_id, calls.times
 from reported
 left join calls on reported.tool_call_id = calls.tool_call_id
-where reported.called_at is not null and coalesce(calls.times, 0) <> 1
+where reported.last_called_at is not null and coalesce(calls.times, 0) <> 1

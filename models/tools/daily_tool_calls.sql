@@ -1,8 +1,7 @@
 with
-    calls as (
-        select tool_calls.*, {{ fill_unattributed(["tool_name", "app_name"], "tool_calls") }}
-        from {{ ref("tokenmart", "tool_calls") }} as tool_calls
-    )
+    tool_calls as (select * from {{ ref("tokenmart", "tool_calls") }}),
+
+    calls as (select tool_calls.*, {{ fill_unattributed(["tool_name", "app_name"], "tool_calls") }} from tool_calls)
 
 select
     calls.usage_date,
