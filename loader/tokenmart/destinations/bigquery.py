@@ -36,9 +36,9 @@ ADVICE = {
     "quota": "Wait, or request a higher quota.",
 }
 # the models filter raw rows by load
-LAYOUT = {"events": {"loaded_at": {"partition": True}}}
+LAYOUT = {table: {"loaded_at": {"partition": True}} for table in ("events", "tool_calls")}
 LEASE = LeaseSQL(text="string", clock="select unix_millis(current_timestamp())")
-CLUSTERS = {"events": {"x-bigquery-cluster-columns": ["_dlt_load_id"]}}
+CLUSTERS = {table: {"x-bigquery-cluster-columns": ["_dlt_load_id"]} for table in ("events", "tool_calls")}
 
 
 @contextmanager

@@ -43,7 +43,7 @@ ADVICE = {
 HTTP_PORTS, NATIVE_PORTS = (8123, 8443), (9000, 9440)
 
 # the models filter raw rows by load
-LAYOUT = {"events": {"_dlt_load_id": {"primary_key": True}}}
+LAYOUT = {table: {"_dlt_load_id": {"primary_key": True}} for table in ("events", "tool_calls")}
 TIMEOUTS = {"connect_timeout": 10, "send_receive_timeout": 300}
 CONNECTION_ARGUMENTS = ("host", "port", "username", "password", "secure")
 # ClickHouse runs the mutations of a table one after the other

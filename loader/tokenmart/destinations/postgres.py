@@ -85,6 +85,11 @@ PERMISSION_CHECKS = (
     "create temporary table tokenmart_doctor as select 1 as id",
     "drop table pg_temp.tokenmart_doctor",
 )
+INDEXES = (
+    ("events", "using brin (occurred_at)"),
+    ("events", "using btree (_dlt_load_id)"),
+    ("tool_calls", "using btree (_dlt_load_id)"),
+)
 UNOWNED_TABLES = """
     select tablename from pg_tables where schemaname = '{}' and not pg_has_role(tableowner, 'usage') order by tablename
 """
@@ -291,7 +296,7 @@ def _apply_layout(query: Query, schema: str) -> None:
     Adds only what is missing: an earlier load may have been interrupted, or the extension installed later.
     """
     events = f"{schema}.events"
-    indexes = f"select indexdef from pg_indexes where schemaname = '{schema}' and tablename = 'events'"
+    indexes = f"select tablename || ' ' || indexdef from pg_indexes where schemaname = '{schema}'"
     # the schema of the extension's functions may not be on the search path
     extension = """
         select 'extension ' || quote_ident(nspname)
@@ -308,6 +313,6 @@ def _apply_layout(query: Query, schema: str) -> None:
             partitions = f"{extension_schema}.by_range('occurred_at', interval '7 days')"
             options = "create_default_indexes => false, migrate_data => true, if_not_exists => true"
             query(f"select {extension_schema}.create_hypertable('{events}', {partitions}, {options})")
-    for index in ("using brin (occurred_at)", "using btree (_dlt_load_id)"):
-        if not any(text.lower().endswith(index) for text in found):
-            query(f"create index on {events} {index}")
+    for table, index in INDEXES:
+        if not any(text.startswith(f"{table} ") and text.lower().endswith(index) for text in found):
+            query(f"create index on {schema}.{table} {index}")
