@@ -445,7 +445,10 @@ def test_a_load_that_lost_its_lock_does_not_count(engines: dict[str, Engine], tm
 def test_a_load_completes_the_table_layout_of_an_interrupted_load(engines: dict[str, Engine], tmp_path: Path) -> None:
     on = engines["postgres"]
     on.clear()
-    indexes = "select indexdef from pg_indexes where schemaname = '{raw}' and tablename = 'events' order by indexdef"
+    indexes = (
+        "select indexdef from pg_indexes where schemaname = '{raw}' and tablename in ('events', 'tool_calls')"
+        " order by tablename, indexdef"
+    )
     with pytest.MonkeyPatch.context() as patch:
         # as if the load had been killed before it creates the indexes
         patch.setattr("tokenmart.destinations.postgres._apply_layout", broken)
@@ -454,7 +457,7 @@ def test_a_load_completes_the_table_layout_of_an_interrupted_load(engines: dict[
     for count in (3, 4):
         on.run("load", write(tmp_path, count))
         found = [text.partition(" USING ")[2] for (text,) in on.query(indexes)]
-        assert found == ["btree (_dlt_load_id)", "brin (occurred_at)"]
+        assert found == ["btree (_dlt_load_id)", "brin (occurred_at)", "btree (_dlt_load_id)"]
 
 
 def test_a_mart_of_an_older_version_must_be_rebuilt(engines: dict[str, Engine], tmp_path: Path) -> None:
