@@ -2,8 +2,12 @@
 
     python seeds/make_model_prices.py
 
-One version of genai-prices always gives the same file. For one provider, model and service tier, no two
-rows hold for the same UTC day, minute of the UTC day and number of input tokens (an empty bound is open):
+Prints what has changed in the list. If a price has changed without a date, the earlier price holds before
+priced_as_of and the new one from that day on, so requests that were billed before keep their cost. Rows of
+models that are not in genai-prices stay. A file without changes is written again as it is.
+
+For one provider, model and service tier, no two rows hold for the same UTC day, minute of the UTC day and
+number of input tokens (an empty bound is open):
 
     valid_from <= <day> < valid_to
     and from_minute <= <minute> < to_minute
@@ -38,7 +42,7 @@ import io
 import itertools
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from importlib.metadata import version
@@ -75,11 +79,15 @@ WEB_SEARCH_PRICES = {"anthropic": "0.01"}
 # Models of which genai-prices lacks the price of the output.
 UNLISTED_OUTPUT_PRICES = {("azure", name) for name in ("ada", "babbage", "curie", "davinci")}
 
+ORIGIN = ("price_source", "priced_as_of")
+
 BILLED_BY_THE_SONG = "google/lyria-"
 
 Edge = TypeVar("Edge", date, int)
 Value = TypeVar("Value")
 Interval = tuple[Edge | None, Edge | None, Value]
+Rows = list[dict[str, str]]
+"""Rows of the seed: a text for each column, which is empty if there is no value."""
 
 
 class Priced(NamedTuple):
@@ -180,7 +188,7 @@ def is_free(provider: types.Provider, model: types.ModelInfo) -> bool:
     return provider.id == "openrouter" or model.id.endswith(":free")
 
 
-def price_id(box: list[Any]) -> str:
+def price_id(box: Sequence[Any]) -> str:
     """The name of a row: its provider, model and tier, and where its days, minutes and input tokens start."""
     provider, model, tier, first_day, _, first_minute, _, above, _ = box
     starts = (("from", first_day), ("minute", first_minute), ("above", above))
@@ -215,18 +223,17 @@ def rows(provider: types.Provider, model: types.ModelInfo, as_of: date) -> Itera
                     yield [price_id(box), *box, priced.tier, *prices, *origin]
 
 
-def make_csv() -> tuple[str, list[str]]:
-    """The seed as text, and a note on everything that was left out."""
+def listed_rows() -> tuple[Rows, list[str]]:
+    """The rows of all models in genai-prices, and a note on everything that was left out."""
+    listed: Rows = []
     notes: list[str] = []
     openrouter = next(provider for provider in providers if provider.id == "openrouter")
     as_of = max(day for model in openrouter.models for day in start_dates(model))
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
     for provider in sorted(providers, key=lambda provider: provider.id):
         for model in sorted(provider.models, key=lambda model: model.id):
             name, found = f"{provider.id} {model.id}", list(rows(provider, model, as_of))
-            writer.writerows(found)
+            texts = [["" if value is None else str(value) for value in row] for row in found]
+            listed += [dict(zip(COLUMNS, row, strict=True)) for row in texts]
             notes += [] if found else [f"no price per token: {name}"]
             notes += [f"free: {name}"] if is_free(provider, model) else []
             known = {"service_tier", "processing", "speed"}
@@ -235,15 +242,76 @@ def make_csv() -> tuple[str, list[str]]:
                 for variant in model.price_variants or ()
                 if not known & variant.when.keys()
             ]
-    return text.getvalue(), notes
+    return listed, notes
+
+
+def by_model(prices: Rows) -> dict[tuple[str, str], Rows]:
+    """The rows of each provider and model."""
+    groups: dict[tuple[str, str], Rows] = {}
+    for row in prices:
+        groups.setdefault((row["provider"], row["model"]), []).append(row)
+    return groups
+
+
+def holding_from(day: str, prices: Rows) -> Rows:
+    """The rows that hold on this day (yyyy-mm-dd) or later, each from this day on."""
+    held = [row for row in prices if not row["valid_to"] or row["valid_to"] > day]
+    return [{**row, "valid_from": max(row["valid_from"], day)} for row in held]
+
+
+def terms(row: dict[str, str]) -> tuple[str, ...]:
+    """The prices of a row and when they hold."""
+    return tuple(row[name] for name in COLUMNS if name not in (*ORIGIN, "price_id"))
+
+
+def with_changes(before: Rows, listed: Rows) -> tuple[Rows, list[str]]:
+    """The rows `before` with the changes of the list, and a line on each model that has changed."""
+    changes: list[str] = []
+    known, groups = by_model(before), by_model(listed)
+    for key in sorted(known.keys() | groups.keys()):
+        old, new = known.get(key, []), groups.get(key, [])
+        if not (old and new):
+            changes.append(f"{'new' if new else 'not in genai-prices'}: {' '.join(key)}")
+            groups[key] = old or new
+            continue
+        day = new[0]["priced_as_of"]
+        present = {terms(row): row for row in holding_from(day, new)}
+        if [*present] == [terms(row) for row in holding_from(day, old)]:
+            # the same prices, from a newer list
+            origins = {row["price_id"]: present[terms(held)] for row in old for held in holding_from(day, [row])}
+            groups[key] = [
+                {**row, **{name: origins[row["price_id"]][name] for name in ORIGIN}}
+                if row["price_id"] in origins
+                else row
+                for row in old
+            ]
+        else:
+            changes.append(f"changed from {day}: {' '.join(key)}")
+            begun = [row for row in old if not row["valid_from"] or row["valid_from"] < day]
+            ended = [{**row, "valid_to": min(row["valid_to"] or day, day)} for row in begun]
+            groups[key] = ended + [{**row, "price_id": price_id(terms(row)[:9])} for row in present.values()]
+    return [row for key in sorted(groups) for row in groups[key]], changes
+
+
+def as_csv(prices: Rows) -> str:
+    """The seed as text."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(prices)
+    return text.getvalue()
 
 
 def main() -> None:
-    """Writes the seed beside this script and the notes to stderr, with a count of each kind."""
-    text, notes = make_csv()
-    CSV_PATH.write_text(text, newline="\n")
+    """Writes the seed beside this script. Prints what has changed, and to stderr what was left out."""
+    with CSV_PATH.open(newline="") as file:
+        before = list(csv.DictReader(file))
+    listed, notes = listed_rows()
+    prices, changes = with_changes(before, listed)
+    CSV_PATH.write_text(as_csv(prices), newline="\n")
     kinds = Counter(note.partition(":")[0] for note in notes)
     print(*notes, *(f"{count} x {kind}" for kind, count in kinds.items()), sep="\n", file=sys.stderr)
+    print(*changes or ["No price has changed."], sep="\n")
 
 
 if __name__ == "__main__":
