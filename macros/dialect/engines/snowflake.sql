@@ -19,6 +19,10 @@
     {% do return({"transient": true, "copy_grants": true, "cluster_by": [day] if day else none}) %}
 {% endmacro %}
 
+{% macro snowflake__milliseconds_between(first, last) %}
+    timestampdiff(microsecond, {{ first }}, {{ last }}) / 1000
+{%- endmacro %}
+
 {% macro snowflake__json_members(relation, json, columns) -%}
     select {{ columns | join(", ") }}, member.key as tag_key, cast(member.value as varchar) as tag_value
     from {{ relation }}, lateral flatten(input => parse_json({{ json }})) as member
