@@ -20,7 +20,7 @@
 {% endmacro %}
 
 {% macro snowflake__milliseconds_between(first, last) %}
-    timestampdiff(microsecond, {{ first }}, {{ last }}) / 1000
+    (date_part(epoch_microsecond, {{ last }}) - date_part(epoch_microsecond, {{ first }})) / 1000
 {%- endmacro %}
 
 {% macro snowflake__json_members(relation, json, columns) -%}
