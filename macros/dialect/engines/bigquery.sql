@@ -11,7 +11,7 @@
 {% macro bigquery__subtract_days(day, days) %} date_sub({{ day }}, interval ({{ days }}) day){% endmacro %}
 
 {% macro bigquery__milliseconds_between(first, last) %}
-    timestamp_diff({{ last }}, {{ first }}, microsecond) / 1000
+    timestamp_diff({{ last }}, {{ first }}, microsecond)
 {%- endmacro %}
 
 {% macro bigquery__text_literal(text) %} {{ return(escaped_text_literal(text)) }}{% endmacro %}

@@ -12,7 +12,7 @@
 {% macro clickhouse__subtract_days(day, days) %} addDays({{ day }}, - ({{ days }})){% endmacro %}
 
 {% macro clickhouse__milliseconds_between(first, last) %}
-    dateDiff('microsecond', {{ first }}, {{ last }}) / 1000
+    dateDiff('microsecond', {{ first }}, {{ last }})
 {%- endmacro %}
 
 {% macro clickhouse__text_literal(text) %} {{ return(escaped_text_literal(text)) }}{% endmacro %}

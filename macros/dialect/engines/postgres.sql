@@ -59,7 +59,7 @@ compressed chunks.
 {% endmacro %}
 
 {% macro postgres__milliseconds_between(first, last) %}
-    extract(epoch from ({{ last }}) - ({{ first }})) * 1000
+    extract(epoch from ({{ last }}) - ({{ first }})) * 1000000
 {%- endmacro %}
 
 {% macro postgres__json_members(relation, json, columns) -%}

@@ -19,10 +19,6 @@
     {% do return({"transient": true, "copy_grants": true, "cluster_by": [day] if day else none}) %}
 {% endmacro %}
 
-{% macro snowflake__milliseconds_between(first, last) %}
-    (date_part(epoch_microsecond, {{ last }}) - date_part(epoch_microsecond, {{ first }})) / 1000
-{%- endmacro %}
-
 {% macro snowflake__json_members(relation, json, columns) -%}
     select {{ columns | join(", ") }}, member.key as tag_key, cast(member.value as varchar) as tag_value
     from {{ relation }}, lateral flatten(input => parse_json({{ json }})) as member
