@@ -68,10 +68,7 @@ with
     ),
 
     dated as (
-        select
-            calls.*,
-            cast(coalesce(calls.started_at, calls.finished_at) as {{ data_type("timestamp") }}) as called_at,
-            {{ milliseconds_between("calls.started_at", "calls.finished_at") }} as measured_ms
+        select calls.*, cast(coalesce(calls.started_at, calls.finished_at) as {{ data_type("timestamp") }}) as called_at
         from calls
         where coalesce(calls.started_at, calls.finished_at) is not null
     )
@@ -84,7 +81,11 @@ select
     cast(dated.finished_at as {{ data_type("optional_timestamp") }}) as finished_at,
     cast(
         coalesce(
-            dated.duration_ms, case when dated.measured_ms >= 0 then dated.measured_ms end
+            dated.duration_ms,
+            case
+                when dated.finished_at >= dated.started_at
+                then {{ milliseconds_between("dated.started_at", "dated.finished_at") }}
+            end
         ) as {{ data_type("double") }}
     ) as duration_ms,
     {% for name in sizes %} cast(dated.{{ name }} as {{ data_type("bigint") }}) as {{ name }}, {% endfor %}
