@@ -231,6 +231,16 @@ def name_json_types(original: Callable[..., Expr], cursor: FakeSnowflakeCursor, 
     return original(cursor, parsed, params)
 
 
+@correction(fakesnow.transforms, "create_table_as")
+def name_columns_of_star(original: Callable[..., Expr], parsed: Expr, connection: Any) -> Expr:
+    """The columns of `create table ... (...) as select *`; fakesnow would describe the query in SQL of no dialect."""
+    query = parsed.expression.unnest() if isinstance(parsed, exp.Create) and parsed.expression else None
+    if isinstance(query, exp.Select) and query.is_star:
+        described = connection.execute(f"describe {query.sql(dialect='duckdb')}").fetchall()
+        query.set("expressions", [exp.column(column) for column, *_ in described])
+    return original(parsed, connection)
+
+
 @correction(fakesnow.arrow, "timestamp_to_sf_struct")
 def keep_null_timestamps(original: Callable[..., pa.StructArray], timestamps: pa.ChunkedArray) -> pa.StructArray:
     """A NULL timestamp is sent as NULL, not as 1970-01-01."""
