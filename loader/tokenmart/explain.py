@@ -242,7 +242,7 @@ def _is_computable(request: Row, price: Row | None) -> bool:
         price is not None
         and price["priced_tier"] is not None
         and request["input_tokens"] is not None
-        and (request["output_tokens"] is not None or price["output_usd_per_million"] is None)
+        and (request["output_tokens"] is not None or not price["output_usd_per_million"])
     )
 
 
@@ -390,8 +390,8 @@ def _missing(warehouse: Warehouse, target: Target, request: Row, price: Row | No
     """What is missing to compute a cost."""
     names = {"input_tokens": "input tokens", "output_tokens": "output tokens"}
     unknown = [name for column, name in names.items() if request[column] is None]
-    if price and price["output_usd_per_million"] is None and "output tokens" in unknown:
-        # there is no output to bill
+    if price and not price["output_usd_per_million"] and "output tokens" in unknown:
+        # output is not billed
         unknown.remove("output tokens")
     found = []
     if unknown:
