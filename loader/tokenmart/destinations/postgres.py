@@ -304,7 +304,8 @@ def _apply_layout(query: Query, schema: str) -> None:
         join pg_namespace on pg_namespace.oid = extnamespace
         where extname = 'timescaledb'
     """
-    found = [str(text) for (text,) in query(f"{indexes} union all {extension}")]
+    tables = f"select 'table ' || tablename from pg_tables where schemaname = '{schema}'"
+    found = [str(text) for (text,) in query(f"{indexes} union all {tables} union all {extension}")]
     if extension_schema := next(
         (text.removeprefix("extension ") for text in found if text.startswith("extension ")), None
     ):
@@ -314,5 +315,7 @@ def _apply_layout(query: Query, schema: str) -> None:
             options = "create_default_indexes => false, migrate_data => true, if_not_exists => true"
             query(f"select {extension_schema}.create_hypertable('{events}', {partitions}, {options})")
     for table, index in INDEXES:
-        if not any(text.startswith(f"{table} ") and text.lower().endswith(index) for text in found):
+        if f"table {table}" in found and not any(
+            text.startswith(f"{table} ") and text.lower().endswith(index) for text in found
+        ):
             query(f"create index on {schema}.{table} {index}")
